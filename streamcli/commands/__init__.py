@@ -1,0 +1,20 @@
+"""Slash commands: a line becomes an action, a value that says what to do. Pure."""
+
+from streamcli.commands.actions import Action, Complain, Context, Nothing, Quit, Send, Show
+from streamcli.commands.parse import parse
+from streamcli.commands.table import COMMANDS, Command, completions, markdown_table
+
+__all__ = [
+    "COMMANDS",
+    "Action",
+    "Command",
+    "Complain",
+    "Context",
+    "Nothing",
+    "Quit",
+    "Send",
+    "Show",
+    "completions",
+    "markdown_table",
+    "parse",
+]

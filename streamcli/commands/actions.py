@@ -1,0 +1,51 @@
+"""What a line can mean: small values that can be compared, each saying what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from streamcli.message import Kind
+
+
+@dataclass(frozen=True)
+class Context:
+    """What commands need from outside: ``choose`` picks one of several texts (random.choice, or a fixed one)."""
+
+    choose: Callable[[Sequence[str]], str]
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send ``text`` as a message of ``kind``; sender, id, room and time are added by who sends it."""
+
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True)
+class Show:
+    """Show ``lines`` to this person only."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Complain:
+    """Tell this person, quietly and in one line, why nothing was done."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Quit:
+    """Leave the chat."""
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A blank line: there is nothing to do."""
+
+
+Action: TypeAlias = Send | Show | Complain | Quit | Nothing

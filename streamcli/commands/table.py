@@ -1,0 +1,134 @@
+"""The slash commands: one record each. Parsing, ``/help``, completion and the docs all read this table."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from streamcli.commands.actions import Action, Complain, Context, Quit, Send, Show
+from streamcli.message import jokes
+
+
+class Arity(Enum):
+    """Whether something follows the command's name."""
+
+    NONE = "nothing"
+    OPTIONAL = "perhaps something"
+    REQUIRED = "a text"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One slash command. ``handler`` gets what follows the name, without blanks around it."""
+
+    name: str
+    help: str
+    handler: Callable[[str, Context], Action]
+    arity: Arity = Arity.NONE
+    arguments: str = ""
+    aliases: tuple[str, ...] = ()
+    bare: bool = False
+    """Whether the name alone on a line, without the slash, means the same."""
+
+    @property
+    def usage(self) -> str:
+        """How it is typed: "/me TEXT"."""
+        return f"/{self.name} {self.arguments}".rstrip()
+
+    def run(self, argument: str, context: Context) -> Action:
+        """Check the arity, then do it."""
+        if argument and self.arity is Arity.NONE:
+            return Complain(f"/{self.name} takes nothing after it; just type {self.usage}")
+        if not argument and self.arity is Arity.REQUIRED:
+            return Complain(f"/{self.name} needs something after it: {self.usage}")
+        return self.handler(argument, context)
+
+
+def _greet(_: str, context: Context) -> Action:
+    return Send("greet", "greet")
+
+
+def _joke(_: str, context: Context) -> Action:
+    return Send("joke", context.choose(jokes()))
+
+
+def _me(text: str, context: Context) -> Action:
+    return Send("me", text)
+
+
+def _help(name: str, context: Context) -> Action:
+    if not name:
+        return Show(_overview())
+    name = name.removeprefix("/")
+    command = find(name)
+    return Show(_details(command)) if command else Complain(unknown(name))
+
+
+def _quit(_: str, context: Context) -> Action:
+    return Quit()
+
+
+COMMANDS: Final = (
+    Command("greet", "say hi to everybody", _greet, bare=True),
+    Command("joke", "tell a joke", _joke, bare=True),
+    Command("me", "say what you do: /me waves", _me, Arity.REQUIRED, "TEXT"),
+    Command("help", "show the commands, or one of them", _help, Arity.OPTIONAL, "[COMMAND]"),
+    Command("quit", "leave the chat", _quit, aliases=("exit",)),
+)
+
+SLASH_HINT: Final = "send a text that begins with a slash"
+
+_BY_NAME: Final = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}
+_LONGEST_SHOWN = 40
+
+
+def find(name: str) -> Command | None:
+    """Return the command called ``name`` (without the slash, upper or lower case), or None."""
+    return _BY_NAME.get(name.lower())
+
+
+def unknown(name: str) -> str:
+    """Say that ``name`` is no command, and offer what was perhaps meant."""
+    near = difflib.get_close_matches(name.lower(), _BY_NAME, n=1)
+    shown = name if len(name) <= _LONGEST_SHOWN else name[:_LONGEST_SHOWN] + "…"
+    offer = f"did you mean /{near[0]}?" if near else "/help shows what there is."
+    return f"/{shown} is no command; {offer} (//{shown} sends it as text)"
+
+
+def completions(prefix: str) -> list[tuple[str, str]]:
+    """Return what a line that begins with ``prefix`` can become, each with its help. Empty unless it is a command."""
+    typed = prefix.lower()
+    if not typed.startswith("/"):
+        return []
+    if typed == "/":
+        return [(f"/{command.name}", command.help) for command in COMMANDS]
+    return [(f"/{name}", command.help) for name, command in _BY_NAME.items() if f"/{name}".startswith(typed)]
+
+
+def markdown_table() -> str:
+    """Return the commands as a Markdown table, for the docs."""
+    rows = [("Type", "to"), ("---", "---")]
+    rows += [(_typed(command), command.help) for command in COMMANDS]
+    rows.append(("`//text`", SLASH_HINT))
+    return "".join(f"| {left} | {right} |\n" for left, right in rows)
+
+
+def _typed(command: Command) -> str:
+    ways = [command.usage, *(f"/{alias}" for alias in command.aliases), *([command.name] if command.bare else [])]
+    return ", ".join(f"`{way}`" for way in ways)
+
+
+def _overview() -> tuple[str, ...]:
+    rows = [(command.usage, command.help) for command in COMMANDS] + [("//text", SLASH_HINT)]
+    width = max(len(left) for left, _ in rows)
+    return tuple(f"{left:{width}}  {right}" for left, right in rows)
+
+
+def _details(command: Command) -> tuple[str, ...]:
+    lines = [f"{command.usage}  {command.help}"]
+    same = [f"/{alias}" for alias in command.aliases]
+    same += [f"{command.name} alone on a line"] if command.bare else []
+    return (*lines, f"the same: {', '.join(same)}") if same else tuple(lines)

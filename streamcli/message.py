@@ -1,0 +1,321 @@
+"""The wire format: one JSON object an event, a closed union of frozen models, one small type per kind.
+
+What is *not* here: where an event stands in the log (its offset), and how a message looks on a screen.
+
+How an event from elsewhere is read, decided once and here:
+
+- ``sender`` and ``message`` must be strings, or the event is :class:`Unreadable`. An empty or blank sender reads "?".
+- Every other field that is absent, of a wrong type or absurd gets its default. The message matters more than they do.
+- An event without a usable ``kind`` is one of the original program: a chat message, unless it is ``greet`` or ``joke``.
+- A kind we don't know is kept as :class:`Unknown`, with its text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
+
+MAX_EVENT_BYTES: Final = 64 * 1024
+"""The longest event we write. A longer one from elsewhere is read, and its text is cut."""
+
+CUT_CHARACTERS: Final = 2000
+"""What is kept of the text of an event that is too long."""
+
+MAX_NAME: Final = 64
+MAX_ID: Final = 128
+DEFAULT_ROOM: Final = "lobby"
+NOBODY: Final = "?"
+
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=r"\S")]
+_Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID)]
+# Outside these years a local time can overflow, and whoever wrote it had no clock anyway.
+_Time = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(2000, 1, 1, tzinfo=timezone.utc), lt=datetime(2200, 1, 1, tzinfo=timezone.utc)),
+]
+_Version = Annotated[int, Field(strict=True, ge=1, lt=2**31)]
+_Reason = Literal["empty", "not UTF-8", "not JSON", "nested too deep", "fields missing", "wrong types"]
+
+
+class _Event(BaseModel):
+    """What every kind has. Build our own with :func:`make`; the text of a person may need :func:`mended` first."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sender: _Name
+    message: str
+    id: _Id
+    room: _Name = DEFAULT_ROOM
+    sent_at: _Time | None = None
+    typed_at: _Time | None = None
+    v: _Version = 1
+
+
+class Chat(_Event):
+    """Somebody says something."""
+
+    kind: Literal["chat"] = "chat"
+
+
+class Greet(_Event):
+    """Somebody says hi; ``message`` is "greet", so that the original program shows it its way."""
+
+    kind: Literal["greet"] = "greet"
+    message: str = "greet"
+
+
+class Joke(_Event):
+    """Somebody tells a joke; ``message`` is the joke."""
+
+    kind: Literal["joke"] = "joke"
+
+
+class Emote(_Event):
+    """Somebody does something: ``/me waves``."""
+
+    kind: Literal["me"] = "me"
+
+
+class Unknown(_Event):
+    """A message of a kind this version doesn't know: kept, and shown as such."""
+
+    kind: Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
+
+    @field_validator("kind")
+    @classmethod
+    def _is_unknown(cls, kind: str) -> str:
+        if kind in KINDS:
+            raise ValueError("this kind has a type of its own")
+        return kind
+
+
+Known: TypeAlias = Chat | Greet | Joke | Emote
+Message: TypeAlias = Chat | Greet | Joke | Emote | Unknown
+Kind = Literal["chat", "greet", "joke", "me"]
+
+KINDS: Final[dict[str, type[Chat] | type[Greet] | type[Joke] | type[Emote]]] = {
+    "chat": Chat,
+    "greet": Greet,
+    "joke": Joke,
+    "me": Emote,
+}
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An event nobody can make sense of: where it stands, how many bytes it has, and why, in plain words."""
+
+    offset: int
+    size: int
+    reason: _Reason
+
+
+class TooLong(ValueError):
+    """The message would take more than ``MAX_EVENT_BYTES`` in the log; ``size`` says how many."""
+
+    def __init__(self, size: int) -> None:
+        """Remember how many bytes it would have taken."""
+        super().__init__(f"The message takes {size} bytes in the log, at most {MAX_EVENT_BYTES} are possible.")
+        self.size = size
+
+
+_FAST: TypeAdapter[Known] = TypeAdapter(Annotated[Known, Field(discriminator="kind")])
+_NAME: Final[TypeAdapter[str]] = TypeAdapter(_Name)
+_OPTIONAL: Final[dict[str, TypeAdapter[Any]]] = {
+    "id": TypeAdapter(_Id),
+    "room": _NAME,
+    "sent_at": TypeAdapter(_Time),
+    "typed_at": TypeAdapter(_Time),
+    "v": TypeAdapter(_Version),
+}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def decode(data: bytes, offset: int) -> Message | Unreadable:
+    """Read the event that stands at ``offset``. Never raises; the same bytes at the same place always read the same."""
+    if len(data) <= MAX_EVENT_BYTES:
+        # Nearly every event takes this way: one call, no Python per field. What it can't read is looked at calmly.
+        with suppress(ValidationError):
+            return _FAST.validate_json(data)
+    return _decode_calmly(data, offset)
+
+
+def encode(message: Message) -> bytes:
+    """Write ``message`` as an event: one JSON object in UTF-8 without empty fields. Raises :class:`TooLong`."""
+    fields: dict[str, object] = {
+        "sender": message.sender,
+        "message": message.message,
+        "id": message.id,
+        "kind": message.kind,
+        "room": message.room,
+        "sent_at": message.sent_at and _stamp(message.sent_at),
+        "typed_at": message.typed_at and _stamp(message.typed_at),
+        "v": message.v,
+    }
+    present = {name: value for name, value in fields.items() if value is not None}
+    data = json.dumps(present, ensure_ascii=False, separators=(", ", ": ")).encode()
+    if len(data) > MAX_EVENT_BYTES:
+        raise TooLong(len(data))
+    return data
+
+
+def make(
+    kind: Kind,
+    text: str,
+    *,
+    sender: str,
+    id: str,
+    room: str = DEFAULT_ROOM,
+    sent_at: datetime | None = None,
+    typed_at: datetime | None = None,
+) -> Known:
+    """Build a message of our own. ``text`` may hold what a terminal couldn't decode, it is mended."""
+    return KINDS[kind](sender=sender, message=mended(text), id=id, room=room, sent_at=sent_at, typed_at=typed_at)
+
+
+def mended(text: str) -> str:
+    """Put U+FFFD in place of lone surrogates, which no UTF-8 can hold."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def routing_key(message: Message) -> str:
+    """Return the key that keeps order in a stream of several segments: the room."""
+    return message.room
+
+
+@lru_cache(maxsize=1)
+def jokes() -> tuple[str, ...]:
+    """Return all jokes there are, sorted, so that an offset means the same joke in every run."""
+    # Imported late: most sessions never hear a joke, and the prompt should stand soon.
+    import pyjokes  # type: ignore[import-untyped]
+
+    return tuple(sorted(pyjokes.get_jokes(language="en", category="neutral")))
+
+
+def new_id(now_ms: int, random: Callable[[int], bytes]) -> str:
+    """Make an id of 32 hex digits that sorts by time: 48 bits of milliseconds, then 80 random bits."""
+    return f"{max(0, min(now_ms, 2**48 - 1)):012x}{random(10).hex()}"
+
+
+class Ids:
+    """A source of ids that only grow, even within a millisecond or when the clock is set back. One owner, no lock."""
+
+    def __init__(self, clock: Callable[[], int], random: Callable[[int], bytes]) -> None:
+        """Take the time in milliseconds from ``clock`` and n random bytes from ``random(n)``."""
+        self._clock, self._random = clock, random
+        self._last = ""
+
+    def next(self) -> str:
+        """Return an id greater than all before it."""
+        fresh = new_id(self._clock(), self._random)
+        self._last = fresh if fresh > self._last else f"{int(self._last, 16) + 1:032x}"
+        return self._last
+
+
+def _decode_calmly(data: bytes, offset: int) -> Message | Unreadable:
+    """Read what the fast way refused: events of the original program, of newer versions, and from anywhere else."""
+    raw = _parsed(data)
+    if isinstance(raw, str):
+        return Unreadable(offset, len(data), raw)
+    fields = _usable(raw)
+    fields.setdefault("id", f"o{offset}-{blake2b(data, digest_size=8).hexdigest()}")
+    fields["sender"] = _named(raw["sender"])
+    fields["message"] = _cut(mended(raw["message"]), len(data))
+    return _of_kind(raw.get("kind"), fields, offset)
+
+
+def _parsed(data: bytes) -> dict[str, Any] | _Reason:
+    """Return the event's object with a string as sender and message, or why there is none."""
+    if not data:
+        return "empty"
+    try:
+        raw = json.loads(data.decode("utf-8-sig"), parse_int=_number)
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    except RecursionError:
+        return "nested too deep"
+    except ValueError:
+        return "not JSON"
+    if not isinstance(raw, dict):
+        return "wrong types"
+    if "sender" not in raw or "message" not in raw:
+        return "fields missing"
+    return raw if isinstance(raw["sender"], str) and isinstance(raw["message"], str) else "wrong types"
+
+
+def _number(digits: str) -> int:
+    # Python refuses to read thousands of digits, and no field of ours needs twenty.
+    return int(digits) if len(digits) < 20 else 0
+
+
+def _usable(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the optional fields that make sense."""
+    usable: dict[str, Any] = {}
+    for name, adapter in _OPTIONAL.items():
+        value = raw.get(name)
+        if value is None:
+            continue
+        if isinstance(value, str):
+            value = _short(value) if name == "room" else mended(value)
+        with suppress(ValueError, OverflowError):
+            usable[name] = adapter.validate_python(value)
+    return usable
+
+
+def _of_kind(kind: object, fields: dict[str, Any], offset: int) -> Message:
+    if not isinstance(kind, str) or not kind:
+        return _of_the_original(fields, offset)
+    if kind in KINDS:
+        return KINDS[kind](**fields)
+    return Unknown(kind=_short(kind), **fields)
+
+
+def _of_the_original(fields: dict[str, Any], offset: int) -> Message:
+    """Give a text without a kind the meaning it has in the original program."""
+    word = fields["message"].strip().lower()
+    if word == "greet":
+        return Greet(**fields | {"message": "greet"})
+    if word == "joke":
+        # The original picks one at each receiver. By offset, everybody gets the same, again and again.
+        return Joke(**fields | {"message": jokes()[offset % len(jokes())]})
+    return Chat(**fields)
+
+
+def _named(sender: str) -> str:
+    with suppress(ValidationError):
+        return _NAME.validate_python(_short(sender))
+    return NOBODY
+
+
+def _short(name: str) -> str:
+    name = mended(name)
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
+
+
+def _cut(text: str, size: int) -> str:
+    if size <= MAX_EVENT_BYTES or len(text) <= CUT_CHARACTERS:
+        return text
+    whole = f"{size / 1024:.0f} KiB" if size < 1024 * 1024 else f"{size / 1024 / 1024:.1f} MiB"
+    return f"{text[:CUT_CHARACTERS]} … ({whole} in all, cut)"
+
+
+def _stamp(time: datetime) -> str:
+    return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
