@@ -1,0 +1,119 @@
+"""What the prompt's process and its workers say to each other over pipes: small binary frames.
+
+A frame is a length (4 bytes, big-endian, of what follows), one byte of type, and a payload. All integers are
+big-endian and unsigned. Which types go which way stands beside each of them below.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from enum import IntEnum
+from typing import Any
+
+_HEAD = struct.Struct(">IB")
+_EVENT = struct.Struct(">QI")
+_KEY = struct.Struct(">H")
+MAX_FRAME = 64 << 20
+
+
+class Frame(IntEnum):
+    """The type byte of a frame."""
+
+    START = 1  # to a worker, once: JSON, what to do
+    OPENED = 2  # from a worker, once: JSON, the stream is open
+    EVENTS = 3  # from the read worker: events with their offsets; answered by one TAKEN
+    TAKEN = 4  # to the read worker: the last EVENTS frame has been drawn
+    CAUGHT_UP = 5  # from the read worker, once: what follows is live
+    IDLE = 6  # from the read worker: nothing new, still well (about once a second)
+    STUCK = 7  # from the read worker: JSON, an event that the reader group can't pass
+    WRITE = 8  # to the write worker: one event with its routing key
+    WRITTEN = 9  # from the write worker: how many more events the server has acknowledged
+    FAILED = 10  # from a worker, last: JSON, why it ends
+
+
+def pack(kind: Frame, payload: bytes = b"") -> bytes:
+    """One frame."""
+    return _HEAD.pack(len(payload) + 1, kind) + payload
+
+
+def pack_json(frame: Frame, /, **fields: Any) -> bytes:
+    """One frame whose payload is a JSON object."""
+    return pack(frame, json.dumps(fields).encode())
+
+
+def unpack_json(payload: bytes) -> dict[str, Any]:
+    """The object in a JSON frame."""
+    fields: dict[str, Any] = json.loads(payload)
+    return fields
+
+
+def pack_events(events: Iterable[tuple[int, bytes]]) -> bytes:
+    """An EVENTS frame of ``(offset, data)`` pairs."""
+    parts: list[bytes] = []
+    for offset, data in events:
+        parts += (_EVENT.pack(offset, len(data)), data)
+    return pack(Frame.EVENTS, b"".join(parts))
+
+
+def unpack_events(payload: bytes) -> Iterator[tuple[int, bytes]]:
+    """The ``(offset, data)`` pairs of an EVENTS frame, in the log's order."""
+    at = 0
+    while at < len(payload):
+        offset, size = _EVENT.unpack_from(payload, at)
+        at += _EVENT.size
+        yield offset, payload[at : at + size]
+        at += size
+
+
+def pack_write(routing_key: str, data: bytes) -> bytes:
+    """A WRITE frame."""
+    key = routing_key.encode()
+    return pack(Frame.WRITE, _KEY.pack(len(key)) + key + data)
+
+
+def unpack_write(payload: bytes) -> tuple[str, bytes]:
+    """The routing key and the event of a WRITE frame."""
+    (size,) = _KEY.unpack_from(payload)
+    return payload[_KEY.size : _KEY.size + size].decode(), payload[_KEY.size + size :]
+
+
+def pack_count(kind: Frame, count: int) -> bytes:
+    """A frame whose payload is one count."""
+    return pack(kind, count.to_bytes(4, "big"))
+
+
+def unpack_count(payload: bytes) -> int:
+    """The count in such a frame."""
+    return int.from_bytes(payload, "big")
+
+
+class Splitter:
+    """Cuts a byte stream that arrives in pieces into frames."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, piece: bytes) -> list[tuple[Frame, bytes]]:
+        """Take the next piece and return the frames that are now whole."""
+        self._rest += piece
+        frames, at = [], 0
+        while len(self._rest) - at >= _HEAD.size:
+            size, kind = _HEAD.unpack_from(self._rest, at)
+            if not 0 < size <= MAX_FRAME:
+                raise ValueError(f"a frame of {size} bytes")
+            end = at + 4 + size
+            if len(self._rest) < end:
+                break
+            frames.append((Frame(kind), bytes(self._rest[at + _HEAD.size : end])))
+            at = end
+        del self._rest[:at]
+        return frames
+
+
+def read_frames(read: Callable[[int], bytes]) -> Iterator[tuple[Frame, bytes]]:
+    """Frames from a blocking ``read(n)`` until it returns nothing."""
+    splitter = Splitter()
+    while piece := read(1 << 20):
+        yield from splitter.feed(piece)
