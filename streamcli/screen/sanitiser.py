@@ -80,7 +80,7 @@ def _clean(line: str) -> str:
     kept: list[str] = []
     before, marks = _Kind.BLANK, 0
     tokens = _TOKEN.findall(line)
-    for token, after in zip(tokens, [*tokens[1:], " "], strict=True):
+    for token, after in zip(tokens, [*tokens[1:], " "], strict=False):
         kind, shown = _LOOKS[token]
         if not _belongs(kind, before, marks, _LOOKS[after][0]):
             continue
@@ -143,7 +143,7 @@ def _kind(char: str) -> _Kind | None:
     # Python 3.10 knows the emoji of 2020. Newer ones stand where only pictures ever will.
     if category == "Cn":
         return _Kind.JOINABLE if 0x1F000 <= code <= 0x1FAFF else None
-    return _Kind.PLAIN if category[0] in "NPS" or (category == "Co" and not _is_noncharacter(code)) else None
+    return _Kind.PLAIN if category[0] in "NPS" or category == "Co" else None
 
 
 def _kind_of_letter(code: int) -> _Kind | None:
