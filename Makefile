@@ -1,0 +1,55 @@
+# Needs GNU make 3.81 or later, a POSIX shell and Python 3.10 or 3.11; `make help` lists the targets.
+# PYTHON=... names the Python that .venv is made with; otherwise tools/make_venv.py finds one.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+FOUND = $(shell for p in python3 python3.11 python3.10; do command -v $$p && break; done 2>/dev/null)
+NONE  = $(error streamcli needs Python 3.11 or 3.10, and found no python3, python3.11 or python3.10)
+VENV  = @$(or $(PYTHON),$(FOUND),$(NONE)) -I tools/make_venv.py
+BIN  := .venv/bin
+UV   ?= uv
+
+.PHONY: help chat test check format docs lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+chat: ## open the chat as the current user, or with ID=alex as another
+	$(VENV)
+	@exec $(BIN)/streamcli $(if $(findstring command,$(origin ID)),--id="$$ID")
+
+test: ## install what tests need and run them; ARGS="-k name" goes to pytest
+	$(VENV) --dev
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: ## format, lint, types, imports, generated docs: all that can be said without running
+	$(VENV) --dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@if [ -f tools/docs.py ]; then set -x; $(BIN)/python tools/docs.py --check; fi
+
+format: ## put every file in the house's form
+	$(VENV) --dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: ## write the generated parts of the documentation
+	$(VENV) --dev
+	@if [ -f tools/docs.py ]; then $(BIN)/python tools/docs.py; else echo "nothing is generated yet"; fi
+
+# The build backend is in the lock as well, so that installing a clone fetches nothing without a hash.
+COMPILE = sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | \
+	$(UV) pip compile -q pyproject.toml - --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header
+
+lock: ## pin the dependencies by hash anew (needs uv); UPGRADE=1 takes the newest
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 69; }
+	$(COMPILE) $(if $(UPGRADE),--upgrade) -o requirements.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev -c requirements.txt -o requirements-dev.txt
+
+clean: ## remove .venv and all that was made in this folder
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find streamcli tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

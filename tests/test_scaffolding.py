@@ -1,0 +1,156 @@
+"""The house itself: sizes, words that must not be committed, and the check of the platform."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import streamcli
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted((ROOT / "streamcli").rglob("*.py"))
+
+MOST_LINES = 400
+MOST_LINES_OF_A_FUNCTION = 60
+
+# Put together from pieces, so that this file doesn't hold what it looks for.
+HOSTS = ["pypi" + ".org", "python" + "hosted.org", "repo1." + "maven.org", "repo.maven." + "apache.org"]
+PLACES = [f"/{name}/" for name in ("work", "root", "tmp/try")]
+UNWANTED = re.compile("|".join([*map(re.escape, HOSTS), *(rf"(?<![\w./-]){re.escape(place)}" for place in PLACES)]))
+
+
+def loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_venv: Any = loaded(ROOT / "tools" / "make_venv.py")
+
+
+def machine(
+    *,
+    implementation: str = "CPython",
+    version: tuple[int, int] = (3, 11),
+    system: str = "Linux",
+    machine: str = "x86_64",
+    libc: str = "glibc 2.36",
+) -> Any:
+    return make_venv.Machine(implementation, version, system, machine, libc)
+
+
+def committed() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    paths = [ROOT / name for name in listing.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_small_and_says_what_it_is(path: Path) -> None:
+    text = path.read_text("utf-8")
+    tree = ast.parse(text)
+    long = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
+    }
+    assert len(text.splitlines()) <= MOST_LINES
+    assert not {name: lines for name, lines in long.items() if lines > MOST_LINES_OF_A_FUNCTION}
+    assert ast.get_docstring(tree), "a module begins with a docstring"
+
+
+def test_no_file_names_a_package_registry_or_a_folder_of_one_machine() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in committed()
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1)
+        if UNWANTED.search(line)
+    ]
+    assert found == []
+
+
+def test_the_words_looked_for_would_be_found() -> None:
+    for word in [*HOSTS, *PLACES]:
+        assert UNWANTED.search(f'url = "{word}simple"')
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_pin_has_a_hash_and_no_address(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    pins = re.findall(r"^[a-z].*?(?=^[a-z]|\Z)", text, re.DOTALL | re.MULTILINE)
+    assert pins
+    assert [pin for pin in pins if "==" not in pin or "--hash=sha256:" not in pin] == []
+    assert "://" not in text
+    assert re.search(r"^setuptools==", text, re.MULTILINE), "the build backend is pinned as well"
+
+
+def test_what_runs_is_pinned_the_same_for_those_who_develop() -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^[a-z][^\\#\n]*", (ROOT / name).read_text("utf-8"), re.MULTILINE))
+
+    assert pins("requirements.txt") <= pins("requirements-dev.txt")
+
+
+def test_the_changelog_names_this_version() -> None:
+    assert f"## [{streamcli.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        machine(),
+        machine(version=(3, 10)),
+        machine(libc="glibc 2.31"),
+        machine(system="Darwin", libc=""),
+    ],
+    ids=str,
+)
+def test_a_supported_machine_has_no_trouble(good: Any) -> None:
+    assert make_venv.trouble(good) is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (machine(version=(3, 12)), ["CPython 3.12 on Linux x86_64", "uv python install 3.11", "PYTHON="]),
+        (machine(version=(3, 9)), ["CPython 3.9", "uv python install 3.11"]),
+        (machine(implementation="PyPy"), ["PyPy 3.11", "uv python install 3.11"]),
+        (machine(machine="aarch64"), ["Linux aarch64", "docker run", "--platform linux/amd64"]),
+        (machine(machine="32-bit"), ["Linux 32-bit", "docker run"]),
+        (machine(libc=""), ["musl", "docker run"]),
+        (machine(libc="glibc 2.28"), ["glibc 2.28", "docker run"]),
+        (machine(version=(3, 12), libc=""), ["musl", "docker run"]),
+        (machine(system="Darwin", machine="arm64", libc=""), ["Darwin arm64", "Rosetta", "macos-x86_64"]),
+        (machine(system="Darwin", version=(3, 13), libc=""), ["CPython 3.13 on Darwin x86_64", "uv python install"]),
+        (machine(system="Windows", machine="AMD64", libc=""), ["Windows", "WSL 2"]),
+    ],
+    ids=str,
+)
+def test_elsewhere_one_line_names_what_is_supported_and_a_way(bad: Any, words: list[str]) -> None:
+    line = make_venv.trouble(bad)
+    assert "\n" not in line
+    for word in ["3.10 and 3.11", "Linux x86_64 (glibc 2.31+)", "macOS x86_64", *words]:
+        assert word in line
+
+
+def test_the_tests_run_on_a_supported_machine() -> None:
+    asked = subprocess.run([sys.executable, "-I", str(ROOT / "tools" / "make_venv.py"), "--supported"])
+    assert asked.returncode == 0
+    assert make_venv.trouble(make_venv.this_machine()) is None
+
+
+def test_make_help_lists_the_targets() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {"chat", "test", "check", "lock", "clean"} <= {line.split()[1] for line in shown.splitlines()}
