@@ -3,8 +3,8 @@
     python3 tools/make_venv.py          what running the program needs
     python3 tools/make_venv.py --dev    and what checking and testing it needs
 
-Any Python 3.6 or later can run this file, with nothing but its own library. When the Python that runs it is not one that
-the program works on, it looks for python3.11 and python3.10; when there is none, one line says what would do (exit 78).
+Any Python 3.6 or later can run this file, with nothing but its own library. When the Python that runs it is not one
+that will do, it looks for python3.11 and python3.10; when there is none, one line says what would do (exit 78).
 PYTHON=... in the environment, or on make's command line, names the one to use.
 
 Two may run at once: the folder of the project is locked while .venv is changed. What is installed is written to a stamp
