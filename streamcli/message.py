@@ -34,11 +34,9 @@ from pydantic import (
 )
 
 MAX_EVENT_BYTES: Final = 64 * 1024
-"""The longest event we write. A longer one from elsewhere is read, and its text is cut."""
+"""The longest event we write. A longer one from elsewhere is read, and its text is cut to ``CUT_CHARACTERS``."""
 
 CUT_CHARACTERS: Final = 2000
-"""What is kept of the text of an event that is too long."""
-
 MAX_NAME: Final = 64
 MAX_ID: Final = 128
 DEFAULT_ROOM: Final = "lobby"
@@ -111,12 +109,7 @@ Known: TypeAlias = Chat | Greet | Joke | Emote
 Message: TypeAlias = Chat | Greet | Joke | Emote | Unknown
 Kind = Literal["chat", "greet", "joke", "me"]
 
-KINDS: Final[dict[str, type[Chat] | type[Greet] | type[Joke] | type[Emote]]] = {
-    "chat": Chat,
-    "greet": Greet,
-    "joke": Joke,
-    "me": Emote,
-}
+KINDS: Final[dict[str, type[Known]]] = {"chat": Chat, "greet": Greet, "joke": Joke, "me": Emote}
 
 
 @dataclass(frozen=True)
@@ -139,13 +132,15 @@ class TooLong(ValueError):
 
 _FAST: TypeAdapter[Known] = TypeAdapter(Annotated[Known, Field(discriminator="kind")])
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(_Name)
+_TIME: Final[TypeAdapter[datetime]] = TypeAdapter(_Time)
 _OPTIONAL: Final[dict[str, TypeAdapter[Any]]] = {
     "id": TypeAdapter(_Id),
     "room": _NAME,
-    "sent_at": TypeAdapter(_Time),
-    "typed_at": TypeAdapter(_Time),
+    "sent_at": _TIME,
+    "typed_at": _TIME,
     "v": TypeAdapter(_Version),
 }
+_ORDER: Final = ("sender", "message", "id", "kind", "room", "sent_at", "typed_at", "v")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -160,18 +155,8 @@ def decode(data: bytes, offset: int) -> Message | Unreadable:
 
 def encode(message: Message) -> bytes:
     """Write ``message`` as an event: one JSON object in UTF-8 without empty fields. Raises :class:`TooLong`."""
-    fields: dict[str, object] = {
-        "sender": message.sender,
-        "message": message.message,
-        "id": message.id,
-        "kind": message.kind,
-        "room": message.room,
-        "sent_at": message.sent_at and _stamp(message.sent_at),
-        "typed_at": message.typed_at and _stamp(message.typed_at),
-        "v": message.v,
-    }
-    present = {name: value for name, value in fields.items() if value is not None}
-    data = json.dumps(present, ensure_ascii=False, separators=(", ", ": ")).encode()
+    fields = {name: value for name in _ORDER if (value := getattr(message, name)) is not None}
+    data = json.dumps(fields, ensure_ascii=False, default=_stamp).encode()
     if len(data) > MAX_EVENT_BYTES:
         raise TooLong(len(data))
     return data
@@ -194,11 +179,6 @@ def make(
 def mended(text: str) -> str:
     """Put U+FFFD in place of lone surrogates, which no UTF-8 can hold."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-
-
-def routing_key(message: Message) -> str:
-    """Return the key that keeps order in a stream of several segments: the room."""
-    return message.room
 
 
 @lru_cache(maxsize=1)
@@ -269,14 +249,12 @@ def _number(digits: str) -> int:
 def _usable(raw: dict[str, Any]) -> dict[str, Any]:
     """Return those of the optional fields that make sense."""
     usable: dict[str, Any] = {}
-    for name, adapter in _OPTIONAL.items():
-        value = raw.get(name)
-        if value is None:
-            continue
+    for name in _OPTIONAL.keys() & raw.keys():
+        value = raw[name]
         if isinstance(value, str):
             value = _short(value) if name == "room" else mended(value)
         with suppress(ValueError, OverflowError):
-            usable[name] = adapter.validate_python(value)
+            usable[name] = _OPTIONAL[name].validate_python(value)
     return usable
 
 
