@@ -1,0 +1,179 @@
+"""Commands: what is typed, and the action it means."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamcli.commands import (
+    COMMANDS,
+    Action,
+    Complain,
+    Context,
+    Nothing,
+    Quit,
+    Send,
+    Show,
+    completions,
+    markdown_table,
+    parse,
+)
+from streamcli.message import jokes
+
+GREET = Send("greet", "greet")
+FIRST_JOKE = Send("joke", jokes()[0])
+
+
+def _first(texts: Sequence[str]) -> str:
+    return texts[0]
+
+
+CONTEXT = Context(choose=_first)
+
+
+def _parse(line: str) -> Action:
+    return parse(line, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("line", "action"),
+    [
+        ("hi", Send("chat", "hi")),
+        ("  Hello There ", Send("chat", "  Hello There ")),
+        ("hi\n", Send("chat", "hi")),
+        ("hi\r\n", Send("chat", "hi")),
+        ("hi\n\n", Send("chat", "hi\n")),
+        ("two\nlines", Send("chat", "two\nlines")),
+        ("a /quit", Send("chat", "a /quit")),
+        ("//quit", Send("chat", "/quit")),
+        ("//", Send("chat", "/")),
+        ("///x ", Send("chat", "//x ")),
+        ("/ foo", Send("chat", "/ foo")),
+        (" /etc/passwd", Send("chat", " /etc/passwd")),
+        ("a\udc9bb", Send("chat", "a\ufffdb")),
+        ("", Nothing()),
+        (" \t\n", Nothing()),
+        ("\u3000", Nothing()),
+        ("greet", GREET),
+        (" greet \n", GREET),
+        ("/greet", GREET),
+        ("/GREET ", GREET),
+        ("  /greet", GREET),
+        ("joke", FIRST_JOKE),
+        ("/Joke", FIRST_JOKE),
+        ("Greet", Send("chat", "Greet")),
+        ("JOKE", Send("chat", "JOKE")),
+        ("greet me", Send("chat", "greet me")),
+        ("quit", Send("chat", "quit")),
+        ("help", Send("chat", "help")),
+        ("/me waves", Send("me", "waves")),
+        ("/ME  Waves  Twice ", Send("me", "Waves  Twice")),
+        ("/me greet", Send("me", "greet")),
+        ("/me /quit", Send("me", "/quit")),
+        ("/quit", Quit()),
+        ("/exit", Quit()),
+        ("/Exit\n", Quit()),
+        ("/help quit", Show(("/quit  leave the chat", "the same: /exit"))),
+        ("/help /EXIT", Show(("/quit  leave the chat", "the same: /exit"))),
+        ("/help greet", Show(("/greet  say hi to everybody", "the same: greet alone on a line"))),
+        ("/help me", Show(("/me TEXT  say what you do: /me waves",))),
+        ("/gret", Complain("/gret is no command; did you mean /greet? (//gret sends it as text)")),
+        ("/Qiut now", Complain("/Qiut is no command; did you mean /quit? (//Qiut sends it as text)")),
+        ("/help gret", Complain("/gret is no command; did you mean /greet? (//gret sends it as text)")),
+        (
+            "/etc/passwd",
+            Complain("/etc/passwd is no command; /help shows what there is. (//etc/passwd sends it as text)"),
+        ),
+        ("/", Complain("A slash alone is no command; /help shows what there is. (// sends it as text)")),
+        ("/greet all", Complain("/greet takes nothing after it; just type /greet")),
+        ("/quit now", Complain("/quit takes nothing after it; just type /quit")),
+        ("/me", Complain("/me needs something after it: /me TEXT")),
+        ("/me  ", Complain("/me needs something after it: /me TEXT")),
+    ],
+)
+def test_a_line_means(line: str, action: Action) -> None:
+    assert _parse(line) == action
+
+
+def test_a_joke_is_one_of_those_there_are_and_chosen_by_who_calls() -> None:
+    last = parse("/joke", Context(choose=lambda texts: texts[-1]))
+    assert last == Send("joke", jokes()[-1]) != FIRST_JOKE
+    assert parse("joke", Context(choose=random.Random(1).choice)) != FIRST_JOKE
+
+
+def test_help_names_every_command_and_how_to_send_a_slash() -> None:
+    overview = _parse("/help")
+    assert isinstance(overview, Show)
+    assert [line.split("  ")[0] for line in overview.lines] == [*(command.usage for command in COMMANDS), "//text"]
+    assert all(command.help in line for command, line in zip(COMMANDS, overview.lines, strict=False))
+
+
+def test_a_complaint_about_a_long_word_stays_short() -> None:
+    complaint = _parse("/" + "x" * 100_000)
+    assert isinstance(complaint, Complain)
+    assert len(complaint.text) < 200
+
+
+@pytest.mark.parametrize(
+    ("prefix", "names"),
+    [
+        ("/", ["/greet", "/joke", "/me", "/help", "/quit"]),
+        ("/g", ["/greet"]),
+        ("/ME", ["/me"]),
+        ("/ex", ["/exit"]),
+        ("/x", []),
+        ("//", []),
+        ("/me w", []),
+        ("", []),
+        ("g", []),
+    ],
+)
+def test_a_prefix_is_completed_to_commands_only(prefix: str, names: list[str]) -> None:
+    assert [name for name, _ in completions(prefix)] == names
+
+
+def test_every_completion_says_what_the_command_does() -> None:
+    assert completions("/exit") == [("/exit", "leave the chat")]
+    assert all(text for _, text in completions("/"))
+
+
+def test_the_table_for_the_docs_has_a_row_for_each_command() -> None:
+    rows = markdown_table().splitlines()
+    assert rows[:2] == ["| Type | to |", "| --- | --- |"]
+    assert rows[2] == "| `/greet`, `greet` | say hi to everybody |"
+    assert rows[-1] == "| `//text` | send a text that begins with a slash |"
+    assert len(rows) == 3 + len(COMMANDS)
+
+
+def test_names_and_aliases_are_in_lower_case_and_used_once() -> None:
+    names = [name for command in COMMANDS for name in (command.name, *command.aliases)]
+    assert len(set(names)) == len(names)
+    assert all(name.isalpha() and name.islower() for name in names)
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text() | st.text("/ \t\ngreHELPquit"))
+def test_whatever_is_typed_nothing_is_sent_but_what_was_typed(text: str) -> None:
+    action = _parse(text)
+    if isinstance(action, Send) and action.kind == "chat":
+        typed = text.removesuffix("\n").removesuffix("\r")
+        assert action.text == (typed[1:] if typed.startswith("//") else typed)
+        assert not action.text.isspace() or typed.startswith("//")
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(min_size=1))
+def test_every_text_can_be_sent_by_doubling_its_first_slash(text: str) -> None:
+    assert _parse(f"//{text}\n") == Send("chat", f"/{text}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(word=st.text(st.characters(exclude_categories=("Z", "C"), exclude_characters="/"), min_size=1))
+def test_a_line_that_begins_with_a_slash_and_a_word_never_reaches_the_room_by_mistake(word: str) -> None:
+    action = _parse(f"/{word} secret")
+    assert action in (GREET, FIRST_JOKE, Send("me", "secret")) or isinstance(action, Complain | Quit | Show)
+    assert not (isinstance(action, Send) and action.kind == "chat")
