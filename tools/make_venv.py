@@ -178,7 +178,7 @@ def build(group: str) -> None:
     if STAMP.exists():
         STAMP.unlink()
     if not stamp:
-        say("making .venv, about 20 s and 90 MB the first time")
+        say("making .venv: 50 MB to fetch and about 20 s, the first time only")
         if VENV.is_symlink() or VENV.is_file():
             VENV.unlink()
         shutil.rmtree(str(VENV), ignore_errors=True)
