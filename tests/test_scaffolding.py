@@ -23,7 +23,7 @@ MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 60
 
 # Put together from pieces, so that this file doesn't hold what it looks for.
-HOSTS = ["pypi" + ".org", "python" + "hosted.org", "repo1." + "maven.org", "repo.maven." + "apache.org"]
+HOSTS = ["pypi" + ".org", "python" + "hosted.org", "repo1.mav" + "en.org", "repo.mav" + "en.apache.org"]
 PLACES = [f"/{name}/" for name in ("work", "root", "tmp/try")]
 UNWANTED = re.compile("|".join([*map(re.escape, HOSTS), *(rf"(?<![\w./-]){re.escape(place)}" for place in PLACES)]))
 
