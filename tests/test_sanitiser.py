@@ -88,6 +88,7 @@ PIECES = st.sampled_from(
 )
 HOSTILE = (
     st.text(st.characters(), max_size=20)
+    | st.text("aé👩\u200d\u0301\ufe0f \x1b", max_size=12)
     | st.lists(PIECES, max_size=8).map("".join)
     | st.binary(max_size=20).map(lambda data: data.decode("utf-8", "surrogateescape"))
     | st.binary(max_size=20).map(lambda data: data.decode("latin-1"))
@@ -208,6 +209,7 @@ def test_ordinary_text_passes_unchanged(text: str) -> None:
         ("z" + "\u0301" * 20, ["z" + "\u0301" * 8]),
         ("z" + ("\u0301" * 8 + "\u200d") * 5, ["z" + "\u0301" * 8]),
         ("t\u200dim\u200d", ["tim"]),
+        ("a\u200dé \u200dé", ["aé é"]),
         ("\ufe0fa\ufe0f\ufe0f", ["a\ufe0f"]),
         ("tim\u3164", ["tim<U+3164>"]),
         ("\u0378", ["<U+0378>"]),
