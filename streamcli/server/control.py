@@ -1,0 +1,232 @@
+"""Start, stop and look at the embedded server, which all of the user's terminals share."""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass
+
+import psutil
+
+from streamcli.errors import NotPermitted, Unreachable
+from streamcli.server import probe, standalone, state
+from streamcli.server.jars import ensure_jars
+from streamcli.server.java import java
+from streamcli.server.progress import Progress
+from streamcli.server.state import FETCHING, RUNNING, STARTING, STOPPED, Ports, Record
+
+_POLL = 0.05  # seconds
+_LOOK_AT_LOG = 0.5  # seconds
+_LONGEST_START = 60.0  # seconds after which a JVM that was never ready is no longer called starting
+_KILL_WAIT = 5.0  # seconds
+
+
+class State(enum.Enum):
+    """How the embedded server is."""
+
+    RUNNING = "running"
+    STARTING = "starting"
+    STOPPED = "stopped"  # on purpose
+    CRASHED = "crashed"  # it ran, and its JVM is gone
+    UNRESPONSIVE = "unresponsive"  # its JVM is there and does not answer
+    ABSENT = "absent"  # it was never started
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known about the embedded server; ``detail`` is a sentence for the person."""
+
+    state: State
+    detail: str
+    pid: int | None = None  # of the JVM, when it lives
+    ports: Ports | None = None  # the last four are None unless the JVM lives
+    url: str | None = None
+    since: float | None = None  # when its phase began, seconds since the epoch
+
+
+class _PortTaken(Exception):
+    """Another program took one of the ports between our look and the server's bind."""
+
+
+def current_url() -> str | None:
+    """The URL of the server last started, or None when there is none; reads one small file and asks nobody."""
+    record = state.read()
+    return record.ports.url if record and record.phase in (STARTING, RUNNING) else None
+
+
+def status(patience: float = 0.5) -> Status:
+    """How the server is: a few ms, and at most ``patience`` seconds when its JVM lives but is silent."""
+    record = state.read()
+    if record is None:
+        return Status(State.ABSENT, "The embedded server was never started here.")
+    process = state.process(record)
+    if process is None:
+        return _gone(record)
+    if record.phase == FETCHING:
+        return Status(State.STARTING, "Another terminal is fetching the embedded server.")
+
+    def here(what: State, detail: str) -> Status:
+        return Status(what, detail, record.pid, record.ports, record.ports.url, record.since)
+
+    if record.phase == STOPPED:
+        return here(State.STOPPED, "The embedded server is just being stopped.")
+    if process.status() == psutil.STATUS_STOPPED:
+        return here(State.UNRESPONSIVE, f"The embedded server is suspended: kill -CONT {record.pid} lets it go on.")
+    if record.phase == RUNNING and probe.is_alive(record.ports.rest, patience):
+        return here(State.RUNNING, "The embedded server is running.")
+    if record.phase == STARTING and probe.is_ready(record.ports.rest, patience):
+        return here(State.RUNNING, "The embedded server is running.")
+    if record.phase == STARTING and time.time() - record.since < _LONGEST_START:
+        return here(State.STARTING, "The embedded server is starting.")
+    return here(State.UNRESPONSIVE, f"The embedded server's process {record.pid} is there but does not answer.")
+
+
+def _gone(record: Record) -> Status:
+    """The status when the process of ``record`` does not live."""
+    if record.phase == STOPPED:
+        return Status(State.STOPPED, "The embedded server was stopped on purpose.")
+    if record.phase == FETCHING:
+        return Status(State.ABSENT, "The last start was broken off before there was a server.")
+    return Status(
+        State.CRASHED,
+        f"The embedded server ended unexpectedly: its process {record.pid} is gone, and what it held too.",
+    )
+
+
+def ensure_running(progress: Progress, timeout: float) -> str:
+    """The URL of the ready server; start it when none runs, also when it was stopped on purpose.
+
+    ``timeout`` is how many seconds Java may take until it is ready; fetching jars before that is not counted, nor is
+    waiting for another terminal that does the same. Raises Unreachable when it does not get ready or jars can't be
+    fetched, Unusable without a Java, CannotCreate and FileTrouble for files.
+    """
+    now = status()
+    if now.state is State.RUNNING and now.url:
+        return now.url
+    with state.lock("lock", wait=False) as mine:
+        if mine:
+            return _ensure(progress, timeout)
+    progress.stage("another terminal is starting the server, waiting for it")
+    with state.lock("lock"):
+        return _ensure(progress, timeout)
+
+
+def _ensure(progress: Progress, timeout: float) -> str:
+    """As ensure_running, by the only one who may start a server now."""
+    record, now = state.read(), status()
+    if record and now.state in (State.RUNNING, State.STARTING, State.UNRESPONSIVE):
+        # RUNNING: another terminal was quicker. STARTING: the one who started it is gone, but not its JVM.
+        if now.state is State.UNRESPONSIVE:
+            progress.stage(f"process {record.pid} is there but does not answer, waiting for it")
+        return _wait_until_ready(record, progress, timeout)
+    if record and now.state is State.STOPPED and now.pid:
+        progress.stage("waiting for the old server to end")
+        _wait_until_gone(record, timeout)
+    if now.state is State.CRASHED:
+        progress.stage("the last server ended unexpectedly, starting a new and empty one")
+    me = psutil.Process()
+    state.write(Record(FETCHING, me.pid, me.create_time(), Ports(), time.time()))
+    runtime, jars = java(), ensure_jars(progress)
+    for last in (False, True):
+        progress.stage("starting Java")
+        ports = probe.free_ports()
+        pid = standalone.launch(runtime, jars, ports)
+        record = Record(STARTING, pid, _created(pid), ports, time.time())
+        state.write(record)
+        try:
+            return _wait_until_ready(record, progress, timeout)
+        except _PortTaken as error:
+            stop(timeout=1.0)
+            if last:
+                raise Unreachable("Other programs keep taking the embedded server's ports. Try again.") from error
+            progress.stage("another program took one of the ports, trying others")
+    raise AssertionError
+
+
+def _created(pid: int) -> float:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return 0.0  # it has ended already; the wait says so
+
+
+def _wait_until_ready(record: Record, progress: Progress, timeout: float) -> str:
+    """Wait for the server of ``record`` to be ready, telling its stages as they can be seen from outside."""
+    ports = record.ports
+    stages = [
+        (ports.zookeeper, "ZooKeeper is up"),
+        (ports.segment_store, "segment store is up"),
+        (ports.rpc, "controller is up"),
+    ]
+    begun = looked = time.monotonic()
+    while not probe.is_ready(ports.rest, timeout=1.0):
+        now = time.monotonic()
+        ended = not record.alive
+        if record.phase == STARTING and (ended or now - looked > _LOOK_AT_LOG):
+            looked = now
+            if standalone.port_was_taken():
+                raise _PortTaken
+        if ended:
+            raise _ended(record)
+        if now - begun > timeout:
+            raise Unreachable(
+                f"The embedded server is not ready after {timeout:g} s; its process {record.pid} goes on. Try again, "
+                f"or end it with `streamcli server stop`. Its log: {state.log_path()}"
+            )
+        if stages and probe.is_listening(stages[0][0]):
+            progress.stage(stages.pop(0)[1])
+        else:
+            time.sleep(_POLL)
+    if record.phase == STARTING:
+        if not record.alive or not state.change(record.pid, (STARTING, RUNNING), RUNNING, time.time()):
+            raise _ended(record)
+        progress.stage(f"ready at {ports.url}")
+    return ports.url
+
+
+def _ended(record: Record) -> Unreachable:
+    now = state.read()
+    if now and now.phase == STOPPED:
+        return Unreachable("The embedded server was stopped while it started.")
+    words = standalone.last_words()
+    said = f' with "{words}"' if words else ""
+    return Unreachable(f"The embedded server ended while it started{said}. Its log: {state.log_path()}")
+
+
+def _wait_until_gone(record: Record, timeout: float) -> None:
+    end = time.monotonic() + timeout
+    while record.alive:
+        if time.monotonic() > end:
+            raise Unreachable(f"The old server (process {record.pid}) does not end. Try `streamcli server stop` again.")
+        time.sleep(_POLL)
+
+
+def stop(timeout: float) -> bool:
+    """End the server on purpose, if need be by force after ``timeout`` seconds; False when none ran.
+
+    Raises NotPermitted when it belongs to another user, Unreachable when even force does not end it.
+    """
+    record = state.read()
+    if record is None or record.phase == FETCHING:
+        return False
+    # Written before the first signal, so that an open chat which loses its server now sees why.
+    state.change(record.pid, (STARTING, RUNNING), STOPPED, time.time())
+    process = state.process(record)
+    if process is None:
+        return False
+    try:
+        process.terminate()
+        process.resume()  # a suspended process would not get the signal
+        try:
+            process.wait(timeout)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(_KILL_WAIT)
+    except psutil.NoSuchProcess:
+        pass
+    except psutil.AccessDenied as error:
+        raise NotPermitted(f"Process {record.pid} of the embedded server can't be ended: no permission.") from error
+    except psutil.TimeoutExpired as error:
+        raise Unreachable(f"Process {record.pid} of the embedded server can't be ended, even by force.") from error
+    standalone.clean(state.folder())
+    return True

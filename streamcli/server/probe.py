@@ -1,0 +1,104 @@
+"""Look at ports and at the server by plain sockets: quick, and nothing of it can hang longer than its timeout."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+from streamcli.server.state import Ports
+
+
+def free_ports() -> Ports:
+    """The usual ports, each replaced by a free one where it is taken.
+
+    Between this look and the server's own bind another program may take one; the start notices that.
+    """
+    usual = Ports()
+    held: list[socket.socket] = []
+    try:
+        return Ports(
+            *(
+                port if is_free(port) else _any_free(held)
+                for port in (
+                    usual.rpc,
+                    usual.rest,
+                    usual.segment_store,
+                    usual.zookeeper,
+                    usual.segment_store_rest,
+                )
+            )
+        )
+    finally:
+        for one in held:
+            one.close()
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on ``port`` of every interface: RPC and REST take them all."""
+    if is_listening(port):
+        return False
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as one:
+                # As Java does: connections of the last server that linger in TIME_WAIT don't take the port.
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                one.bind((address, port))
+        except OSError:
+            if family == socket.AF_INET or _has_ipv6():
+                return False
+    return True
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as one:
+            one.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _any_free(held: list[socket.socket]) -> int:
+    """A free port; its socket stays open in ``held`` so that the next call gives another."""
+    one = socket.socket()
+    held.append(one)
+    one.bind(("0.0.0.0", 0))
+    port: int = one.getsockname()[1]
+    return port
+
+
+def is_listening(port: int, timeout: float = 0.5) -> bool:
+    """Whether something accepts connections on ``port`` of loopback within ``timeout`` seconds."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout):
+            return True
+    except OSError:
+        return False
+
+
+def is_alive(port: int, timeout: float) -> bool:
+    """Whether the controller's REST port answers within ``timeout`` seconds: a stopped JVM accepts but stays silent."""
+    return _get(port, "/ping", timeout) is not None
+
+
+def is_ready(port: int, timeout: float) -> bool:
+    """Whether the server can be used: its REST port lists the scopes, and Pravega's own is among them."""
+    body = _get(port, "/v1/scopes", timeout)
+    try:
+        return body is not None and any(s["scopeName"] == "_system" for s in json.loads(body)["scopes"])
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _get(port: int, path: str, timeout: float) -> bytes | None:
+    """The body of a 200 answer, or None. HTTP 1.0, so that it is not chunked and ends with the connection."""
+    answer = b""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout) as one:
+            one.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            while (block := one.recv(65536)) and len(answer) < 1 << 20:
+                answer += block
+    except OSError:
+        return None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return body if head.split(b" ", 2)[1:2] == [b"200"] else None

@@ -1,0 +1,128 @@
+"""What is written down about the server, and whether the process it names is still that server."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from streamcli import paths
+from streamcli.errors import from_os_error
+
+FETCHING, STARTING, RUNNING, STOPPED = "fetching", "starting", "running", "stopped"
+_SAME_START = 2.0  # seconds: the boot time that create_time() builds on may be corrected by a little
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The five TCP ports of a standalone server."""
+
+    rpc: int = 9090
+    rest: int = 9091
+    segment_store: int = 6000
+    zookeeper: int = 4000
+    segment_store_rest: int = 6061
+
+    @property
+    def url(self) -> str:
+        """The address that a client takes."""
+        return f"tcp://127.0.0.1:{self.rpc}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """The state file. ``phase`` is what was last intended or seen; the process may be gone since."""
+
+    phase: str
+    pid: int
+    created: float  # the process's create_time, seconds since the epoch: tells a reused pid
+    ports: Ports
+    since: float  # when this phase began, seconds since the epoch
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there, is the same one, and is no zombie."""
+        return process(self) is not None
+
+
+def folder() -> Path:
+    """The server's own folder; it may not exist yet."""
+    return paths.state_dir() / "server"
+
+
+def log_path() -> Path:
+    """Pravega's log; it may not exist yet. Two older ones lie beside it."""
+    return folder() / "log" / "server.log"
+
+
+def console_path() -> Path:
+    """What the JVM itself wrote to its outputs; it may not exist yet."""
+    return folder() / "log" / "console.log"
+
+
+def process(record: Record) -> psutil.Process | None:
+    """The live process that ``record`` names, or None when it is gone or its pid belongs to another program."""
+    try:
+        found = psutil.Process(record.pid)
+        if abs(found.create_time() - record.created) > _SAME_START or found.status() == psutil.STATUS_ZOMBIE:
+            return None
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+    return found
+
+
+def read() -> Record | None:
+    """The record, or None when there is none or it can't be understood (then it is as if no server ever ran)."""
+    try:
+        fields = json.loads((folder() / "state.json").read_text(encoding="utf-8"))
+        fields["ports"] = Ports(**fields["ports"])
+        return Record(**fields)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write(record: Record) -> None:
+    """Replace the record as a whole: a reader sees the old one or the new one, never a part."""
+    path = folder() / "state.json"
+    fresh = path.with_name(f"state.{os.getpid()}.new")
+    try:
+        fresh.write_text(json.dumps(asdict(record)), encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise from_os_error(error, path) from error
+
+
+def change(pid: int, allowed: tuple[str, ...], phase: str, now: float) -> bool:
+    """Give the record a new phase if it is still about ``pid`` and in one of the ``allowed`` phases; say whether.
+
+    So that a start which just became ready and a stop that runs beside it can't overwrite each other.
+    """
+    with lock("state.lock"):
+        record = read()
+        if record is None or record.pid != pid or record.phase not in allowed:
+            return False
+        write(replace(record, phase=phase, since=now))
+        return True
+
+
+@contextmanager
+def lock(name: str, wait: bool = True) -> Iterator[bool]:
+    """Hold the file lock ``name``; with ``wait`` False give False when another process has it. Dies with its holder."""
+    path = paths.made(folder()) / name
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
