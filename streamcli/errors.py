@@ -1,14 +1,14 @@
 """Every error a person can meet: one sentence each, and the exit code that goes with it.
 
-    StreamcliError            70  our fault
-    ├── UsageError            64  the command line is wrong
-    ├── InputError            65  the input can't be sent
-    ├── NoSuchStream          66  the stream does not exist
-    ├── Unreachable           69  no server in time
-    ├── CannotCreate          73  a file or folder can't be made
-    ├── FileTrouble           74  reading or writing a file failed, disk full
-    ├── NotPermitted          77  no right, wrong password
-    └── Unusable              78  settings or platform can't be used
+StreamcliError            70  our fault
+├── UsageError            64  the command line is wrong
+├── InputError            65  the input can't be sent
+├── NoSuchStream          66  the stream does not exist
+├── Unreachable           69  no server in time
+├── CannotCreate          73  a file or folder can't be made
+├── FileTrouble           74  reading or writing a file failed, disk full
+├── NotPermitted          77  no right, wrong password
+└── Unusable              78  settings or platform can't be used
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import contextlib
 import socket
 from enum import Enum
 
-from streamcli.pravega.address import Controller
+from streamcli.address import Controller
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 _SETTINGS = 4

@@ -1,0 +1,270 @@
+"""`Chatter`: one person in the chat. Owns a Reader and a Writer, folds what arrives and shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timezone
+from typing import IO
+
+from streamcli import commands
+from streamcli.commands import Complain, Context, Quit, Send, Show
+from streamcli.config import Settings, wants_colour
+from streamcli.message import Ids, Message, TooLong
+from streamcli.paths import state_dir
+from streamcli.address import Controller
+from streamcli.pravega.groups import GroupNames
+from streamcli.pravega.supervisor import Link, Phase, Supervisor
+from streamcli.reader import Place, Reader
+from streamcli.screen import Screen
+from streamcli.screen.render import Look
+from streamcli.screen.sanitiser import clean_line
+from streamcli.state import Arrived, Opened, Seen, State
+from streamcli.writer import Clock, Writer
+
+PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
+LEAVE_WITHIN = 0.5  # seconds that leaving waits for what was just typed
+UNREADABLE_SAID_AFTER = 0.5  # seconds in which unreadable events are counted into one line
+NAMED_LINES = 5
+
+_log = logging.getLogger(__name__)
+
+
+class Chatter:
+    """One terminal's chat, from start to exit code. Everything here runs in the one loop of the main thread."""
+
+    def __init__(self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int) -> None:
+        """``locate`` names the controller before each connection, or raises Unreachable in words for the person.
+
+        Raises CannotCreate or FileTrouble when our own folders can't be written.
+        """
+        self._settings = settings
+        self._interactive = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") not in (None, "dumb")
+        self._look = Look(settings.user, self._interactive and wants_colour(), room=settings.room)
+        self._state = State()
+        self._groups = GroupNames(state_dir() / "groups", settings.user, settings.stream)
+        clock = Clock(lambda: datetime.now(timezone.utc), time.monotonic)
+        ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
+        self._writer = Writer(settings.stream, settings.user, settings.room, ids, clock, self._changed)
+        self._reader = Reader(settings.stream, self._groups, self, self._own_unread_since)
+        self._supervisor = Supervisor(locate, [self._reader.lane, self._writer.lane], self._on_link, worker_log)
+        self._link = Link(Phase.CONNECTING, since=time.monotonic())
+        self._loop = asyncio.get_running_loop()
+        self._screen = self._make_screen()
+        self._context = Context(random.choice)
+        self._unreadable: Counter[str] = Counter()
+        self._day: date | None = datetime.now().date()
+        self._leaving: asyncio.Task[None] | None = None
+        self._asked = False
+        self._news = asyncio.Event()  # a message of ours was acknowledged or read back
+        self._failure: BaseException | None = None
+        self._code = 0
+
+    async def run(self) -> int:
+        """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
+        watching = asyncio.create_task(self._supervisor.run())
+        watching.add_done_callback(self._supervisor_ended)
+        ticking = asyncio.create_task(self._tick())
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            self._loop.add_signal_handler(number, self.leave)
+        self._loop.add_signal_handler(signal.SIGINT, lambda: self.leave(code=130))
+        try:
+            await self._screen.run()
+        finally:
+            self._supervisor.kill()
+            ticking.cancel()
+            watching.cancel()
+            self._groups.close()
+        if self._failure:
+            raise self._failure
+        return self._code
+
+    # What the screen asks for and tells (streamcli.screen.Host).
+
+    def status(self) -> str:
+        """The bottom line."""
+        parts = [self._connection()]
+        if count := len(self._writer.unconfirmed):
+            parts.append(f"{count} pending")
+        return " · ".join(parts)
+
+    def pending(self) -> Sequence[Message]:
+        """Messages that stand above the prompt, once they have waited for a moment."""
+        before = time.monotonic() - PENDING_SHOWN_AFTER
+        return [entry.message for entry in self._writer.unconfirmed if entry.typed <= before]
+
+    def people(self) -> Sequence[str]:
+        """Who has spoken, the last one at the end."""
+        return [clean_line(name) for name in self._state.people if name != self._settings.user]
+
+    def typed(self, line: str) -> None:
+        """Do what ``line`` means."""
+        if self._leaving:
+            return
+        action = commands.parse(line, self._context)
+        if isinstance(action, Send):
+            self._send(action)
+        elif isinstance(action, Show):
+            self.note("\n".join(action.lines))
+        elif isinstance(action, Complain):
+            self.note(action.text)
+        elif isinstance(action, Quit):
+            self.leave(ask=True)
+
+    def note(self, text: str) -> None:
+        """Say something in the program's own quiet words."""
+        self._screen.note(self._look.note(text))
+
+    def leave(self, *, ask: bool = False, code: int = 0) -> None:
+        """Go, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
+        if not self._leaving:
+            self._leaving = asyncio.create_task(self._leave(ask, code))
+
+    # What the reader brings (streamcli.reader.Listener).
+
+    def place(self) -> Place:
+        """Where a new reader goes on."""
+        return Place(self._state.log, self._state.position)
+
+    def opened(self, opened: Opened) -> None:
+        """A reader begins."""
+        if self._state.open(opened):
+            self.note(
+                "This is another log than before: the server or the stream was made anew. What came before is gone."
+            )
+            self._writer.log_replaced()
+        self._writer.reader_replaced()
+        self._screen.refresh()
+
+    def arrived(self, batch: list[Arrived]) -> None:
+        """Fold a batch in and draw what is new."""
+        self._show(self._state.take(batch))
+
+    def caught_up(self) -> None:
+        """Draw the end of what was there before."""
+        seen = self._state.caught_up()
+        if seen.skipped:
+            self.note(f"{seen.skipped:,} message{'s' if seen.skipped > 1 else ''} came before these.")
+        self._show(seen)
+        self._screen.refresh()
+
+    def stuck(self, passable: bool) -> None:
+        """An event of no bytes stands in the reader's way."""
+        if not passable:
+            self.note(
+                "An empty event stops one segment of this stream: what comes after it there can't be read by anybody. "
+                "Only a stream of one segment can be read past such an event."
+            )
+
+    def _make_screen(self) -> Screen:
+        if self._interactive:
+            from streamcli.screen.prompt import PromptScreen
+
+            return PromptScreen(self._look, self, state_dir() / "typed")
+        from streamcli.screen.plain import PlainScreen
+
+        return PlainScreen(self)
+
+    def _send(self, action: Send) -> None:
+        try:
+            self._writer.send(action)
+        except TooLong as error:
+            self.note(f"Not sent: {error}")
+            return
+        self._loop.call_later(PENDING_SHOWN_AFTER, self._screen.refresh)
+
+    def _show(self, seen: Seen) -> None:
+        if seen.messages:
+            self._changed()
+        for message in seen.messages:
+            self._writer.read_back(message.sender, message.id)
+            day = self._look.local_day(message)
+            if day and day != self._day:
+                self._screen.note(self._look.day(day))
+                self._day = day
+            self._screen.draw(self._look.message(message))
+        if seen.unreadable:
+            if not self._unreadable:
+                self._loop.call_later(UNREADABLE_SAID_AFTER, self._say_unreadable)
+            self._unreadable += seen.unreadable
+
+    def _say_unreadable(self) -> None:
+        reasons, self._unreadable = self._unreadable, Counter()
+        self._screen.note(self._look.unreadable(reasons))
+
+    def _connection(self) -> str:
+        link, where = self._link, self._where()
+        seconds = int(time.monotonic() - link.since)
+        waited = f" ({seconds} s)" if seconds else ""
+        if link.phase is Phase.LIVE:
+            progress = self._state.progress
+            return f"connected to {where}" if progress is None else f"reading the log, {progress:.0%}"
+        words = f": {link.words}" if link.words else ""
+        return f"{link.phase.value}{waited}, {where}{words}"
+
+    def _where(self) -> str:
+        server = self._settings.controller
+        return f"{server.url if server else 'the embedded server'}, {self._settings.stream}"
+
+    def _own_unread_since(self) -> float | None:
+        return self._writer.unread_since() if self._state.live else None
+
+    def _changed(self) -> None:
+        self._news.set()
+
+    def _on_link(self, link: Link) -> None:
+        self._link = link
+        _log.info("%s %s", link.phase.value, link.words)
+        if not self._interactive and link.words:
+            self.note(self._connection())
+        self._screen.refresh()
+
+    async def _tick(self) -> None:
+        """Keep the seconds in the bottom line true while there are some."""
+        while True:
+            await asyncio.sleep(1)
+            if self._link.phase is not Phase.LIVE or not self._state.live:
+                self._screen.refresh()
+
+    def _supervisor_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._failure = error
+            self._screen.close()
+
+    async def _leave(self, ask: bool, code: int) -> None:
+        if self._interactive:
+            await self._wait_while(lambda: self._writer.unsent, LEAVE_WITHIN)
+        else:
+            # A pipe has ended: what it brought is to be in the log, and seen, before we go.
+            await self._wait_while(lambda: self._writer.unconfirmed, self._settings.timeout)
+        if lines := [clean_line(entry.message.message, 60) for entry in self._writer.unsent]:
+            self._name_unsent(lines, ask and not self._asked)
+            if ask and not self._asked:
+                self._asked, self._leaving = True, None
+                return
+            code = code if self._interactive else 69
+        self._code = code
+        self._screen.close()
+
+    async def _wait_while(self, something: Callable[[], object], seconds: float) -> None:
+        end = self._loop.time() + seconds
+        while something() and self._loop.time() < end:
+            self._news.clear()
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(self._news.wait(), end - self._loop.time())
+
+    def _name_unsent(self, lines: Sequence[str], staying: bool) -> None:
+        more = f" and {len(lines) - NAMED_LINES} more" if len(lines) > NAMED_LINES else ""
+        named = ", ".join(f"“{line}”" for line in lines[:NAMED_LINES]) + more
+        end = " Leave once more to go without sending." if staying else ""
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            self.note(f"Not sent: {named}.{end}")
+        _log.warning("not sent: %s", named)

@@ -1,0 +1,115 @@
+"""streamcli: a terminal chat whose only server is a Pravega log.
+
+Usage:
+  streamcli server (start|stop|status|logs) [--timeout S] [--verbose]
+  streamcli [<url>] [<id>] [options]
+  streamcli --version
+  streamcli --help
+
+Without a URL the chat runs on the embedded server, which is started when needed. A URL is a Pravega controller's,
+such as tcp://127.0.0.1:9090. Without an id you speak under your login name.
+
+Options:
+  --url URL        the controller, instead of <url> [STREAMCLI_URL]
+  --id NAME        who speaks, instead of <id> [STREAMCLI_ID]
+  --scope SCOPE    the log's scope (default: scope) [STREAMCLI_SCOPE]
+  --stream STREAM  the log's stream (default: stream) [STREAMCLI_STREAM]
+  --room ROOM      the room you speak in (default: lobby) [STREAMCLI_ROOM]
+  --timeout S      how many seconds to wait for a server (default: 10)
+  --verbose        write the program's log to the terminal as well
+  --version        print the version
+  -h, --help       print this text
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import sys
+from typing import Any
+
+from docopt import DocoptExit, docopt
+
+from streamcli import __version__
+from streamcli.errors import StreamcliError, UsageError
+
+COMMANDS = ("server",)
+
+
+def main() -> None:
+    """The command ``streamcli``: run it and leave with the exit code of docs/exit-codes.md."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(argv: list[str]) -> int:
+    """Do what the command line says and return the exit code; every error becomes one line on standard error."""
+    verbose = "--verbose" in argv
+    try:
+        return _dispatch(_parse(argv))
+    except StreamcliError as error:
+        code, text = error.exit_code, str(error)
+        failure: BaseException | None = error.__cause__
+    except KeyboardInterrupt:
+        code, text, failure = 130, "Interrupted.", None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush says nothing
+        return 0
+    except Exception as error:
+        code, failure = 70, error
+        text = f"Something is wrong in streamcli itself ({type(error).__name__}). The log says more: {_log_path()}"
+    if failure:
+        logging.getLogger("streamcli").error(text, exc_info=failure if verbose or code == 70 else None)
+    print(f"streamcli: {text}", file=sys.stderr)
+    return code
+
+
+def _parse(argv: list[str]) -> dict[str, Any]:
+    try:
+        arguments: dict[str, Any] = docopt(__doc__, argv=argv, version=f"streamcli {__version__}")
+    except DocoptExit as error:
+        first = str(error).strip().splitlines()[0]
+        what = "these arguments don't fit together" if first.lower().startswith("usage") else first.rstrip(".")
+        raise UsageError(f"{what}. See streamcli --help.") from None
+    url = arguments["<url>"]
+    if url and "://" not in url:
+        near = difflib.get_close_matches(url, COMMANDS, n=1)
+        offer = f"did you mean “streamcli {near[0]}”?" if near else "a URL looks like tcp://127.0.0.1:9090."
+        raise UsageError(f"{url!r} is neither a command nor a URL: {offer} See streamcli --help.")
+    return arguments
+
+
+def _dispatch(arguments: dict[str, Any]) -> int:
+    from streamcli.logs import set_up
+
+    set_up(verbose=arguments["--verbose"])
+    if arguments["server"]:
+        return _server(arguments)
+    return _chat(arguments)
+
+
+def _server(arguments: dict[str, Any]) -> int:
+    from streamcli.config import seconds
+    from streamcli.server import command
+
+    action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
+    return command.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr)
+
+
+def _chat(arguments: dict[str, Any]) -> int:
+    from streamcli.config import settle
+
+    options = {
+        "url": arguments["<url>"] or arguments["--url"],
+        "id": arguments["<id>"] or arguments["--id"],
+        **{name: arguments[f"--{name}"] for name in ("scope", "stream", "room", "timeout")},
+    }
+    from streamcli.chat import chat
+
+    return chat(settle(options, os.environ))
+
+
+def _log_path() -> str:
+    from streamcli.logs import log_path
+
+    return str(log_path())

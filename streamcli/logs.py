@@ -1,0 +1,54 @@
+"""The program's log: a bounded file in the state folder, and the terminal as well with ``--verbose``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO
+
+from streamcli.errors import from_os_error
+from streamcli.paths import made, state_dir
+
+MAX_BYTES = 512 * 1024
+
+
+def log_path() -> Path:
+    """Where the log is; one older file lies beside it."""
+    return state_dir() / "log" / "streamcli.log"
+
+
+def set_up(*, verbose: bool) -> None:
+    """Begin logging; raise CannotCreate or FileTrouble when the file can't be made."""
+    path = log_path()
+    made(path.parent)
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=1)]
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    if verbose:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    logging.raiseExceptions = False  # a full disk must not print a traceback over the prompt
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
+        handlers=handlers,
+        force=True,
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def worker_log() -> IO[bytes]:
+    """Where the workers' standard error goes (the client library's panics): a file that starts anew when large."""
+    path = made(log_path().parent) / "workers.log"
+    try:
+        too_large = path.exists() and path.stat().st_size > MAX_BYTES
+        fd = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (os.O_TRUNC if too_large else 0), 0o600
+        )
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    return os.fdopen(fd, "ab", buffering=0)

@@ -1,0 +1,99 @@
+"""A worker as its parent sees it: a process, frames going in without ever waiting, frames coming out in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import IO, Any
+
+from streamcli.pravega.frames import Frame, pack_json, read_frames
+
+_PIECE = 1 << 16
+
+
+class WorkerProcess:
+    """One life of a worker. Made and spoken to in the event loop's thread."""
+
+    def __init__(
+        self,
+        module: str,
+        orders: dict[str, Any],
+        log: IO[bytes] | int,
+        on_frame: Callable[[Frame, bytes], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        """Start ``python -m module``. ``on_frame`` and, once at its end, ``on_end`` are called in a thread of its own.
+
+        It runs in a session of its own, so that Ctrl-C and Ctrl-Z reach only the prompt, and in ``/``, so that no
+        module in the user's current folder is imported by accident.
+        """
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+        )
+        assert self._process.stdin and self._process.stdout
+        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._in, False)
+        self._unsent = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._on_frame, self._on_end = on_frame, on_end
+        self.send(pack_json(Frame.START, parent=os.getpid(), **orders))
+        threading.Thread(target=self._listen, name=module.rpartition(".")[2], daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def send(self, frame: bytes) -> None:
+        """Hand one frame over; what the pipe can't take now goes later."""
+        self._unsent += frame
+        if len(self._unsent) == len(frame):
+            self._flush()
+
+    def finish(self) -> None:
+        """Close its standard input: it ends after what it was given is done."""
+        self._unsent.clear()
+        self._close_in()
+
+    def kill(self) -> None:
+        """End it now; it holds nothing that would be lost."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                del self._unsent[: os.write(self._in, self._unsent[:_PIECE])]
+            self._loop.remove_writer(self._in)
+        except BlockingIOError:
+            self._loop.add_writer(self._in, self._flush)
+        except OSError:  # it is gone, which the listening thread notices
+            self._unsent.clear()
+            self._loop.remove_writer(self._in)
+
+    def _close_in(self) -> None:
+        self._loop.remove_writer(self._in)
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr]
+
+    def _listen(self) -> None:
+        try:
+            for frame, payload in read_frames(lambda size: os.read(self._out, size)):
+                self._on_frame(frame, payload)
+        finally:
+            self.kill()
+            self._process.wait()
+            self._process.stdout.close()  # type: ignore[union-attr]
+            with contextlib.suppress(RuntimeError):  # the loop is closed when the program ends first
+                self._loop.call_soon_threadsafe(self._close_in)
+            self._on_end()

@@ -1,0 +1,208 @@
+"""Starts, watches, kills and replaces the two workers, and says how well the server is.
+
+The client library can freeze, panic or quietly bring nothing more. So a worker is started only when a plain socket
+finds the server well, must give signs of life, and is replaced when it gives none while the server is well. While the
+server itself is silent nothing is done: both workers go on by themselves when it comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import IO, Any
+
+from streamcli.errors import Unreachable
+from streamcli.address import Controller
+from streamcli.pravega.frames import Frame, unpack_json
+from streamcli.pravega.probe import Answer, probe
+from streamcli.pravega.process import WorkerProcess
+
+TICK = 1.0
+TICK_WHEN_DOWN = 0.5
+PROBE_TIMEOUT = 1.5
+OPEN_WITHIN = 8.0  # seconds for a worker to open the stream before it counts as overdue
+OVERDUE_AFTER = 3.0  # seconds without a sign that is due
+GOOD_PROBES = 4  # in a row before an overdue worker is replaced
+BACK_OFF = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by failures in a row
+WORDS = {
+    "denied": "the server does not permit this user to use the stream",
+    "password": "the server wants a password, which streamcli can't give yet",
+}
+SETTLED = 10.0  # a worker that lived this long after opening did not fail at once
+
+
+class Phase(Enum):
+    """How the connection is."""
+
+    CONNECTING = "connecting"
+    LIVE = "connected"
+    STALLED = "waiting"
+
+
+@dataclass(frozen=True)
+class Link:
+    """The connection's state for the bottom line."""
+
+    phase: Phase
+    words: str = ""
+    since: float = 0.0  # monotonic seconds
+
+
+class Lane:
+    """One worker's place: whoever lives in it is replaced when it ends or stands still."""
+
+    def __init__(
+        self,
+        module: str,
+        orders: Callable[[], dict[str, Any]],
+        on_frame: Callable[[Frame, bytes], None],
+        due_since: Callable[[float], float | None],
+    ) -> None:
+        """Run ``module`` with ``orders()``; frames arrive in a thread.
+
+        ``due_since(last_frame)`` tells since when (monotonic) a sign has been due, or None when none is.
+        """
+        self.module, self._orders, self._on_frame, self._due_since = module, orders, on_frame, due_since
+        self.process: WorkerProcess | None = None
+        self.opened = False
+        self.trouble: dict[str, str] = {}
+        self.good_probes = 0
+        self.failures = 0
+        self.not_before = 0.0
+        self._last_frame = 0.0
+        self._opened_at = 0.0
+
+    def start(self, url: str, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
+        """Start a new worker in this lane."""
+        loop = asyncio.get_running_loop()
+        self.opened, self.good_probes = False, 0
+        self._last_frame = time.monotonic()
+
+        def arrived(frame: Frame, payload: bytes) -> None:
+            self._last_frame = time.monotonic()
+            if frame is Frame.FAILED:
+                self.trouble = unpack_json(payload)
+                return
+            if frame is Frame.OPENED:
+                self.opened, self.trouble, self._opened_at = True, {}, self._last_frame
+                loop.call_soon_threadsafe(wake)
+            self._on_frame(frame, payload)
+
+        def ended() -> None:
+            loop.call_soon_threadsafe(self._ended, process, wake)
+
+        process = WorkerProcess(self.module, {"url": url, **self._orders()}, log, arrived, ended)
+        self.process = process
+
+    def _ended(self, process: WorkerProcess, wake: Callable[[], None]) -> None:
+        if self.process is not process:
+            return
+        now = time.monotonic()
+        settled = self.opened and now - self._opened_at > SETTLED
+        self.failures = 0 if settled else self.failures + 1
+        self.not_before = now + BACK_OFF[min(self.failures, len(BACK_OFF)) - 1 if self.failures else 0]
+        self.process, self.opened = None, False
+        wake()
+
+    def send(self, frame: bytes) -> None:
+        """Pass a frame to the worker if there is one."""
+        if self.process:
+            self.process.send(frame)
+
+    def overdue(self, now: float) -> bool:
+        """Has a sign of life been due for too long?"""
+        if not self.process:
+            return False
+        if not self.opened:
+            return now - self._last_frame > OPEN_WITHIN
+        since = self._due_since(self._last_frame)
+        return since is not None and now - since > OVERDUE_AFTER
+
+    def replace(self) -> None:
+        """Kill the worker that stands still; its end leads to the next one."""
+        if self.process:
+            self.process.kill()
+
+
+class Supervisor:
+    """Keeps all lanes running against the server that ``locate`` names."""
+
+    def __init__(
+        self,
+        locate: Callable[[], Controller],
+        lanes: Sequence[Lane],
+        on_link: Callable[[Link], None],
+        log: IO[bytes] | int,
+    ) -> None:
+        """``locate`` is asked before each start and raises Unreachable, in words for the person, if there is no server.
+
+        ``on_link`` is called in the loop whenever the state changes; ``log`` takes the workers' standard error.
+        """
+        self._locate, self._lanes, self._on_link, self._log = locate, lanes, on_link, log
+        self._link = Link(Phase.CONNECTING, since=time.monotonic())
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                await self._look()
+                pause = TICK if self._link.phase is Phase.LIVE else TICK_WHEN_DOWN
+                try:
+                    await asyncio.wait_for(self._wake.wait(), pause)
+                except (asyncio.TimeoutError, TimeoutError):
+                    continue
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End all workers now."""
+        for lane in self._lanes:
+            lane.replace()
+
+    async def _look(self) -> None:
+        now = time.monotonic()
+        missing = [lane for lane in self._lanes if not lane.process and lane.not_before <= now]
+        overdue = [lane for lane in self._lanes if lane.overdue(now)]
+        down = ""
+        if missing or overdue:
+            down = await self._care_for(missing, overdue)
+        self._say(down, stalled=any(lane.overdue(now) for lane in overdue))
+
+    async def _care_for(self, missing: Sequence[Lane], overdue: Sequence[Lane]) -> str:
+        """Ask the server how it is and act on it; returns why it can't be used, "" when it is well."""
+        try:
+            controller = self._locate()
+        except Unreachable as error:
+            return str(error)
+        answer = await probe(controller, PROBE_TIMEOUT)
+        for lane in overdue:
+            lane.good_probes = lane.good_probes + 1 if answer is Answer.WELL else 0
+            if lane.good_probes >= GOOD_PROBES:
+                lane.replace()
+        if answer is not Answer.WELL:
+            return f"the server {answer.value}"
+        for lane in missing:
+            lane.start(controller.url, self._log, self._wake.set)
+        return ""
+
+    def _say(self, down: str, stalled: bool) -> None:
+        trouble = next((_worded(lane.trouble) for lane in self._lanes if lane.trouble), "")
+        if all(lane.opened for lane in self._lanes):
+            phase, words = (Phase.STALLED, down) if stalled else (Phase.LIVE, "")
+        elif not down and self._link.words and any(not lane.process for lane in self._lanes):
+            phase, words = Phase.CONNECTING, trouble or self._link.words  # between two tries nothing new is known
+        else:
+            phase, words = Phase.CONNECTING, down or trouble
+        if (phase, words) != (self._link.phase, self._link.words):
+            since = self._link.since if phase is self._link.phase else time.monotonic()
+            self._link = Link(phase, words, since)
+            self._on_link(self._link)
+
+
+def _worded(trouble: dict[str, str]) -> str:
+    return WORDS.get(trouble["kind"]) or f"the client library failed: {trouble['text']}"
