@@ -31,7 +31,7 @@ def _locate(controller: Controller) -> Callable[[], Controller]:
 def _locate_embedded(settings: Settings) -> Callable[[], Controller]:
     from streamcli import server
 
-    server.ensure_running(server.TerminalProgress(sys.stderr), settings.timeout)
+    server.ensure_running(server.Lines(sys.stderr), settings.timeout)
 
     def locate() -> Controller:
         # Looked up anew each time: another start may have taken other ports. Nobody but a new chat starts it.

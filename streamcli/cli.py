@@ -2,7 +2,7 @@
 
 Usage:
   streamcli server (start|stop|status|logs) [--timeout S] [--verbose]
-  streamcli [<url>] [<id>] [options]
+  streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
   streamcli --version
   streamcli --help
 
@@ -26,6 +26,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 import sys
 from typing import Any
 
@@ -68,15 +69,26 @@ def _parse(argv: list[str]) -> dict[str, Any]:
     try:
         arguments: dict[str, Any] = docopt(__doc__, argv=argv, version=f"streamcli {__version__}")
     except DocoptExit as error:
-        first = str(error).strip().splitlines()[0]
-        what = "these arguments don't fit together" if first.lower().startswith("usage") else first.rstrip(".")
-        raise UsageError(f"{what}. See streamcli --help.") from None
+        raise UsageError(f"{_misfit(str(error))}. See streamcli --help.") from None
     url = arguments["<url>"]
     if url and "://" not in url:
         near = difflib.get_close_matches(url, COMMANDS, n=1)
-        offer = f"did you mean “streamcli {near[0]}”?" if near else "a URL looks like tcp://127.0.0.1:9090."
-        raise UsageError(f"{url!r} is neither a command nor a URL: {offer} See streamcli --help.")
+        offer = f"did you mean “{_usage_of(near[0])}”?" if near else "a URL looks like tcp://127.0.0.1:9090."
+        raise UsageError(f"{' '.join(argv)!r} is neither a command nor a URL: {offer} See streamcli --help.")
     return arguments
+
+
+def _usage_of(command: str) -> str:
+    assert __doc__
+    return next(line.strip() for line in __doc__.splitlines() if line.startswith(f"  streamcli {command} "))
+
+
+def _misfit(text: str) -> str:
+    """What docopt objects to, in words."""
+    if unknown := re.findall(r"(?:Option|Argument)\(.*?'([^']+)'", text):
+        return f"{', '.join(unknown)} does not fit here"
+    first = text.strip().partition("\n")[0].rstrip(".")
+    return "the arguments don't fit together" if not first or first.lower().startswith("usage") else first
 
 
 def _dispatch(arguments: dict[str, Any]) -> int:

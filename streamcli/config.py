@@ -40,20 +40,21 @@ class Settings:
 
 def settle(options: Mapping[str, str | None], environment: Mapping[str, str], file: Path | None = None) -> Settings:
     """Work the settings out; raise UsageError for a bad value, Unusable for a bad file."""
-    kept = _read(file or config_file())
+    kept = {"scope": DEFAULT_SCOPE, "stream": DEFAULT_STREAM, "room": DEFAULT_ROOM, **_read(file or config_file())}
 
     def value(key: str) -> str | None:
-        return options.get(key) or environment.get(f"STREAMCLI_{key.upper()}") or kept.get(key)
+        option = options.get(key)
+        return option if option is not None else environment.get(f"STREAMCLI_{key.upper()}") or kept.get(key)
 
-    url = value("url")
+    url, name = value("url"), value("id")
     return Settings(
-        controller=parse_url(url) if url else None,
-        user=valid_id(value("id") or _login_name()),
+        controller=parse_url(url) if url is not None else None,
+        user=valid_id(_login_name() if name is None else name),
         stream=Stream(
-            valid_scope_or_stream(value("scope") or DEFAULT_SCOPE, "scope"),
-            valid_scope_or_stream(value("stream") or DEFAULT_STREAM, "stream"),
+            valid_scope_or_stream(value("scope") or "", "scope"),
+            valid_scope_or_stream(value("stream") or "", "stream"),
         ),
-        room=valid_room(value("room") or DEFAULT_ROOM),
+        room=valid_room(value("room") or ""),
         timeout=seconds(options.get("timeout")),
     )
 

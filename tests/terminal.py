@@ -133,6 +133,10 @@ class Terminal:
         """Wait until ``text`` stands in the last row, the status line."""
         self.wait(lambda: text in (self.lines() or [""])[-1], f"{text!r} in the last row", deadline)
 
+    def see_typed(self, text: str, deadline: float = DEADLINE) -> None:
+        """Wait until prompt and typed text up to the cursor are exactly ``text``."""
+        self.wait(lambda: self.before_cursor() == text, f"{text!r} before the cursor", deadline)
+
     def count(self, text: str) -> int:
         """In how many rows ``text`` stands."""
         return sum(text in row for row in self.lines())

@@ -1,0 +1,169 @@
+"""The real parts all tests share: one Pravega server for the whole run, homes of their own, terminals and raw clients."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import psutil
+import pytest
+
+from tests.raw import Raw
+from tests.terminal import Terminal
+
+STREAMCLI = [sys.executable, "-m", "streamcli"]
+KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
+_numbers = itertools.count(1)
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """The environment of a newcomer whose files all lie below ``home``, except for the jars, fetched once for all."""
+    keep = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {
+        "LANG": "C.UTF-8",
+        **keep,
+        "HOME": str(home),
+        "USER": "newcomer",
+        "LOGNAME": "newcomer",
+        "TERM": "xterm-256color",
+        "TZ": "UTC",
+        "TMPDIR": str(home / "tmp"),
+        "XDG_CACHE_HOME": os.environ.get("STREAMCLI_TEST_CACHE") or platformdirs.user_cache_dir(),
+    }
+
+
+def make_home(folder: Path) -> dict[str, str]:
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    return clean_environment(folder)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running embedded server of the tests' own."""
+
+    url: str
+    pid: int
+    env: dict[str, str]
+
+    @contextlib.contextmanager
+    def stopped_in_its_tracks(self) -> Iterator[None]:
+        """SIGSTOP, and SIGCONT at the end."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(self.pid).wait(10)
+
+    def stop(self) -> None:
+        subprocess.run([*STREAMCLI, "server", "stop"], env=self.env, check=True, capture_output=True, timeout=60)
+
+
+def start_server(env: dict[str, str]) -> Server:
+    run = [*STREAMCLI, "server"]
+    subprocess.run([*run, "start", "--timeout", "60"], env=env, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    status = subprocess.run([*run, "status"], env=env, check=True, capture_output=True, text=True, timeout=30).stdout
+    facts = dict(line.split(maxsplit=1) for line in status.splitlines()[1:])
+    return Server(facts["url"], int(facts["pid"]), env)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server that all tests share, each on a stream of its own. Whoever suspends it lets it go on."""
+    server = start_server(make_home(tmp_path_factory.mktemp("server")))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server for one test alone, to be killed or stopped."""
+    server = start_server(make_home(tmp_path / "own-server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def stream() -> str:
+    """A stream's name that no other test uses."""
+    return f"test-{os.getpid()}-{next(_numbers)}"
+
+
+@pytest.fixture
+def raw(server: Server, stream: str) -> Iterator[Raw]:
+    """A plain client on the test's stream, which it has made with one segment."""
+    with Raw(server.url, stream) as client:
+        yield client
+
+
+class People:
+    """Makes terminals in which people chat, and sees to it that all are gone afterwards."""
+
+    def __init__(self, folder: Path, url: str, stream: str, stack: contextlib.ExitStack) -> None:
+        self.folder, self.url, self.stream, self._stack = folder, url, stream, stack
+
+    def env(self, name: str) -> dict[str, str]:
+        """The environment of the person ``name``; a home of their own."""
+        return {**make_home(self.folder / name), "STREAMCLI_STREAM": self.stream}
+
+    def opens(self, name: str, *options: str, url: str | None = None, columns: int = 100, lines: int = 30) -> Terminal:
+        """``name`` opens a chat in a new terminal."""
+        command = [*STREAMCLI, url or self.url, name, *options]
+        return self._stack.enter_context(Terminal(command, self.env(name), columns, lines))
+
+    def joins(self, name: str, *options: str) -> Terminal:
+        """``name`` opens a chat and is connected."""
+        return self.opens(name, *options).connected()
+
+
+@pytest.fixture
+def people(tmp_path: Path, server: Server, stream: str) -> Iterator[People]:
+    with contextlib.ExitStack() as stack:
+        yield People(tmp_path, server.url, stream, stack)
+
+
+def workers_of(pid: int) -> dict[str, int]:
+    """The worker processes of a prompt: ``{"read_worker": pid, "write_worker": pid}``, those that live."""
+    found = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+                if child.status() != psutil.STATUS_ZOMBIE and "-m" in child.cmdline():
+                    found[child.cmdline()[-1].rpartition(".")[2]] = child.pid
+    return found
+
+
+def eventually(what: Callable[[], object], deadline: float = 30.0) -> None:
+    """Wait until ``what()`` is true."""
+    end = time.monotonic() + deadline
+    while not what():
+        assert time.monotonic() < end, f"not within {deadline} s"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No process of ours outlives the run."""
+    base = str(tmp_path_factory.getbasetemp())
+    yield
+    left = []
+    for process in psutil.process_iter(["pid", "cmdline", "environ"]):
+        environ = process.info["environ"] or {}
+        if environ.get("HOME", "").startswith(base):
+            left.append((process.info["pid"], process.info["cmdline"]))
+    shutil.rmtree(base, ignore_errors=True) if not left else None
+    assert not left, f"processes left behind: {left}"

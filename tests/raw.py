@@ -1,0 +1,121 @@
+"""A plain client of the log in a process of its own: what streamcli is held against, and how strange events get there.
+
+Run as a program it obeys lines of JSON on standard input; :class:`Raw` is the test's side of that.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any
+
+
+class Raw:
+    """Writes any bytes to a stream, and reads all of it."""
+
+    def __init__(self, url: str, stream: str, segments: int = 1, scope: str = "scope") -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, url, scope, stream, str(segments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self) -> Raw:
+        self._ask("ready")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
+
+    def write(self, *events: bytes, key: str = "lobby") -> None:
+        """Write events; they are in the log when this returns."""
+        self._ask("write", key=key, events=[base64.b64encode(event).decode() for event in events])
+
+    def say(self, sender: str, message: str, key: str = "lobby", **more: Any) -> None:
+        """Write a message as the original two-field program does, with ``more`` fields."""
+        self.write(json.dumps({"sender": sender, "message": message, **more}).encode(), key=key)
+
+    def events(self) -> list[bytes]:
+        """All events of a stream of one segment, oldest first."""
+        return [base64.b64decode(event) for event in self._ask("read")]
+
+    def messages(self) -> list[dict[str, Any]]:
+        """All events, which must be JSON."""
+        return [json.loads(event) for event in self.events()]
+
+    def groups_left(self) -> list[str]:
+        """The reader groups of the scope, by the streams in which the client library keeps them."""
+        return [str(name) for name in self._ask("groups")]
+
+    def delete_stream(self) -> None:
+        """Seal and delete the stream, and make it anew."""
+        self._ask("renew")
+
+    def _ask(self, what: str, **fields: Any) -> Any:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps({"do": what, **fields}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, f"the raw client died at {what!r}"
+        return json.loads(answer)
+
+
+def main(url: str, scope: str, stream: str, segments: int) -> None:
+    """Obey."""
+    os.environ["RUST_LOG"] = "off"
+    import pravega_client
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    manager = pravega_client.StreamManager(url)
+    manager.create_scope(scope)
+    manager.create_stream(scope, stream, segments)
+    writer = manager.create_writer(scope, stream, 1000)
+    for line in sys.stdin:
+        order = json.loads(line)
+        answer: Any = True
+        if order["do"] == "write":
+            for event in order["events"]:
+                writer.write_event_bytes(base64.b64decode(event), order["key"])
+            writer.flush()
+        elif order["do"] == "read":
+            answer = [base64.b64encode(event).decode() for event in _read(manager.create_byte_stream(scope, stream))]
+        elif order["do"] == "groups":
+            answer = [name for name in manager.list_stream(scope) if name.endswith("_kvtable")]
+        elif order["do"] == "renew":
+            manager.seal_stream(scope, stream)
+            manager.delete_stream(scope, stream)
+            manager.create_stream(scope, stream, segments)
+            writer = manager.create_writer(scope, stream, 1000)
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _read(log: Any) -> list[bytes]:
+    position, tail = log.current_head_offset(), log.current_tail_offset()
+    log.seek(position, 0)
+    data, buffer = b"", bytearray(1 << 20)
+    while position + len(data) < tail:
+        data += bytes(buffer[: log.readinto(buffer)])
+    events, at = [], 0
+    while at < len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "big")
+        events.append(data[at + 8 : at + 8 + size])
+        at += 8 + size
+    return events
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
