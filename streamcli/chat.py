@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 
 from streamcli import logs
+from streamcli.address import Controller, parse_url
 from streamcli.chatter import Chatter
 from streamcli.config import Settings
 from streamcli.errors import Unreachable
-from streamcli.address import Controller, parse_url
 
 
 def chat(settings: Settings) -> int:

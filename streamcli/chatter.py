@@ -16,11 +16,11 @@ from datetime import date, datetime, timezone
 from typing import IO
 
 from streamcli import commands
+from streamcli.address import Controller
 from streamcli.commands import Complain, Context, Quit, Send, Show
 from streamcli.config import Settings, wants_colour
 from streamcli.message import Ids, Message, TooLong
 from streamcli.paths import state_dir
-from streamcli.address import Controller
 from streamcli.pravega.groups import GroupNames
 from streamcli.pravega.supervisor import Link, Phase, Supervisor
 from streamcli.reader import Place, Reader

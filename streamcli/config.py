@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streamcli.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Stream, parse_url
 from streamcli.errors import Unusable, UsageError
 from streamcli.names import valid_id, valid_room, valid_scope_or_stream
 from streamcli.paths import config_file
-from streamcli.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Stream, parse_url
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streamcli.message import decode
 from streamcli.address import Stream
+from streamcli.message import decode
 from streamcli.pravega.frames import Frame, pack, unpack_events, unpack_json
 from streamcli.pravega.groups import GroupNames, head_group
 from streamcli.pravega.supervisor import Lane

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from streamcli.address import Stream
 from streamcli.commands import Send
 from streamcli.message import Ids, Known, encode, make
-from streamcli.address import Stream
 from streamcli.pravega.frames import Frame, pack_write, unpack_count
 from streamcli.pravega.supervisor import Lane
 

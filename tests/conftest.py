@@ -1,4 +1,4 @@
-"""The real parts all tests share: one Pravega server for the whole run, homes of their own, terminals and raw clients."""
+"""The real parts all tests share: one Pravega server for the whole run, homes, terminals and raw clients."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.conftest import People, workers_of
 from tests.raw import Raw
 
@@ -128,6 +130,5 @@ def test_rooms_are_marked_when_they_are_not_ones_own(people: People) -> None:
 
 def test_the_prompt_keeps_the_client_library_out_of_its_process(people: People) -> None:
     tim = people.joins("tim")
-    with open(f"/proc/{tim.pid}/maps") as maps:
-        assert "pravega_client" not in maps.read()
+    assert "pravega_client" not in Path(f"/proc/{tim.pid}/maps").read_text()
     assert set(workers_of(tim.pid)) == {"read_worker", "write_worker"}

@@ -14,10 +14,10 @@ import os
 import time
 from pathlib import Path
 
+from streamcli.address import Stream
 from streamcli.errors import from_os_error
 from streamcli.names import reader_group
 from streamcli.paths import made
-from streamcli.address import Stream
 
 _log = logging.getLogger(__name__)
 

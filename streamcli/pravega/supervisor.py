@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import IO, Any
 
-from streamcli.errors import Unreachable
 from streamcli.address import Controller
+from streamcli.errors import Unreachable
 from streamcli.pravega.frames import Frame, unpack_json
 from streamcli.pravega.probe import Answer, probe
 from streamcli.pravega.process import WorkerProcess
