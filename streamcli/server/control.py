@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -114,33 +115,44 @@ def ensure_running(progress: Progress, timeout: float) -> str:
 def _ensure(progress: Progress, timeout: float) -> str:
     """As ensure_running, by the only one who may start a server now."""
     record, now = state.read(), status()
-    if record and now.state in (State.RUNNING, State.STARTING, State.UNRESPONSIVE):
-        # RUNNING: another terminal was quicker. STARTING: the one who started it is gone, but not its JVM.
+    if record and record.phase in (STARTING, RUNNING) and record.alive:
+        # Another terminal was quicker; or the one who started it is gone, but not its JVM.
         if now.state is State.UNRESPONSIVE:
             progress.stage(f"process {record.pid} is there but does not answer, waiting for it")
         return _wait_until_ready(record, progress, timeout)
-    if record and now.state is State.STOPPED and now.pid:
+    if record and record.phase == STOPPED and record.alive:
         progress.stage("waiting for the old server to end")
         _wait_until_gone(record, timeout)
     if now.state is State.CRASHED:
         progress.stage("the last server ended unexpectedly, starting a new and empty one")
     me = psutil.Process()
     state.write(Record(FETCHING, me.pid, me.create_time(), Ports(), time.time()))
-    runtime, jars = java(), ensure_jars(progress)
-    for last in (False, True):
-        progress.stage("starting Java")
-        ports = probe.free_ports()
-        pid = standalone.launch(runtime, jars, ports)
-        record = Record(STARTING, pid, _created(pid), ports, time.time())
-        state.write(record)
-        try:
-            return _wait_until_ready(record, progress, timeout)
-        except _PortTaken as error:
-            stop(timeout=1.0)
-            if last:
-                raise Unreachable("Other programs keep taking the embedded server's ports. Try again.") from error
-            progress.stage("another program took one of the ports, trying others")
-    raise AssertionError
+    try:
+        runtime, jars = java(), ensure_jars(progress)
+        begun = _launch(runtime, jars, progress)
+    except BaseException:
+        state.put_back(record)
+        raise
+    try:
+        return _wait_until_ready(begun, progress, timeout)
+    except _PortTaken:
+        progress.stage("another program took one of the ports, trying others")
+        stop(_KILL_WAIT)
+    begun = _launch(runtime, jars, progress)
+    try:
+        return _wait_until_ready(begun, progress, timeout)
+    except _PortTaken as error:
+        stop(_KILL_WAIT)
+        raise Unreachable("Other programs keep taking the embedded server's ports. Try again.") from error
+
+
+def _launch(runtime: Path, jars: list[Path], progress: Progress) -> Record:
+    progress.stage("starting Java")
+    ports = probe.free_ports()
+    pid = standalone.launch(runtime, jars, ports)
+    record = Record(STARTING, pid, _created(pid), ports, time.time())
+    state.write(record)
+    return record
 
 
 def _created(pid: int) -> float:

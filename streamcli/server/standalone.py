@@ -29,7 +29,7 @@ _LOGBACK = """\
     <triggeringPolicy class="ch.qos.logback.core.rolling.SizeBasedTriggeringPolicy">
       <maxFileSize>5MB</maxFileSize>
     </triggeringPolicy>
-    <encoder><pattern>%d{yyyy-MM-dd HH:mm:ss.SSS} %-5level %logger{30}: %msg%n%ex{30}</pattern></encoder>
+    <encoder><pattern>%d{yyyy-MM-dd HH:mm:ss.SSS} %-5level %logger{30}: %msg%n%ex{8}</pattern></encoder>
   </appender>
   <root level="WARN"><appender-ref ref="file"/></root>
 </configuration>

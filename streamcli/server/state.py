@@ -81,8 +81,8 @@ def read() -> Record | None:
     """The record, or None when there is none or it can't be understood (then it is as if no server ever ran)."""
     try:
         fields = json.loads((folder() / "state.json").read_text(encoding="utf-8"))
-        fields["ports"] = Ports(**fields["ports"])
-        return Record(**fields)
+        ports = Ports(*(int(fields["ports"][name]) for name in Ports.__dataclass_fields__))
+        return Record(str(fields["phase"]), int(fields["pid"]), float(fields["created"]), ports, float(fields["since"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -96,6 +96,14 @@ def write(record: Record) -> None:
         fresh.replace(path)
     except OSError as error:
         raise from_os_error(error, path) from error
+
+
+def put_back(record: Record | None) -> None:
+    """Write ``record`` again, or remove the file when there was none: what was begun since came to nothing."""
+    if record:
+        write(record)
+    else:
+        (folder() / "state.json").unlink(missing_ok=True)
 
 
 def change(pid: int, allowed: tuple[str, ...], phase: str, now: float) -> bool:

@@ -1,0 +1,168 @@
+"""The server's tests use real parts: a real HTTP server for the fetching, a real Pravega for the life cycle."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import http.server
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streamcli.server import state
+
+
+def until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
+    """Poll ``condition`` until it holds or ``seconds`` are over; say whether it holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@dataclass
+class Heard:
+    """A Progress that remembers."""
+
+    stages: list[str] = field(default_factory=list)
+    bytes: list[tuple[int, int]] = field(default_factory=list)
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
+
+    def download(self, done: int, total: int) -> None:
+        self.bytes.append((done, total))
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An own state folder; the jars come from STREAMCLI_TEST_CACHE or else the user's real cache."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    if cache := os.environ.get("STREAMCLI_TEST_CACHE"):
+        monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    yield state.folder()
+    record = state.read()
+    if record and record.pid != os.getpid() and (process := state.process(record)):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+
+
+@dataclass
+class Repository:
+    """A Maven repository on loopback whose misbehaviour a test can order."""
+
+    url: str
+    files: dict[str, bytes]  # by file name
+    asked: list[str] = field(default_factory=list)  # file names, in the order of the requests
+    failures: dict[str, list[str]] = field(default_factory=dict)  # file name: what to do at the next requests
+    released: threading.Event = field(default_factory=threading.Event)  # lets go what "hang" holds
+
+    def lock(self, path: Path, **lies: str) -> Path:
+        """Write a lock file of all files to ``path``; ``lies`` are wrong checksums by artifact."""
+        lines = []
+        for name, content in self.files.items():
+            artifact = name.removesuffix("-1.0.jar")
+            checksum = lies.get(artifact) or hashlib.sha256(content).hexdigest()
+            lines.append(f"org.example:{artifact}:1.0 {checksum} {len(content)}\n")
+        path.write_text("# a comment\n" + "".join(lines))
+        return path
+
+
+@pytest.fixture
+def repository(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
+    files = {f"{name}-1.0.jar": name.encode() * 20_000 for name in ("ant", "bee", "cat", "dog", "elk")}
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    served = Repository(f"http://127.0.0.1:{server.server_address[1]}", files)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.rsplit("/", 1)[1]
+            content = served.files.get(name)
+            if content is None:
+                self.send_error(404)
+                return
+            served.asked.append(name)
+            failure = served.failures.get(name, [])
+            what = failure.pop(0) if failure else ""
+            if what.isdigit():
+                self.send_error(int(what))
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[:9000])
+            if what == "drop":
+                return
+            if what == "hang":
+                self.wfile.flush()
+                served.released.wait(60)
+            with suppress(OSError):
+                self.wfile.write(content[9000:])
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server.RequestHandlerClass = Handler
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    monkeypatch.setenv("STREAMCLI_MAVEN_URL", served.url)
+    yield served
+    served.released.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    with warnings.catch_warnings():  # jgo does not close an answer that is not 200; it is closed here, by collection
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+_FAKE_JAVA = """\
+#!{python}
+import http.server, os, pathlib, signal, sys, time
+args = dict(a[2:].split("=", 1) for a in sys.argv if a.startswith("-D"))
+starts = pathlib.Path({folder!r}) / "starts"
+starts.write_text((starts.read_text() if starts.exists() else "") + "x")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{{"scopes":[{{"scopeName":"_system"}}]}}')
+    def log_message(self, *a):
+        pass
+def serve():
+    http.server.HTTPServer(("127.0.0.1", int(args["singlenode.controller.rest.port"])), Handler).serve_forever()
+first = starts.read_text() == "x"
+{body}
+"""
+
+
+@pytest.fixture
+def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A stand-in for Java where what counts is our side: its ``body`` may call serve(), and knows ``first``."""
+
+    def make(body: str) -> Path:
+        path = tmp_path / "java"
+        path.write_text(_FAKE_JAVA.format(python=sys.executable, folder=str(tmp_path), body=body))
+        path.chmod(0o755)
+        monkeypatch.setenv("STREAMCLI_JAVA", str(path))
+        return tmp_path / "starts"
+
+    return make

@@ -1,0 +1,178 @@
+"""Starting, stopping and recognising the server where what counts is our side; no Pravega runs here."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streamcli.errors import Unreachable, Unusable, UsageError
+from streamcli.server import Ports, Quiet, State, command, current_url, ensure_running, state, status, stop
+from streamcli.server.command import uptime
+from tests.server.conftest import Heard, until
+
+FakeJava = Callable[[str], Path]
+
+
+def test_never_started(home: Path) -> None:
+    assert status().state is State.ABSENT
+    assert current_url() is None
+    assert stop(1) is False
+    assert not home.exists()
+
+
+def test_a_pid_that_another_program_has_now_is_not_the_server(home: Path) -> None:
+    home.mkdir(parents=True)
+    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        created = psutil.Process(stranger.pid).create_time()
+        state.write(state.Record(state.RUNNING, stranger.pid, created - 60, Ports(), time.time()))
+        assert status().state is State.CRASHED
+        assert stop(1) is False
+        assert stranger.poll() is None
+        assert status().state is State.STOPPED
+    finally:
+        stranger.communicate(b"\n")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"phase": "running"}', '{"phase":"running","pid":"x"}'])
+def test_a_broken_state_file_is_as_none(home: Path, content: str) -> None:
+    home.mkdir(parents=True)
+    (home / "state.json").write_text(content)
+    assert status().state is State.ABSENT
+
+
+@pytest.mark.parametrize("field, value", [("pid", -1), ("pid", 2**70), ("pid", "1"), ("created", None)])
+def test_a_state_file_with_nonsense_is_no_crash(home: Path, field: str, value: object) -> None:
+    home.mkdir(parents=True)
+    state.write(state.Record(state.RUNNING, 1, 1.0, Ports(), 1.0))
+    content = json.loads((home / "state.json").read_text())
+    (home / "state.json").write_text(json.dumps({**content, field: value}))
+    assert status().state in (State.CRASHED, State.ABSENT)
+
+
+def test_java_that_ends_at_once_is_said_with_its_last_words(home: Path, fake_java: FakeJava) -> None:
+    fake_java("sys.exit('Error: Could not find or load main class')")
+    begun = time.monotonic()
+    with pytest.raises(Unreachable, match=r"ended while it started with .*Could not find.*log:"):
+        ensure_running(Quiet(), 30)
+    assert time.monotonic() - begun < 10
+    assert status().state is State.CRASHED
+
+
+def test_a_port_taken_in_between_means_other_ports_once(home: Path, fake_java: FakeJava, heard: Heard) -> None:
+    starts = fake_java("if first:\n    print('Address already in use', flush=True)\n    time.sleep(60)\nserve()")
+    url = ensure_running(heard, 30)
+    assert starts.read_text() == "xx"
+    assert "another program took one of the ports, trying others" in heard.stages
+    assert status().state is State.RUNNING
+    assert url == current_url()
+
+
+def test_a_port_taken_again_and_again_is_said(home: Path, fake_java: FakeJava) -> None:
+    starts = fake_java("print('Address already in use', flush=True)\ntime.sleep(60)")
+    with pytest.raises(Unreachable, match="taking"):
+        ensure_running(Quiet(), 30)
+    assert starts.read_text() == "xx"
+
+
+def test_not_ready_in_time_goes_on_and_is_found_by_the_next(home: Path, fake_java: FakeJava, tmp_path: Path) -> None:
+    starts = fake_java(f"while not os.path.exists({str(tmp_path / 'go')!r}):\n    time.sleep(0.01)\nserve()")
+    with pytest.raises(Unreachable, match=r"not ready after 0\.2 s"):
+        ensure_running(Quiet(), 0.2)
+    assert status().state is State.STARTING
+    (tmp_path / "go").touch()
+    ensure_running(Quiet(), 30)
+    assert starts.read_text() == "x"
+    assert status().state is State.RUNNING
+
+
+def test_one_that_ignores_the_signal_is_ended_by_force(home: Path, fake_java: FakeJava) -> None:
+    fake_java("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nserve()")
+    ensure_running(Quiet(), 30)
+    pid = status().pid
+    assert pid is not None
+    assert stop(0.3) is True
+    assert until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    assert status().state is State.STOPPED
+
+
+def test_one_that_lives_but_is_silent_is_said(home: Path, fake_java: FakeJava, tmp_path: Path) -> None:
+    fake_java(
+        "import socket, threading\nthreading.Thread(target=serve, daemon=True).start()\n"
+        f"while not os.path.exists({str(tmp_path / 'go')!r}):\n    time.sleep(0.01)\n"
+        "Handler.do_GET = lambda self: time.sleep(60)\ntime.sleep(60)"
+    )
+    ensure_running(Quiet(), 30)
+    (tmp_path / "go").touch()
+    assert until(lambda: status(patience=0.1).state is State.UNRESPONSIVE)
+    with pytest.raises(Unreachable, match="not ready"):
+        ensure_running(Quiet(), 0.2)
+    out = io.StringIO()
+    assert command.run("status", 1, out, io.StringIO()) == 3
+    assert "does not answer" in out.getvalue()
+    assert "server stop" in out.getvalue()
+
+
+def test_an_interrupted_fetch_is_no_server(home: Path) -> None:
+    home.mkdir(parents=True)
+    me = psutil.Process()
+    state.write(state.Record(state.FETCHING, me.pid, me.create_time(), Ports(), time.time()))
+    assert status().state is State.STARTING
+    assert stop(1) is False
+    state.write(state.Record(state.FETCHING, me.pid, 1.0, Ports(), time.time()))
+    assert status().state is State.ABSENT
+
+
+def test_a_java_that_is_not_there_is_said(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for wrong in (tmp_path / "none", tmp_path):
+        monkeypatch.setenv("STREAMCLI_JAVA", str(wrong))
+        with pytest.raises(Unusable, match="STREAMCLI_JAVA"):
+            ensure_running(Quiet(), 1)
+        assert status().state is State.ABSENT
+
+
+def test_the_commands_of_a_server_that_never_ran(home: Path) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    assert command.run("status", 1, out, err) == 3
+    assert command.run("stop", 1, out, err) == 0
+    assert command.run("logs", 1, out, err) == 0
+    assert out.getvalue().splitlines() == [
+        "The embedded server was never started here. `streamcli server start` starts it.",
+        "The embedded server was not running. The embedded server was never started here.",
+        f"There is no log yet; it would be {home}/log/server.log",
+    ]
+    with pytest.raises(UsageError, match="restart"):
+        command.run("restart", 1, out, err)
+
+
+def test_the_log_command_gives_the_end(home: Path) -> None:
+    state.log_path().parent.mkdir(parents=True)
+    state.log_path().write_text("".join(f"line {n}\n" for n in range(500)))
+    out = io.StringIO()
+    command.run("logs", 1, out, io.StringIO())
+    assert out.getvalue().splitlines() == [f"line {n}" for n in range(400, 500)]
+
+
+def test_uptime() -> None:
+    assert [uptime(s) for s in (-1, 59, 61, 7500)] == ["0 s", "59 s", "1 min 1 s", "2 h 5 min"]
+
+
+def test_a_server_ending_does_not_hold_the_signal_of_a_terminal(home: Path, fake_java: FakeJava) -> None:
+    fake_java("serve()")
+    ensure_running(Quiet(), 30)
+    pid = status().pid
+    assert pid is not None
+    assert os.getsid(pid) != os.getsid(0)
+    assert os.getpgid(pid) != os.getpgid(0)
+    os.kill(pid, signal.SIGINT)
+    assert status().state is State.RUNNING

@@ -1,0 +1,114 @@
+"""The life of a real server. Each start of Pravega takes seconds, so there are two in this file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from streamcli.server import State, command, current_url, ensure_running, state, status
+from tests.server.conftest import Heard, until
+
+_START = "import sys; from streamcli.server.command import run; sys.exit(run('start', 60, sys.stdout, sys.stderr))"
+
+
+def listening(pid: int) -> dict[int, str]:
+    return {
+        c.laddr.port: c.laddr.ip.removeprefix("::ffff:")
+        for c in psutil.Process(pid).net_connections()
+        if c.status == psutil.CONN_LISTEN
+    }
+
+
+def test_two_starts_at_once_one_server_and_its_death(home: Path) -> None:
+    traces = set(Path("/tmp").glob("hsperfdata*"))
+    programs = [
+        subprocess.Popen([sys.executable, "-c", _START], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    # communicate() ends at the end of the pipes: the server must not hold them open.
+    said = [program.communicate(timeout=90) for program in programs]
+    assert [program.returncode for program in programs] == [0, 0], said
+    (url,) = {out.split()[-1] for out, _ in said}
+    stages = "".join(err for _, err in said)
+    assert stages.count("starting Java") == 1
+    assert stages.count("controller is up") == 1
+
+    now = status()
+    assert (now.state, now.url, current_url()) == (State.RUNNING, url, url)
+    assert now.pid and now.ports
+    ours = [p for p in psutil.process_iter(["cmdline"]) if any(str(home) in a for a in p.info["cmdline"] or ())]
+    assert [p.pid for p in ours] == [now.pid]
+    assert psutil.Process(now.pid).cwd() == str(home)
+    at = listening(now.pid)
+    assert {at[p] for p in (now.ports.segment_store, now.ports.zookeeper, now.ports.segment_store_rest)} == {
+        "127.0.0.1"
+    }
+    assert set(at) == {*vars(now.ports).values()}
+    assert set(Path("/tmp").glob("hsperfdata*")) <= traces
+
+    took = []
+    for _ in range(20):
+        begun = time.perf_counter()
+        assert status().state is State.RUNNING
+        took.append(time.perf_counter() - begun)
+    assert statistics.median(took) < 0.02
+
+    psutil.Process(now.pid).suspend()
+    assert until(lambda: psutil.Process(now.pid).status() == psutil.STATUS_STOPPED)
+    begun = time.perf_counter()
+    assert status().state is State.UNRESPONSIVE
+    assert time.perf_counter() - begun < 0.1
+    psutil.Process(now.pid).resume()
+    assert until(lambda: status().state is State.RUNNING)
+
+    psutil.Process(now.pid).send_signal(signal.SIGKILL)
+    assert until(lambda: status().state is State.CRASHED)
+    out = io.StringIO()
+    assert command.run("status", 1, out, io.StringIO()) == 3
+    assert "ended unexpectedly" in out.getvalue()
+    command.run("stop", 1, out, io.StringIO())
+    assert "was not running" in out.getvalue()
+
+
+def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, heard: Heard) -> None:
+    with contextlib.ExitStack() as stack:
+        stranger = stack.enter_context(socket.socket())
+        with contextlib.suppress(OSError):  # if it is taken already, there is a stranger
+            stranger.bind(("127.0.0.1", 9090))
+            stranger.listen()
+        url = ensure_running(heard, 60)
+    assert not url.endswith(":9090")
+    assert heard.stages[0] == "starting Java"
+    assert heard.stages[-1] == f"ready at {url}"
+    out = io.StringIO()
+    assert command.run("status", 1, out, io.StringIO()) == 0
+    assert f"  url     {url}\n" in out.getvalue()
+    assert command.run("start", 60, out, io.StringIO()) == 0
+    assert f"runs already at {url}" in out.getvalue()
+    pid = status().pid
+    assert pid
+
+    assert command.run("stop", 10, out, io.StringIO()) == 0
+    assert "is stopped" in out.getvalue()
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert status().state is State.STOPPED
+    assert current_url() is None
+    assert {p.name for p in home.iterdir()} == {
+        "jul.properties",
+        "lock",
+        "log",
+        "logback.xml",
+        "state.json",
+        "state.lock",
+    }
+    assert {p.name for p in (home / "log").iterdir()} == {"console.log", "server.log"}
+    assert state.console_path().read_text() == ""
