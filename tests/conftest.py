@@ -164,6 +164,6 @@ def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     for process in psutil.process_iter(["pid", "cmdline", "environ"]):
         environ = process.info["environ"] or {}
         if environ.get("HOME", "").startswith(base):
-            left.append((process.info["pid"], process.info["cmdline"]))
+            left.append((process.info["pid"], " ".join(process.info["cmdline"])[:120]))
     shutil.rmtree(base, ignore_errors=True) if not left else None
     assert not left, f"processes left behind: {left}"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import ANSI, AnyFormattedText
@@ -53,8 +53,9 @@ class PromptScreen:
         self._lines: list[str] = []
         self._question: list[str] = []
         self._interrupted = -AGAIN_WITHIN
+        self._completer = _Completer(host)
         self._buffer = Buffer(
-            completer=_Completer(host),
+            completer=self._completer,
             complete_while_typing=Condition(lambda: self._buffer.text.startswith("/")),
             history=ThreadedHistory(self._history),
             multiline=False,
@@ -154,11 +155,21 @@ class PromptScreen:
         self._host.typed(text)
 
     def complete(self, event: KeyPressEvent) -> None:
-        """Complete, or go to the next completion."""
-        if self._buffer.complete_state:
+        """Complete as far as it is clear, then show the menu, then go through it."""
+        if self._buffer.complete_state and self._buffer.complete_state.current_completion:
+            self._buffer.complete_next()
+            return
+        # Asked here and now: the menu is filled beside the typing, and Tab may come before it is.
+        document = self._buffer.document
+        found = list(self._completer.get_completions(document, CompleteEvent(completion_requested=True)))
+        if len(found) == 1:
+            self._buffer.apply_completion(found[0])
+        elif common := get_common_complete_suffix(document, found):
+            self._buffer.insert_text(common)
+        elif self._buffer.complete_state:
             self._buffer.complete_next()
         else:
-            self._buffer.start_completion(insert_common_part=True)
+            self._buffer.start_completion()
 
     def cancel_completion(self, event: KeyPressEvent) -> None:
         """Close the menu."""
@@ -167,9 +178,9 @@ class PromptScreen:
     def interrupt(self, event: KeyPressEvent) -> None:
         """Clear the line, or leave when it comes twice."""
         now = time.monotonic()
-        self._buffer.reset()
-        if now - self._interrupted < AGAIN_WITHIN:
+        if not self._buffer.text and now - self._interrupted < AGAIN_WITHIN:
             self._host.leave(code=130)
+        self._buffer.reset()
         self._interrupted = now
         self._loop.call_later(AGAIN_WITHIN, self.refresh)
 
