@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from streamcli.errors import NotPermitted, Unreachable
-from streamcli.server import probe, standalone, state
+from streamcli.server import archive, probe, standalone, state
 from streamcli.server.jars import ensure_jars
 from streamcli.server.java import java
 from streamcli.server.progress import Progress
@@ -131,13 +131,20 @@ def _ensure(progress: Progress, timeout: float) -> str:
         runtime, jars = java(), ensure_jars(progress)
         begun = _launch(runtime, jars, progress)
     except BaseException:
-        state.put_back(record)
+        if (last := state.read()) and last.phase == FETCHING:
+            state.put_back(record)
         raise
     try:
-        return _wait_until_ready(begun, progress, timeout)
+        url = _wait_until_ready(begun, progress, timeout)
     except _PortTaken:
         progress.stage("another program took one of the ports, trying others")
         stop(_KILL_WAIT)
+        url = _second_try(runtime, jars, progress, timeout)
+    archive.make_later(runtime, jars, state.folder())
+    return url
+
+
+def _second_try(runtime: Path, jars: list[Path], progress: Progress, timeout: float) -> str:
     begun = _launch(runtime, jars, progress)
     try:
         return _wait_until_ready(begun, progress, timeout)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamcli.errors import Unusable, from_os_error
 from streamcli.paths import made
-from streamcli.server import state
+from streamcli.server import archive, state
 from streamcli.server.state import Ports
 
 MAIN = "io.pravega.local.LocalPravegaEmulator"
@@ -93,6 +93,7 @@ def command(java: Path, jars: list[Path], ports: Ports, home: Path) -> list[str]
     return [
         str(java),
         *_JVM_FLAGS,
+        *archive.flags(java, jars, home),
         f"-XX:ErrorFile={home / 'log' / 'jvm-crash.log'}",
         *(f"-D{name}={value}" for name, value in properties.items()),
         "-cp",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from streamcli.server import State, command, current_url, ensure_running, state, status
+from streamcli.server import State, command, current_url, ensure_running, jars, state, status
 from tests.server.conftest import Heard, until
 
 _START = "import sys; from streamcli.server.command import run; sys.exit(run('start', 60, sys.stdout, sys.stderr))"
@@ -85,6 +85,9 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, h
         with contextlib.suppress(OSError):  # if it is taken already, there is a stranger
             stranger.bind(("127.0.0.1", 9090))
             stranger.listen()
+        cached = jars.default_folder()
+        # The start before this one had an archive of the classes made in the background, if there was none.
+        assert until(lambda: any(cached.glob("*.jsa")), 80)
         url = ensure_running(heard, 60)
     assert not url.endswith(":9090")
     assert heard.stages[0] == "starting Java"
@@ -96,6 +99,7 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, h
     assert f"runs already at {url}" in out.getvalue()
     pid = status().pid
     assert pid
+    assert any(m.path.endswith(".jsa") for m in psutil.Process(pid).memory_maps())
 
     assert command.run("stop", 10, out, io.StringIO()) == 0
     assert "is stopped" in out.getvalue()
