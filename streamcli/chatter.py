@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, timezone
 from typing import IO
 
-from streamcli import commands
+from streamcli import commands, logs
 from streamcli.address import Controller
 from streamcli.commands import Complain, Context, Quit, Send, Show
 from streamcli.config import Settings, wants_colour
@@ -77,7 +77,8 @@ class Chatter:
             self._loop.add_signal_handler(number, self.leave)
         self._loop.add_signal_handler(signal.SIGINT, lambda: self.leave(code=130))
         try:
-            await self._screen.run()
+            with logs.shown_by(lambda text: self._loop.call_soon_threadsafe(self.note, text)):
+                await self._screen.run()
         finally:
             self._supervisor.kill()
             ticking.cancel()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
@@ -13,6 +15,35 @@ from streamcli.errors import from_os_error
 from streamcli.paths import made, state_dir
 
 MAX_BYTES = 512 * 1024
+
+
+class _Terminal(logging.Handler):
+    """The log on the terminal: lines on standard error, or wherever a screen wants them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write: Callable[[str], object] | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if self.write:
+            self.write(text)
+        else:
+            with contextlib.suppress(OSError):
+                print(text, file=sys.stderr)
+
+
+_terminal = _Terminal()
+
+
+@contextlib.contextmanager
+def shown_by(write: Callable[[str], object]) -> Iterator[None]:
+    """While this holds, ``--verbose`` lines go to ``write``, called in any thread, so that they don't cross a prompt."""
+    _terminal.write = write
+    try:
+        yield
+    finally:
+        _terminal.write = None
 
 
 def log_path() -> Path:
@@ -30,7 +61,7 @@ def set_up(*, verbose: bool) -> None:
     except OSError as error:
         raise from_os_error(error, path) from error
     if verbose:
-        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers.append(_terminal)
     logging.raiseExceptions = False  # a full disk must not print a traceback over the prompt
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
