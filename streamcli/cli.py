@@ -46,6 +46,7 @@ def main() -> None:
 def run(argv: list[str]) -> int:
     """Do what the command line says and return the exit code; every error becomes one line on standard error."""
     verbose = "--verbose" in argv
+    logging.getLogger("streamcli").addHandler(logging.NullHandler())  # before the log is set up, errors are said once
     try:
         return _dispatch(_parse(argv))
     except StreamcliError as error:
@@ -112,8 +113,8 @@ def _chat(arguments: dict[str, Any]) -> int:
     from streamcli.config import settle
 
     options = {
-        "url": arguments["<url>"] or arguments["--url"],
-        "id": arguments["<id>"] or arguments["--id"],
+        "url": arguments["--url"] if arguments["<url>"] is None else arguments["<url>"],
+        "id": arguments["--id"] if arguments["<id>"] is None else arguments["<id>"],
         **{name: arguments[f"--{name}"] for name in ("scope", "stream", "room", "timeout")},
     }
     from streamcli.chat import chat

@@ -75,7 +75,7 @@ class Unusable(StreamcliError):
 def from_os_error(error: OSError, path: os.PathLike[str] | str) -> StreamcliError:
     """Word a failure of the file system at ``path`` for the person."""
     reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return FileTrouble(f"The disk is full: {path} can't be written. Free some space and try again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
         return CannotCreate(f"Can't make or write {path}: {reason}. Check who owns it and its permissions.")

@@ -38,7 +38,7 @@ _terminal = _Terminal()
 
 @contextlib.contextmanager
 def shown_by(write: Callable[[str], object]) -> Iterator[None]:
-    """While this holds, ``--verbose`` lines go to ``write``, called in any thread, so that they don't cross a prompt."""
+    """While this holds, ``--verbose`` lines go to ``write``, called in any thread, not across a prompt."""
     _terminal.write = write
     try:
         yield
