@@ -71,7 +71,7 @@ def status(patience: float = 0.5) -> Status:
 
     if record.phase == STOPPED:
         return here(State.STOPPED, "The embedded server is just being stopped.")
-    if process.status() == psutil.STATUS_STOPPED:
+    if _is_suspended(process):
         return here(State.UNRESPONSIVE, f"The embedded server is suspended: kill -CONT {record.pid} lets it go on.")
     if record.phase == RUNNING and probe.is_alive(record.ports.rest, patience):
         return here(State.RUNNING, "The embedded server is running.")
@@ -80,6 +80,13 @@ def status(patience: float = 0.5) -> Status:
     if record.phase == STARTING and time.time() - record.since < _LONGEST_START:
         return here(State.STARTING, "The embedded server is starting.")
     return here(State.UNRESPONSIVE, f"The embedded server's process {record.pid} is there but does not answer.")
+
+
+def _is_suspended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
 
 
 def _gone(record: Record) -> Status:
@@ -156,10 +163,17 @@ def _second_try(runtime: Path, jars: list[Path], progress: Progress, timeout: fl
 def _launch(runtime: Path, jars: list[Path], progress: Progress) -> Record:
     progress.stage("starting Java")
     ports = probe.free_ports()
+    usual = vars(Ports())
+    if moved := [usual[name] for name, port in vars(ports).items() if port != usual[name]]:
+        progress.stage(f"{_words(moved)} taken by other programs, using other ports")
     pid = standalone.launch(runtime, jars, ports)
     record = Record(STARTING, pid, _created(pid), ports, time.time())
     state.write(record)
     return record
+
+
+def _words(ports: list[int]) -> str:
+    return f"port {ports[0]} is" if len(ports) == 1 else f"ports {', '.join(map(str, ports))} are"
 
 
 def _created(pid: int) -> float:

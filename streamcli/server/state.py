@@ -61,6 +61,11 @@ def log_path() -> Path:
     return folder() / "log" / "server.log"
 
 
+def log_property() -> str:
+    """The argument that names the log on the JVM's command line; no other program has it."""
+    return f"-Dstreamcli.log={log_path()}"
+
+
 def console_path() -> Path:
     """What the JVM itself wrote to its outputs; it may not exist yet."""
     return folder() / "log" / "console.log"
@@ -70,7 +75,10 @@ def process(record: Record) -> psutil.Process | None:
     """The live process that ``record`` names, or None when it is gone or its pid belongs to another program."""
     try:
         found = psutil.Process(record.pid)
-        if abs(found.create_time() - record.created) > _SAME_START or found.status() == psutil.STATUS_ZOMBIE:
+        if found.status() == psutil.STATUS_ZOMBIE:
+            return None
+        # Where the clock was set since, the time of creation is off, but the command line still tells our server.
+        if abs(found.create_time() - record.created) > _SAME_START and log_property() not in found.cmdline():
             return None
     except (psutil.Error, ValueError, OverflowError):
         return None

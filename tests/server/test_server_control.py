@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +44,15 @@ def test_a_pid_that_another_program_has_now_is_not_the_server(home: Path) -> Non
         assert status().state is State.STOPPED
     finally:
         stranger.communicate(b"\n")
+
+
+def test_our_server_is_known_after_the_clock_was_set(home: Path, fake_java: FakeJava) -> None:
+    fake_java("serve()")
+    ensure_running(Quiet(), 30)
+    record = state.read()
+    assert record
+    state.write(dataclasses.replace(record, created=record.created - 3600))
+    assert status().state is State.RUNNING
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"phase": "running"}', '{"phase":"running","pid":"x"}'])
@@ -90,8 +101,10 @@ def test_not_ready_in_time_goes_on_and_is_found_by_the_next(home: Path, fake_jav
     with pytest.raises(Unreachable, match=r"not ready after 0\.2 s"):
         ensure_running(Quiet(), 0.2)
     assert status().state is State.STARTING
-    (tmp_path / "go").touch()
+    later = threading.Timer(0.5, (tmp_path / "go").touch)
+    later.start()
     ensure_running(Quiet(), 30)
+    later.join()
     assert starts.read_text() == "x"
     assert status().state is State.RUNNING
 

@@ -91,6 +91,7 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, h
         url = ensure_running(heard, 60)
     assert not url.endswith(":9090")
     assert heard.stages[0] == "starting Java"
+    assert "9090" in heard.stages[1] and "taken by other programs" in heard.stages[1]
     assert heard.stages[-1] == f"ready at {url}"
     out = io.StringIO()
     assert command.run("status", 1, out, io.StringIO()) == 0
