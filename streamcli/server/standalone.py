@@ -80,6 +80,9 @@ def command(java: Path, jars: list[Path], ports: Ports, home: Path) -> list[str]
         "java.util.logging.config.file": home / "jul.properties",
         "logback.configurationFile": home / "logback.xml",
         "singlenode.configurationFile": "/dev/null",
+        # Watermarks are for readers that ask for event times, as none here do; by default 100 threads poll for them.
+        "controller.watermarking.bucket.count": 1,
+        "controller.watermarking.frequency.seconds": 600,
         "singlenode.admin.gateway.enable": "false",
         "singlenode.zk.port": ports.zookeeper,
         "singlenode.segmentStore.port": ports.segment_store,
