@@ -19,7 +19,8 @@ from streamcli import commands, logs
 from streamcli.address import Controller
 from streamcli.commands import Complain, Context, Quit, Send, Show
 from streamcli.config import Settings, wants_colour
-from streamcli.message import Ids, Message, TooLong
+from streamcli.errors import Unreachable
+from streamcli.message import Ids, Message, TooLong, Unreadable
 from streamcli.paths import state_dir
 from streamcli.pravega.groups import GroupNames
 from streamcli.pravega.supervisor import Link, Phase, Supervisor
@@ -32,6 +33,7 @@ from streamcli.writer import Clock, Writer
 
 PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
 LEAVE_WITHIN = 0.5  # seconds that leaving waits for what was just typed
+TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a pipe's standard error says so
 UNREADABLE_SAID_AFTER = 0.5  # seconds in which unreadable events are counted into one line
 NAMED_LINES = 5
 
@@ -62,8 +64,10 @@ class Chatter:
         self._context = Context(random.choice)
         self._unreadable: Counter[str] = Counter()
         self._day: date | None = datetime.now().date()
+        self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
         self._leaving: asyncio.Task[None] | None = None
-        self._asked = False
+        self._leave_by = 0.0  # the loop's time
+        self._may_stay = self._asked = self._hurried = False
         self._news = asyncio.Event()  # a message of ours was acknowledged or read back
         self._failure: BaseException | None = None
         self._code = 0
@@ -74,15 +78,18 @@ class Chatter:
         watching.add_done_callback(self._supervisor_ended)
         ticking = asyncio.create_task(self._tick())
         for number in (signal.SIGTERM, signal.SIGHUP):
-            self._loop.add_signal_handler(number, self.leave)
-        self._loop.add_signal_handler(signal.SIGINT, lambda: self.leave(code=130))
+            self._loop.add_signal_handler(number, self._told_to_leave, 0)
+        self._loop.add_signal_handler(signal.SIGINT, self._told_to_leave, 130)
         try:
             with logs.shown_by(lambda text: self._loop.call_soon_threadsafe(self.note, text)):
                 await self._screen.run()
+        except (EOFError, OSError) as error:
+            await self._terminal_is_gone(error)
         finally:
             self._supervisor.kill()
             ticking.cancel()
             watching.cancel()
+            await asyncio.wait([watching], timeout=LEAVE_WITHIN)
             self._groups.close()
         if self._failure:
             raise self._failure
@@ -108,7 +115,7 @@ class Chatter:
 
     def typed(self, line: str) -> None:
         """Do what ``line`` means."""
-        if self._leaving:
+        if self._leaving and not self._may_stay:
             return
         action = commands.parse(line, self._context)
         if isinstance(action, Send):
@@ -126,8 +133,20 @@ class Chatter:
 
     def leave(self, *, ask: bool = False, code: int = 0) -> None:
         """Go, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
+        if self._leaving and ask:
+            return
+        # Who is told to go while it asks whether to stay does go.
+        self._may_stay, self._code = ask and self._interactive, code
         if not self._leaving:
-            self._leaving = asyncio.create_task(self._leave(ask, code))
+            self._leave_by = self._loop.time() + self._patience()
+            self._leaving = asyncio.create_task(self._leave())
+
+    def _told_to_leave(self, code: int) -> None:
+        """A signal: there is less time than the end of a pipe gives."""
+        self._hurried = True
+        self._leave_by = min(self._leave_by, self._loop.time() + LEAVE_WITHIN)
+        self._news.set()
+        self.leave(code=code)
 
     # What the reader brings (streamcli.reader.Listener).
 
@@ -141,12 +160,16 @@ class Chatter:
             self.note(
                 "This is another log than before: the server or the stream was made anew. What came before is gone."
             )
-            self._writer.log_replaced()
+            self._writer.log_replaced(opened.log)
+            self._own.clear()
         self._writer.reader_replaced()
         self._screen.refresh()
 
     def arrived(self, batch: list[Arrived]) -> None:
         """Fold a batch in and draw what is new."""
+        for _, content in batch:
+            if not isinstance(content, Unreadable) and self._writer.waits_for(content.sender, content.id):
+                self._own.append(content.id)
         self._show(self._state.take(batch))
 
     def caught_up(self) -> None:
@@ -183,10 +206,7 @@ class Chatter:
         self._loop.call_later(PENDING_SHOWN_AFTER, self._screen.refresh)
 
     def _show(self, seen: Seen) -> None:
-        if seen.messages:
-            self._changed()
         for message in seen.messages:
-            self._writer.read_back(message.sender, message.id)
             day = self._look.local_day(message)
             if day and day != self._day:
                 self._screen.note(self._look.day(day))
@@ -196,6 +216,11 @@ class Chatter:
             if not self._unreadable:
                 self._loop.call_later(UNREADABLE_SAID_AFTER, self._say_unreadable)
             self._unreadable += seen.unreadable
+        if self._own and self._state.live:
+            # Also those that came with many others and were only counted.
+            self._writer.read_back(self._own)
+            self._own.clear()
+            self._changed()
 
     def _say_unreadable(self) -> None:
         reasons, self._unreadable = self._unreadable, Counter()
@@ -225,8 +250,12 @@ class Chatter:
         self._link = link
         _log.info("%s %s", link.phase.value, link.words)
         if not self._interactive and link.words:
-            self.note(self._connection())
+            self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link)
         self._screen.refresh()
+
+    def _say_trouble(self, link: Link) -> None:
+        if link is self._link and not self._leaving:  # what leaving says names the trouble too
+            self.note(self._connection())
 
     async def _tick(self) -> None:
         """Keep the seconds in the bottom line true while there are some."""
@@ -238,34 +267,56 @@ class Chatter:
     def _supervisor_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             self._failure = error
+            self._told_to_leave(70)
+
+    async def _terminal_is_gone(self, error: BaseException) -> None:
+        """The window was closed: what was just typed still gets its moment, and nothing more can be drawn."""
+        _log.warning("the terminal is gone: %r", error)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in (1, 2):  # so that the interpreter's last flush says nothing
+            os.dup2(nowhere, number)
+        self._told_to_leave(0)
+        if self._leaving:
+            await self._leaving
+
+    def _patience(self) -> float:
+        return LEAVE_WITHIN if self._interactive or self._hurried else self._settings.timeout
+
+    async def _leave(self) -> None:
+        await self._until_sent()
+        lines = [clean_line(entry.message.message, 60) for entry in self._writer.unsent]
+        if lines and self._may_stay and not self._asked:
+            self.note(f"Not sent: {_named(lines)}. Leave once more to go without sending.")
+            self._asked, self._leaving = True, None
+            return
+        try:
+            if lines:
+                self._name_unsent(lines)
+        finally:
             self._screen.close()
 
-    async def _leave(self, ask: bool, code: int) -> None:
-        if self._interactive:
-            await self._wait_while(lambda: self._writer.unsent, LEAVE_WITHIN)
-        else:
-            # A pipe has ended: what it brought is to be in the log, and seen, before we go.
-            await self._wait_while(lambda: self._writer.unconfirmed, self._settings.timeout)
-        if lines := [clean_line(entry.message.message, 60) for entry in self._writer.unsent]:
-            self._name_unsent(lines, ask and not self._asked)
-            if ask and not self._asked:
-                self._asked, self._leaving = True, None
+    async def _until_sent(self) -> None:
+        """Wait for what was just typed; of a pipe, until all it brought is in the log and was seen."""
+        before = 0
+        while left := len(self._writer.unsent if self._interactive else self._writer.unconfirmed):
+            now = self._loop.time()
+            if left != before and not self._hurried and not self._interactive:
+                self._leave_by = now + self._patience()  # a long pipe takes long: only standing still counts
+            if now >= self._leave_by:
                 return
-            code = code if self._interactive else 69
-        self._code = code
-        self._screen.close()
-
-    async def _wait_while(self, something: Callable[[], object], seconds: float) -> None:
-        end = self._loop.time() + seconds
-        while something() and self._loop.time() < end:
+            before = left
             self._news.clear()
             with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(self._news.wait(), end - self._loop.time())
+                await asyncio.wait_for(self._news.wait(), self._leave_by - now)
 
-    def _name_unsent(self, lines: Sequence[str], staying: bool) -> None:
-        more = f" and {len(lines) - NAMED_LINES} more" if len(lines) > NAMED_LINES else ""
-        named = ", ".join(f"“{line}”" for line in lines[:NAMED_LINES]) + more
-        end = " Leave once more to go without sending." if staying else ""
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            self.note(f"Not sent: {named}.{end}")
-        _log.warning("not sent: %s", named)
+    def _name_unsent(self, lines: Sequence[str]) -> None:
+        _log.warning("not sent: %s", _named(lines))
+        if self._interactive or self._code:
+            self.note(f"Not sent: {_named(lines)}.")
+        elif not self._failure:
+            self._failure = Unreachable(f"Not sent: {_named(lines)}. Still {self._connection()}.")
+
+
+def _named(lines: Sequence[str]) -> str:
+    more = f" and {len(lines) - NAMED_LINES} more" if len(lines) > NAMED_LINES else ""
+    return ", ".join(f"“{line}”" for line in lines[:NAMED_LINES]) + more

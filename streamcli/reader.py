@@ -19,6 +19,7 @@ from streamcli.pravega.supervisor import Lane
 from streamcli.state import Arrived, Opened
 
 MODULE = "streamcli.pravega.read_worker"
+DELETED_AT_ONCE = 10  # groups of earlier lives; each takes a moment in which nothing is read yet
 _EVENT_HEAD = 8  # bytes before an event's data in its segment
 
 
@@ -68,7 +69,7 @@ class Reader:
 
     def _orders(self) -> dict[str, Any]:
         name = self._groups.next()
-        self._deleting = self._groups.left_over()
+        self._deleting = self._groups.left_over()[:DELETED_AT_ONCE]
         place = self._listener.place()
         return {
             "scope": self._stream.scope,

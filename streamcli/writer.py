@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 from streamcli.address import Stream
 from streamcli.commands import Send
 from streamcli.message import Ids, Known, encode, make
-from streamcli.pravega.frames import Frame, pack_write, unpack_count
+from streamcli.pravega.frames import Frame, pack_write, unpack_count, unpack_json
+from streamcli.pravega.process import WorkerProcess
 from streamcli.pravega.supervisor import Lane
 
 MODULE = "streamcli.pravega.write_worker"
@@ -30,6 +31,7 @@ class Unconfirmed:
     message: Known
     typed: float  # monotonic seconds
     acknowledged: float | None = None  # monotonic seconds
+    log: str = ""  # the one that acknowledged it
     watched: bool = True  # whether its not being read back is held against the reader
 
 
@@ -53,6 +55,8 @@ class Writer:
         self._unconfirmed: dict[str, Unconfirmed] = {}
         self._in_flight: deque[str] = deque()
         self._handed_over = 0.0
+        self._log = ""
+        self._served: WorkerProcess | None = None  # the worker that was given all that was unsent before
         self._loop = asyncio.get_running_loop()
         self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since)
 
@@ -80,12 +84,16 @@ class Writer:
         )
         encode(message)  # the longest form it can take
         self._unconfirmed[message.id] = Unconfirmed(message, self._clock.monotonic())
-        if self.lane.opened:
+        if self._is_served():
             self._hand_over(message.id)
 
-    def read_back(self, sender: str, id: str) -> None:
-        """The message was read from the log: it is sent."""
-        if sender == self._sender:
+    def waits_for(self, sender: str, id: str) -> bool:
+        """Whether this is a message of ours that was not read back yet."""
+        return id in self._unconfirmed and sender == self._sender
+
+    def read_back(self, ids: Iterable[str]) -> None:
+        """These messages of ours were read from the log: they are sent."""
+        for id in ids:
             self._unconfirmed.pop(id, None)
 
     def unread_since(self) -> float | None:
@@ -98,12 +106,26 @@ class Writer:
         for entry in self._unconfirmed.values():
             entry.watched = entry.acknowledged is None
 
-    def log_replaced(self) -> None:
-        """What was acknowledged by another log counts for nothing in this one: send it again."""
+    def log_replaced(self, log: str) -> None:
+        """What was acknowledged by another log counts for nothing in ``log``, which is read now: send it again."""
+        there = bool(log) and self._log == log  # our worker was quicker than the reader's
         for entry in self._unconfirmed.values():
-            entry.acknowledged, entry.watched = None, True
-        if self.lane.opened:
-            self._hand_over_all()
+            if entry.acknowledged is not None and not (there and entry.log == log):
+                entry.acknowledged, entry.watched = None, True
+        if not there:
+            # The worker's writer belongs to what is gone. What it was given goes to the next one, in order.
+            self._served = None
+            self._in_flight.clear()
+            self.lane.replace()
+        elif self._is_served():
+            in_flight = set(self._in_flight)
+            for entry in self.unsent:
+                if entry.message.id not in in_flight:
+                    self._hand_over(entry.message.id)
+
+    def _is_served(self) -> bool:
+        # Not just whether the worker is open: one that died or has only now opened gets everything in order later.
+        return self._served is not None and self._served is self.lane.process
 
     def _orders(self) -> dict[str, Any]:
         return {"scope": self._stream.scope, "stream": self._stream.stream}
@@ -111,11 +133,11 @@ class Writer:
     def _due_since(self, last_frame: float) -> float | None:
         return max(last_frame, self._handed_over) if self._in_flight else None
 
-    def _hand_over_all(self) -> None:
+    def _hand_over_all(self, log: str) -> None:
+        self._log, self._served = log, self.lane.process
         self._in_flight.clear()
-        for id, entry in self._unconfirmed.items():
-            if entry.acknowledged is None:
-                self._hand_over(id)
+        for entry in self.unsent:
+            self._hand_over(entry.message.id)
 
     def _hand_over(self, id: str) -> None:
         entry, now = self._unconfirmed[id], self._clock.now()
@@ -130,7 +152,7 @@ class Writer:
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: leave it to the loop."""
         if frame is Frame.OPENED:
-            self._loop.call_soon_threadsafe(self._hand_over_all)
+            self._loop.call_soon_threadsafe(self._hand_over_all, unpack_json(payload)["log"])
         elif frame is Frame.WRITTEN:
             self._loop.call_soon_threadsafe(self._acknowledge, unpack_count(payload))
 
@@ -138,6 +160,6 @@ class Writer:
         now = self._clock.monotonic()
         for _ in range(min(count, len(self._in_flight))):
             if entry := self._unconfirmed.get(self._in_flight.popleft()):
-                entry.acknowledged = now
+                entry.acknowledged, entry.log = now, self._log
         self._handed_over = now
         self._on_change()

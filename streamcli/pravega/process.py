@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import IO, Any
 from streamcli.pravega.frames import Frame, pack_json, read_frames
 
 _PIECE = 1 << 16
+_log = logging.getLogger(__name__)
 
 
 class WorkerProcess:
@@ -27,11 +29,13 @@ class WorkerProcess:
         on_frame: Callable[[Frame, bytes], None],
         on_end: Callable[[], None],
     ) -> None:
-        """Start ``python -m module``. ``on_frame`` and, once at its end, ``on_end`` are called in a thread of its own.
+        """Start ``python -m module``; raises OSError when the system can't.
 
-        It runs in a session of its own, so that Ctrl-C and Ctrl-Z reach only the prompt, and in ``/``, so that no
-        module in the user's current folder is imported by accident.
+        ``on_frame`` is called in a thread of its own; ``on_end`` once, in the loop, when the process is gone and all
+        that it said was passed on. The worker runs in a session of its own, so that Ctrl-C and Ctrl-Z reach only the
+        prompt, and in ``/``, so that no module in the user's current folder is imported by accident.
         """
+        self._module = module
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
@@ -44,6 +48,7 @@ class WorkerProcess:
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._in, False)
         self._unsent = bytearray()
+        self._closed = False
         self._loop = asyncio.get_running_loop()
         self._on_frame, self._on_end = on_frame, on_end
         self.send(pack_json(Frame.START, parent=os.getpid(), **orders))
@@ -56,14 +61,11 @@ class WorkerProcess:
 
     def send(self, frame: bytes) -> None:
         """Hand one frame over; what the pipe can't take now goes later."""
+        if self._closed:
+            return
         self._unsent += frame
         if len(self._unsent) == len(frame):
             self._flush()
-
-    def finish(self) -> None:
-        """Close its standard input: it ends after what it was given is done."""
-        self._unsent.clear()
-        self._close_in()
 
     def kill(self) -> None:
         """End it now; it holds nothing that would be lost."""
@@ -81,19 +83,26 @@ class WorkerProcess:
             self._unsent.clear()
             self._loop.remove_writer(self._in)
 
-    def _close_in(self) -> None:
-        self._loop.remove_writer(self._in)
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()  # type: ignore[union-attr]
-
     def _listen(self) -> None:
         try:
             for frame, payload in read_frames(lambda size: os.read(self._out, size)):
                 self._on_frame(frame, payload)
+        except Exception:
+            # Nonsense from a worker must not be printed over the prompt. It is replaced like one that ended.
+            if not self._loop.is_closed():
+                _log.exception("what %s %d said can't be used", self._module, self.pid)
         finally:
             self.kill()
             self._process.wait()
             self._process.stdout.close()  # type: ignore[union-attr]
             with contextlib.suppress(RuntimeError):  # the loop is closed when the program ends first
-                self._loop.call_soon_threadsafe(self._close_in)
-            self._on_end()
+                self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        # In one step with on_end: nobody may write to this pipe's number once it can mean another file.
+        self._closed = True
+        self._unsent.clear()
+        self._loop.remove_writer(self._in)
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr]
+        self._on_end()

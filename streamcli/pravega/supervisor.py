@@ -8,6 +8,8 @@ server itself is silent nothing is done: both workers go on by themselves when i
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +34,9 @@ WORDS = {
     "password": "the server wants a password, which streamcli can't give yet",
 }
 SETTLED = 10.0  # a worker that lived this long after opening did not fail at once
+END_WITHIN = 0.3  # seconds to wait for killed workers when the program leaves
+
+_log = logging.getLogger(__name__)
 
 
 class Phase(Enum):
@@ -67,6 +72,7 @@ class Lane:
         """
         self.module, self._orders, self._on_frame, self._due_since = module, orders, on_frame, due_since
         self.process: WorkerProcess | None = None
+        self.url = ""
         self.opened = False
         self.trouble: dict[str, str] = {}
         self.good_probes = 0
@@ -76,9 +82,9 @@ class Lane:
         self._opened_at = 0.0
 
     def start(self, url: str, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
-        """Start a new worker in this lane."""
+        """Start a new worker in this lane; it counts as one that failed when the system can't."""
         loop = asyncio.get_running_loop()
-        self.opened, self.good_probes = False, 0
+        self.url, self.opened, self.good_probes = url, False, 0
         self._last_frame = time.monotonic()
 
         def arrived(frame: Frame, payload: bytes) -> None:
@@ -87,25 +93,28 @@ class Lane:
                 self.trouble = unpack_json(payload)
                 return
             if frame is Frame.OPENED:
-                self.opened, self.trouble, self._opened_at = True, {}, self._last_frame
-                loop.call_soon_threadsafe(wake)
+                loop.call_soon_threadsafe(self._open, wake)
             self._on_frame(frame, payload)
 
         def ended() -> None:
-            loop.call_soon_threadsafe(self._ended, process, wake)
+            self.process = None
+            self._failed(settled=self.opened and time.monotonic() - self._opened_at > SETTLED)
+            wake()
 
-        process = WorkerProcess(self.module, {"url": url, **self._orders()}, log, arrived, ended)
-        self.process = process
+        try:
+            self.process = WorkerProcess(self.module, {"url": url, **self._orders()}, log, arrived, ended)
+        except (OSError, RuntimeError) as error:  # no more processes, files, memory or threads
+            self.trouble = {"kind": "system", "text": str(error)}
+            self._failed(settled=False)
 
-    def _ended(self, process: WorkerProcess, wake: Callable[[], None]) -> None:
-        if self.process is not process:
-            return
-        now = time.monotonic()
-        settled = self.opened and now - self._opened_at > SETTLED
-        self.failures = 0 if settled else self.failures + 1
-        self.not_before = now + BACK_OFF[min(self.failures, len(BACK_OFF)) - 1 if self.failures else 0]
-        self.process, self.opened = None, False
+    def _open(self, wake: Callable[[], None]) -> None:
+        self.opened, self.trouble, self._opened_at = True, {}, time.monotonic()
         wake()
+
+    def _failed(self, settled: bool) -> None:
+        self.opened = False
+        self.failures = 0 if settled else self.failures + 1
+        self.not_before = time.monotonic() + BACK_OFF[min(self.failures, len(BACK_OFF)) - 1 if self.failures else 0]
 
     def send(self, frame: bytes) -> None:
         """Pass a frame to the worker if there is one."""
@@ -144,11 +153,12 @@ class Supervisor:
         self._locate, self._lanes, self._on_link, self._log = locate, lanes, on_link, log
         self._link = Link(Phase.CONNECTING, since=time.monotonic())
         self._wake = asyncio.Event()
+        self._ending = False
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled; no worker is left then."""
         try:
-            while True:
+            while not self._ending:
                 self._wake.clear()
                 await self._look()
                 pause = TICK if self._link.phase is Phase.LIVE else TICK_WHEN_DOWN
@@ -158,16 +168,29 @@ class Supervisor:
                     continue
         finally:
             self.kill()
+            await self._ended()
 
     def kill(self) -> None:
-        """End all workers now."""
+        """End all workers now, for good."""
+        self._ending = True
         for lane in self._lanes:
             lane.replace()
+
+    async def _ended(self) -> None:
+        """Wait a moment for the killed workers, so that nothing of theirs meets a loop that is closed."""
+        end = time.monotonic() + END_WITHIN
+        while any(lane.process for lane in self._lanes) and time.monotonic() < end:
+            self._wake.clear()
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), end - time.monotonic())
 
     async def _look(self) -> None:
         now = time.monotonic()
         missing = [lane for lane in self._lanes if not lane.process and lane.not_before <= now]
         overdue = [lane for lane in self._lanes if lane.overdue(now)]
+        for lane in self._lanes:
+            if lane not in overdue:
+                lane.good_probes = 0  # they count in a row only
         down = ""
         if missing or overdue:
             down = await self._care_for(missing, overdue)
@@ -179,7 +202,12 @@ class Supervisor:
             controller = self._locate()
         except Unreachable as error:
             return str(error)
+        for lane in self._lanes:
+            if lane.process and lane.url != controller.url:
+                lane.replace()  # the server was started anew on another port, and nobody comes back to the old one
         answer = await probe(controller, PROBE_TIMEOUT)
+        if self._ending:
+            return ""
         for lane in overdue:
             lane.good_probes = lane.good_probes + 1 if answer is Answer.WELL else 0
             if lane.good_probes >= GOOD_PROBES:
@@ -205,4 +233,6 @@ class Supervisor:
 
 
 def _worded(trouble: dict[str, str]) -> str:
+    if trouble["kind"] == "system":
+        return f"no worker can be started: {trouble['text']}"
     return WORDS.get(trouble["kind"]) or f"the client library failed: {trouble['text']}"
