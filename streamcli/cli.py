@@ -1,13 +1,16 @@
 """streamcli: a terminal chat whose only server is a Pravega log.
 
 Usage:
+  streamcli send [--timeout S] [--verbose] [options] [--] [<text>...]
   streamcli server (start|stop|status|logs) [--timeout S] [--verbose]
   streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
   streamcli --version
   streamcli --help
 
-Without a URL the chat runs on the embedded server, which is started when needed. A URL is a Pravega controller's,
-such as tcp://127.0.0.1:9090. Without an id you speak under your login name.
+Without a command it is the chat. Without a URL it is on the embedded server, which is started when
+needed; a URL is a Pravega controller's, such as tcp://127.0.0.1:9090. Without an id you speak under
+your login name. send takes its arguments as one message, or each line of standard input as one, and
+ends when all are in the log.
 
 Options:
   --url URL        the controller, instead of <url> [STREAMCLI_URL]
@@ -28,14 +31,17 @@ import logging
 import os
 import re
 import sys
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from docopt import DocoptExit, docopt
 
 from streamcli import __version__
 from streamcli.errors import StreamcliError, UsageError
 
-COMMANDS = ("server",)
+if TYPE_CHECKING:
+    from streamcli.config import Settings
+
+COMMANDS = ("send", "server")
 
 
 def main() -> None:
@@ -98,6 +104,8 @@ def _dispatch(arguments: dict[str, Any]) -> int:
     set_up(verbose=arguments["--verbose"])
     if arguments["server"]:
         return _server(arguments)
+    if arguments["send"]:
+        return _send(arguments)
     return _chat(arguments)
 
 
@@ -110,6 +118,27 @@ def _server(arguments: dict[str, Any]) -> int:
 
 
 def _chat(arguments: dict[str, Any]) -> int:
+    from streamcli import session
+    from streamcli.chatter import Chatter
+
+    settings = _settings(arguments)
+
+    async def chat(locate: session.Locate, worker_log: IO[bytes]) -> int:
+        return await Chatter(settings, locate, worker_log).run()
+
+    return session.run(settings, chat)
+
+
+def _send(arguments: dict[str, Any]) -> int:
+    from streamcli import session
+    from streamcli.send import send
+
+    settings = _settings(arguments)
+    source = " ".join(arguments["<text>"]) if arguments["<text>"] else sys.stdin.buffer
+    return session.run(settings, lambda locate, worker_log: send(settings, locate, worker_log, source))
+
+
+def _settings(arguments: dict[str, Any]) -> Settings:
     from streamcli.config import settle
 
     options = {
@@ -117,9 +146,7 @@ def _chat(arguments: dict[str, Any]) -> int:
         "id": arguments["--id"] if arguments["<id>"] is None else arguments["<id>"],
         **{name: arguments[f"--{name}"] for name in ("scope", "stream", "room", "timeout")},
     }
-    from streamcli.chat import chat
-
-    return chat(settle(options, os.environ))
+    return settle(options, os.environ)
 
 
 def _log_path() -> str:

@@ -8,7 +8,8 @@ StreamcliError            70  our fault
 ├── CannotCreate          73  a file or folder can't be made
 ├── FileTrouble           74  reading or writing a file failed, disk full
 ├── NotPermitted          77  no right, wrong password
-└── Unusable              78  settings or platform can't be used
+├── Unusable              78  settings or platform can't be used
+└── Interrupted          130  the person broke it off
 """
 
 from __future__ import annotations
@@ -70,6 +71,12 @@ class Unusable(StreamcliError):
     """The settings or this platform can't be used."""
 
     exit_code = 78
+
+
+class Interrupted(StreamcliError):
+    """Interrupted."""
+
+    exit_code = 130
 
 
 def from_os_error(error: OSError, path: os.PathLike[str] | str) -> StreamcliError:

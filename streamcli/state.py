@@ -6,14 +6,18 @@ on one segment an event's offset is an identity too, and the position below whic
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import NamedTuple
 
 from streamcli.message import Message, Unreadable
 
 SHOWN_AT_START = 50
+KEPT_PEOPLE = 1000  # names to complete
+_MADE_UP_ID = re.compile(r"o\d+-[0-9a-f]{16}")  # message.decode's for an event without an id
 
 
 class Arrived(NamedTuple):
@@ -25,12 +29,17 @@ class Arrived(NamedTuple):
 
 @dataclass(frozen=True)
 class Opened:
-    """What the read worker says of the log it opened; ``start`` and ``tail`` are offsets in bytes."""
+    """What the read worker says of the log it opened; ``start`` and ``tail`` are offsets in bytes.
+
+    ``segments`` is 1 only when the stream has had one segment all its life, whose number is ``segment``: then offsets
+    order all events. The server numbers on when a stream is deleted and made anew.
+    """
 
     log: str
     segments: int
     start: int
     tail: int
+    segment: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,68 +55,40 @@ class State:
     """The fold. ``position`` is the offset below which all events have been taken (one segment only)."""
 
     def __init__(self) -> None:
-        self.log = ""
         self.segments = 0
         self.position = 0
         self.tail = 0
         self.live = False
         self.people: dict[str, None] = {}  # in the order of who spoke last
+        self._log: tuple[str, int] = ("", 0)
         self._start = 0
-        self._known: set[tuple[str, str]] = set()
+        # All identities since the start, for ever: a sender may repeat a message after days in an outage. A hash of
+        # 128 bits is as good as the thing itself and takes about 110 bytes of memory, of the thing itself over 300.
+        self._known: set[bytes] = set()
+        self._repeats: Counter[bytes] = Counter()
+        self._unread_repeats: Counter[Unreadable] = Counter()
+        self._unread_known: Counter[Unreadable] = Counter()
         self._waiting: deque[Message] = deque(maxlen=SHOWN_AT_START)
         self._waiting_count = 0
         self._unreadable: Counter[str] = Counter()
 
+    @property
+    def log(self) -> str:
+        """Which log ``position`` belongs to, for the read worker."""
+        return place_name(*self._log)
+
     def open(self, opened: Opened) -> bool:
         """Take note that reading begins; True when this is not the log read before, so that nothing known holds."""
         first = self.segments == 0
-        other = not first and (
-            opened.log != self.log
-            or opened.segments != self.segments
-            or (opened.segments == 1 and opened.start != self.position)
-        )
-        if first or other:
+        other = not first and not self._goes_on(opened)
+        if other:
             self._known.clear()
-        self.log, self.segments = opened.log, opened.segments
+            self._unread_known.clear()
+            self.people.clear()
+        self._repeats.clear()
+        self._unread_repeats.clear()
+        self._drop_waiting(opened.segments == 1 and not other)
+        self.segments, self._log = opened.segments, (opened.log, opened.segment)
         self.position = self._start = opened.start
         self.tail, self.live = opened.tail, False
         return other
-
-    def take(self, batch: Iterable[Arrived]) -> Seen:
-        """Fold in a batch. Until the reader has caught up all is kept back, see :meth:`caught_up`."""
-        fresh: list[Message] = []
-        unreadable: Counter[str] = Counter()
-        for end, content in batch:
-            if self.segments == 1:
-                if end <= self.position:
-                    continue
-                self.position = end
-            if isinstance(content, Unreadable):
-                unreadable[content.reason] += 1
-            elif (key := (content.sender, content.id)) not in self._known:
-                self._known.add(key)
-                fresh.append(content)
-        for message in fresh[-SHOWN_AT_START:]:
-            self.people.pop(message.sender, None)
-            self.people[message.sender] = None
-        if self.live:
-            return Seen(fresh, unreadable)
-        self._waiting.extend(fresh)
-        self._waiting_count += len(fresh)
-        self._unreadable += unreadable
-        return Seen()
-
-    def caught_up(self) -> Seen:
-        """What follows is live: the last messages of what was kept back, and how many came before them."""
-        self.live = True
-        seen = Seen(list(self._waiting), self._unreadable, self._waiting_count - len(self._waiting))
-        self._waiting.clear()
-        self._waiting_count, self._unreadable = 0, Counter()
-        return seen
-
-    @property
-    def progress(self) -> float | None:
-        """How much of what there was at the start is read, 0 to 1; None when live or not known in bytes."""
-        if self.live or self.segments != 1 or self.tail <= self._start:
-            return None
-        return min(1.0, (self.position - self._start) / (self.tail - self._start))

@@ -1,0 +1,192 @@
+"""``streamcli send``: a text or the lines of standard input into the log, in order, and honest about how far it got."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timezone
+from typing import IO, Any
+
+from streamcli.address import Controller
+from streamcli.config import Settings
+from streamcli.errors import InputError, Interrupted, StreamcliError, Unreachable
+from streamcli.message import Ids, TooLong, encode, make
+from streamcli.pravega.frames import Frame, pack_write, unpack_count
+from streamcli.pravega.supervisor import Lane, Link, Supervisor
+from streamcli.writer import MODULE
+
+WINDOW = 4000  # lines on their way at once: enough to keep the writer busy, little enough to hold in memory
+_PIECE = 1 << 16
+_LONGEST_LINE = 1 << 20  # a line this long is refused before all of it is in memory
+
+
+class Sender:
+    """Hands events to the write worker and counts what the server has acknowledged."""
+
+    def __init__(self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int) -> None:
+        """``locate`` names the controller or raises Unreachable."""
+        self._settings = settings
+        self.acknowledged = 0
+        self._unacknowledged: deque[bytes] = deque()
+        self._in_flight = 0
+        self._moved = 0.0
+        self._words = ""
+        self._news = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._lane = Lane(MODULE, self._orders, self._on_frame, self._due_since)
+        self._supervisor = Supervisor(locate, [self._lane], self._on_link, worker_log)
+
+    async def send(self, batches: asyncio.Queue[list[bytes] | StreamcliError | None]) -> None:
+        """Send what comes until None; raises what comes as an error once all before it is in the log.
+
+        Raises Unreachable when nothing moves for the settings' timeout.
+        """
+        watching = asyncio.create_task(self._supervisor.run())
+        failure: StreamcliError | None = None
+        try:
+            while batch := await batches.get():
+                if isinstance(batch, StreamcliError):
+                    failure = batch
+                    break
+                self._hand_over(batch)
+                await self._until(lambda: len(self._unacknowledged) <= WINDOW)
+            await self._until(lambda: not self._unacknowledged)
+        finally:
+            self._supervisor.kill()
+            watching.cancel()
+        if failure:
+            raise failure
+
+    def _hand_over(self, events: list[bytes]) -> None:
+        if not self._unacknowledged:
+            self._moved = time.monotonic()
+        frames = [pack_write(self._settings.room, event) for event in events]
+        self._unacknowledged.extend(frames)
+        if self._lane.opened:
+            self._in_flight += len(frames)
+            self._lane.send(b"".join(frames))
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        while not done():
+            self._news.clear()
+            left = self._moved + self._settings.timeout - time.monotonic()
+            if left <= 0:
+                raise Unreachable(f"Gave up after {self._settings.timeout:g} s: {self._words or 'no answer'}.")
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(self._news.wait(), left)
+
+    def _orders(self) -> dict[str, Any]:
+        return {"scope": self._settings.stream.scope, "stream": self._settings.stream.stream}
+
+    def _due_since(self, last_frame: float) -> float | None:
+        return max(last_frame, self._moved) if self._in_flight else None
+
+    def _on_link(self, link: Link) -> None:
+        self._words = link.words
+
+    def _on_frame(self, frame: Frame, payload: bytes) -> None:
+        if frame is Frame.OPENED:
+            self._loop.call_soon_threadsafe(self._opened)
+        elif frame is Frame.WRITTEN:
+            self._loop.call_soon_threadsafe(self._written, unpack_count(payload))
+
+    def _opened(self) -> None:
+        # Perhaps not the first worker: what the last one left unacknowledged goes again, with the same ids.
+        self._moved = time.monotonic()
+        self._in_flight = len(self._unacknowledged)
+        self._lane.send(b"".join(self._unacknowledged))
+
+    def _written(self, count: int) -> None:
+        for _ in range(count):
+            self._unacknowledged.popleft()
+        self._in_flight -= count
+        self.acknowledged += count
+        self._moved = time.monotonic()
+        self._news.set()
+
+
+async def send(
+    settings: Settings,
+    locate: Callable[[], Controller],
+    worker_log: IO[bytes] | int,
+    source: IO[bytes] | str,
+) -> int:
+    """Send ``source``: one text, or each line of a file. Returns 0 when all is in the log.
+
+    Raises InputError for a line that can't be sent, Unreachable, and Interrupted; each says how many are in the log.
+    """
+    ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
+
+    def event(text: str) -> bytes:
+        now = datetime.now(timezone.utc)
+        return encode(make("chat", text, sender=settings.user, id=ids.next(), room=settings.room, sent_at=now))
+
+    sender = Sender(settings, locate, worker_log)
+    batches: asyncio.Queue[list[bytes] | StreamcliError | None] = asyncio.Queue(2)
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: we gave up meanwhile
+            for batch in _batches(_pieces(source), event):
+                asyncio.run_coroutine_threadsafe(batches.put(batch), loop).result()
+            asyncio.run_coroutine_threadsafe(batches.put(None), loop).result()
+
+    if task := asyncio.current_task():
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signal_number, task.cancel)
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    try:
+        await sender.send(batches)
+    except asyncio.CancelledError:
+        raise Interrupted(f"Interrupted. {_count(sender.acknowledged)} in the log.") from None
+    except StreamcliError as error:
+        raise type(error)(f"{error} {_count(sender.acknowledged)} in the log.") from error
+    return 0
+
+
+def _pieces(source: IO[bytes] | str) -> Iterator[list[bytes]]:
+    """Lines as they come, without their ends: never waiting for more once there is one."""
+    if isinstance(source, str):
+        yield [source.encode("utf-8", "surrogateescape")]
+        return
+    rest = b""
+    while piece := source.read1(_PIECE):  # type: ignore[attr-defined]
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > _LONGEST_LINE:
+            lines, rest = [*lines, rest], b""
+        yield lines
+    if rest:
+        yield [rest]
+
+
+def _batches(pieces: Iterable[list[bytes]], event: Callable[[str], bytes]) -> Iterator[list[bytes] | StreamcliError]:
+    """Events, and at the first line that can't be one the error that names it."""
+    number = 0
+    for lines in pieces:
+        batch = []
+        for line in lines:
+            number += 1
+            try:
+                text = line.decode("utf-8").removesuffix("\r")
+                if text and not text.isspace():
+                    batch.append(event(text))
+            except (UnicodeDecodeError, TooLong) as error:
+                if batch:
+                    yield batch
+                what = (
+                    f"takes {error.size:,} bytes in the log, too many" if isinstance(error, TooLong) else "is not UTF-8"
+                )
+                yield InputError(f"Line {number} {what}: neither it nor what follows is sent.")
+                return
+        if batch:
+            yield batch
+
+
+def _count(count: int) -> str:
+    return f"{count:,} message{' is' if count == 1 else 's are'}"

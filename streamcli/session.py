@@ -1,0 +1,47 @@
+"""One run of the program on a log: finds the server, starting the embedded one when it is meant, and runs the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import IO
+
+from streamcli import logs
+from streamcli.address import Controller, parse_url
+from streamcli.config import Settings
+from streamcli.errors import Unreachable
+
+Locate = Callable[[], Controller]
+
+
+def run(settings: Settings, work: Callable[[Locate, IO[bytes]], Awaitable[int]]) -> int:
+    """Run ``work(locate, worker_log)`` to its exit code; raises StreamcliError, also when there is no embedded server.
+
+    ``locate`` names the controller each time it is asked, or raises Unreachable in words for the person.
+    """
+    locate = _embedded(settings) if settings.controller is None else _named(settings.controller)
+    with logs.worker_log() as worker_log:
+
+        async def main() -> int:
+            return await work(locate, worker_log)
+
+        return asyncio.run(main())
+
+
+def _named(controller: Controller) -> Locate:
+    return lambda: controller
+
+
+def _embedded(settings: Settings) -> Locate:
+    from streamcli import server
+
+    server.ensure_running(server.Lines(sys.stderr), settings.timeout)
+
+    def locate() -> Controller:
+        # Looked up anew each time: another start may have taken other ports. Nobody but a new run starts it.
+        if url := server.current_url():
+            return parse_url(url)
+        raise Unreachable(server.status().detail)
+
+    return locate
