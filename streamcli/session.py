@@ -12,6 +12,7 @@ from streamcli.address import Controller, parse_url
 from streamcli.config import Settings
 from streamcli.errors import Unreachable
 
+LOOK = 0.02  # seconds a look at the embedded server may take: it is taken in the loop that draws
 Locate = Callable[[], Controller]
 
 
@@ -40,8 +41,9 @@ def _embedded(settings: Settings) -> Locate:
 
     def locate() -> Controller:
         # Looked up anew each time: another start may have taken other ports. Nobody but a new run starts it.
-        if url := server.current_url():
-            return parse_url(url)
-        raise Unreachable(server.status().detail)
+        now = server.status(patience=LOOK)
+        if now.url is None or now.state is server.State.STOPPED:
+            raise Unreachable(f"{now.detail} `streamcli server start` starts a new and empty one.")
+        return parse_url(now.url)
 
     return locate

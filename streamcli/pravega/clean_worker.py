@@ -1,0 +1,28 @@
+"""The clean worker: ``python -m streamcli.pravega.clean_worker``. Deletes what a run has left on the server, and ends.
+
+A process of its own, because a call to the server may hang in one whose group reader lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from streamcli.pravega.frames import Frame, pack_json
+from streamcli.pravega.worker import Output, load_client, run
+
+
+def work(orders: dict[str, Any], output: Output) -> None:
+    """Delete the reader groups in ``groups`` and, if one is named, the stream ``delete_stream``."""
+    manager = load_client().StreamManager(orders["url"])
+    for group in orders["groups"]:
+        manager.delete_reader_group(group, orders["scope"])
+    if stream := orders["delete_stream"]:
+        with contextlib.suppress(Exception):  # it may never have been made
+            manager.seal_stream(orders["scope"], stream)
+            manager.delete_stream(orders["scope"], stream)
+    output.send(pack_json(Frame.OPENED))
+
+
+if __name__ == "__main__":
+    run(work)
