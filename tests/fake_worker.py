@@ -1,0 +1,46 @@
+"""A worker without a server, ``python -m tests.fake_worker``: it does what its orders say under ``do``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from streamcli.pravega.frames import Frame, Splitter, pack, pack_count, pack_json, unpack_json
+
+
+def main() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    splitter = Splitter()
+    frames = splitter.feed(os.read(0, 4096))
+    do = unpack_json(frames[0][1])["do"]
+    if do == "die":
+        return
+    if do == "fail":
+        say(pack_json(Frame.FAILED, kind="other", text="no luck"))
+        return
+    if do == "nonsense":
+        say(b"\xff" * 100)
+        return
+    say(pack_json(Frame.OPENED, log=""))
+    if do == "beat":
+        while True:
+            say(pack(Frame.IDLE))
+            time.sleep(0.05)
+    if do == "read late":
+        signal.sigwait({signal.SIGUSR1})
+    while piece := os.read(0, 1 << 20):
+        for _, payload in splitter.feed(piece):
+            say(pack_count(Frame.WRITTEN, len(payload)))
+
+
+def say(frame: bytes) -> None:
+    try:
+        os.write(1, frame)
+    except BrokenPipeError:
+        sys.exit()
+
+
+if __name__ == "__main__":
+    main()
