@@ -2,6 +2,7 @@
 
 Usage:
   streamcli send [--timeout S] [--verbose] [options] [--] [<text>...]
+  streamcli doctor [--timeout S] [--verbose] [options]
   streamcli server (start|stop|status|logs) [--timeout S] [--verbose]
   streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
   streamcli --version
@@ -10,7 +11,7 @@ Usage:
 Without a command it is the chat. Without a URL it is on the embedded server, which is started when
 needed; a URL is a Pravega controller's, such as tcp://127.0.0.1:9090. Without an id you speak under
 your login name. send takes its arguments as one message, or each line of standard input as one, and
-ends when all are in the log.
+ends when all are in the log. doctor says what works and what does not.
 
 Options:
   --url URL        the controller, instead of <url> [STREAMCLI_URL]
@@ -41,7 +42,7 @@ from streamcli.errors import StreamcliError, UsageError
 if TYPE_CHECKING:
     from streamcli.config import Settings
 
-COMMANDS = ("send", "server")
+COMMANDS = ("send", "server", "doctor")
 
 
 def main() -> None:
@@ -104,6 +105,8 @@ def _dispatch(arguments: dict[str, Any]) -> int:
     set_up(verbose=arguments["--verbose"])
     if arguments["server"]:
         return _server(arguments)
+    if arguments["doctor"]:
+        return _doctor(arguments)
     if arguments["send"]:
         return _send(arguments)
     return _chat(arguments)
@@ -127,6 +130,14 @@ def _chat(arguments: dict[str, Any]) -> int:
         return await Chatter(settings, locate, worker_log).run()
 
     return session.run(settings, chat)
+
+
+def _doctor(arguments: dict[str, Any]) -> int:
+    from streamcli import session
+    from streamcli.doctor import doctor
+
+    settings = _settings(arguments)
+    return session.run(settings, lambda locate, log: doctor(settings, locate, log, sys.stdout), start=False)
 
 
 def _send(arguments: dict[str, Any]) -> int:

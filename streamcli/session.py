@@ -16,12 +16,13 @@ LOOK = 0.02  # seconds a look at the embedded server may take: it is taken in th
 Locate = Callable[[], Controller]
 
 
-def run(settings: Settings, work: Callable[[Locate, IO[bytes]], Awaitable[int]]) -> int:
-    """Run ``work(locate, worker_log)`` to its exit code; raises StreamcliError, also when there is no embedded server.
+def run(settings: Settings, work: Callable[[Locate, IO[bytes]], Awaitable[int]], start: bool = True) -> int:
+    """Run ``work(locate, worker_log)`` to its exit code; ``start`` the embedded server first if it is meant.
 
     ``locate`` names the controller each time it is asked, or raises Unreachable in words for the person.
+    Raises StreamcliError.
     """
-    locate = _embedded(settings) if settings.controller is None else _named(settings.controller)
+    locate = _embedded(settings, start) if settings.controller is None else _named(settings.controller)
     with logs.worker_log() as worker_log:
 
         async def main() -> int:
@@ -34,16 +35,17 @@ def _named(controller: Controller) -> Locate:
     return lambda: controller
 
 
-def _embedded(settings: Settings) -> Locate:
+def _embedded(settings: Settings, start: bool) -> Locate:
     from streamcli import server
 
-    server.ensure_running(server.Lines(sys.stderr), settings.timeout)
+    if start:
+        server.ensure_running(server.Lines(sys.stderr), settings.timeout)
 
     def locate() -> Controller:
         # Looked up anew each time: another start may have taken other ports. Nobody but a new run starts it.
         now = server.status(patience=LOOK)
         if now.url is None or now.state is server.State.STOPPED:
-            raise Unreachable(f"{now.detail} `streamcli server start` starts a new and empty one.")
+            raise Unreachable(f"{now.detail} `streamcli server start` starts one.")
         return parse_url(now.url)
 
     return locate

@@ -1,0 +1,133 @@
+"""``streamcli doctor``: what works and what does not, from Python to the server, one line each."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TextIO
+
+from streamcli import paths
+from streamcli.address import Controller
+from streamcli.config import Settings
+from streamcli.errors import StreamcliError, Unreachable, Unusable
+from streamcli.logs import log_path
+from streamcli.pravega.probe import Answer, probe
+from streamcli.roundtrip import round_trip
+from streamcli.server.jars import default_folder, read_lock
+from streamcli.server.java import VARIABLE, java
+
+PROBE_TIMEOUT = 2.0
+JAVA_TIMEOUT = 20.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: ``error`` is None when it is well, else it says what to do."""
+
+    what: str
+    text: str
+    error: StreamcliError | None = None
+
+
+async def doctor(settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int, out: TextIO) -> int:
+    """Write a line for each thing looked at to ``out``; returns the exit code of the first that is not well, or 0."""
+    code = 0
+
+    def say(finding: Finding) -> None:
+        nonlocal code
+        mark, text = ("ok  ", finding.text) if finding.error is None else ("FAIL", str(finding.error))
+        out.write(f"{mark}  {finding.what:<13} {text}\n")
+        out.flush()
+        code = code or (finding.error.exit_code if finding.error else 0)
+
+    for check in (_python, _client):
+        say(_checked(check))
+    if settings.controller is None:
+        for check in (_java, _jars):
+            say(_checked(check))
+    for finding in _folders():
+        say(finding)
+    try:
+        controller = locate()
+        answer = await probe(controller, PROBE_TIMEOUT)
+        if answer is not Answer.WELL:
+            raise Unreachable(f"{controller.url}: the server {answer.value}.")
+    except Unreachable as error:
+        say(Finding("server", "", error))
+        out.write("      The rest needs a server.\n")
+        return code
+    say(Finding("server", f"Pravega answers at {controller.url}"))
+    try:
+        group, times = await round_trip(settings, locate, worker_log)
+    except StreamcliError as error:
+        say(Finding("reader group", "", error))
+        return code
+    say(Finding("reader group", f"made, read and deleted: {group}"))
+    middle, worst = statistics.median(times) * 1000, max(times) * 1000
+    say(Finding("round trip", f"{middle:.1f} ms at the median, {worst:.1f} ms at most, {len(times)} messages"))
+    return code
+
+
+def _checked(check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except StreamcliError as error:
+        return Finding(check.__name__.strip("_").capitalize(), "", error)
+
+
+def _python() -> Finding:
+    system = f"{platform.system()} {platform.machine()}"
+    return Finding("Python", f"{platform.python_implementation()} {platform.python_version()} on {system}")
+
+
+def _client() -> Finding:
+    if importlib.util.find_spec("pravega_client") is None:
+        raise Unusable("The package pravega is not installed. It has wheels for CPython 3.10 and 3.11 on x86_64 only.")
+    return Finding("Client", f"pravega {importlib.metadata.version('pravega')}")
+
+
+def _java() -> Finding:
+    path = java()
+    try:
+        done = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=JAVA_TIMEOUT, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unusable(f"The Java at {path} does not run ({error}). Set {VARIABLE} to a Java 17.") from error
+    version = (done.stderr or done.stdout).partition("\n")[0].strip()
+    return Finding("Java", f"{version}, {path}")
+
+
+def _jars() -> Finding:
+    jars, folder = read_lock(), default_folder()
+    here = [jar for jar in jars if (folder / jar.name).exists()]
+    total = sum(jar.size for jar in jars) / 1e6
+    if len(here) < len(jars):
+        return Finding(
+            "Jars", f"{len(here)} of {len(jars)} are here; the first start fetches the rest of {total:.1f} MB"
+        )
+    return Finding("Jars", f"all {len(jars)} are here, {total:.1f} MB in {folder}")
+
+
+def _folders() -> Iterator[Finding]:
+    for what, folder in (("cache", paths.cache_dir()), ("state", paths.state_dir())):
+        try:
+            paths.made(folder)
+            if not os.access(folder, os.W_OK):
+                raise Unusable(f"{folder} can't be written. Check who owns it and its permissions.")
+            yield Finding(f"{what} folder", str(folder))
+        except StreamcliError as error:
+            yield Finding(f"{what} folder", "", error)
+    yield Finding("settings", f"{paths.config_file()} ({_here(paths.config_file())})")
+    yield Finding("log file", str(log_path()))
+    yield Finding("program", str(Path(sys.argv[0]).absolute()))
+
+
+def _here(path: Path) -> str:
+    return "read" if path.exists() else "there is none, which is fine"
