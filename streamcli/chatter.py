@@ -203,6 +203,7 @@ class Chatter:
         except TooLong as error:
             self.note(f"Not sent: {error}")
             return
+        self._asked = False
         self._loop.call_later(PENDING_SHOWN_AFTER, self._screen.refresh)
 
     def _show(self, seen: Seen) -> None:

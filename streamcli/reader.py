@@ -65,7 +65,7 @@ class Reader:
         self._own_unread_since = own_unread_since
         self._deleting: list[str] = []
         self._loop = asyncio.get_running_loop()
-        self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since)
+        self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
 
     def _orders(self) -> dict[str, Any]:
         name = self._groups.next()
@@ -95,16 +95,14 @@ class Reader:
                 for offset, data in unpack_events(payload)
             ]
             post(self._take, batch)
-        elif frame is Frame.OPENED:
-            post(self._open, Opened(**unpack_json(payload)))
         elif frame is Frame.CAUGHT_UP:
             post(self._listener.caught_up)
         elif frame is Frame.STUCK:
             post(self._listener.stuck, unpack_json(payload)["passable"])
 
-    def _open(self, opened: Opened) -> None:
+    def _opened(self, fields: dict[str, Any]) -> None:
         self._groups.forget(self._deleting)
-        self._listener.opened(opened)
+        self._listener.opened(Opened(**fields))
 
     def _take(self, batch: list[Arrived]) -> None:
         self._listener.arrived(batch)

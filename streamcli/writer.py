@@ -16,8 +16,7 @@ from typing import Any
 from streamcli.address import Stream
 from streamcli.commands import Send
 from streamcli.message import Ids, Known, encode, make
-from streamcli.pravega.frames import Frame, pack_write, unpack_count, unpack_json
-from streamcli.pravega.process import WorkerProcess
+from streamcli.pravega.frames import Frame, pack_write, unpack_count
 from streamcli.pravega.supervisor import Lane
 
 MODULE = "streamcli.pravega.write_worker"
@@ -56,9 +55,8 @@ class Writer:
         self._in_flight: deque[str] = deque()
         self._handed_over = 0.0
         self._log = ""
-        self._served: WorkerProcess | None = None  # the worker that was given all that was unsent before
         self._loop = asyncio.get_running_loop()
-        self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since)
+        self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
 
     @property
     def unconfirmed(self) -> list[Unconfirmed]:
@@ -84,7 +82,7 @@ class Writer:
         )
         encode(message)  # the longest form it can take
         self._unconfirmed[message.id] = Unconfirmed(message, self._clock.monotonic())
-        if self._is_served():
+        if self.lane.opened:
             self._hand_over(message.id)
 
     def waits_for(self, sender: str, id: str) -> bool:
@@ -114,18 +112,13 @@ class Writer:
                 entry.acknowledged, entry.watched = None, True
         if not there:
             # The worker's writer belongs to what is gone. What it was given goes to the next one, in order.
-            self._served = None
-            self._in_flight.clear()
             self.lane.replace()
-        elif self._is_served():
+            self._in_flight.clear()
+        elif self.lane.opened:
             in_flight = set(self._in_flight)
             for entry in self.unsent:
                 if entry.message.id not in in_flight:
                     self._hand_over(entry.message.id)
-
-    def _is_served(self) -> bool:
-        # Not just whether the worker is open: one that died or has only now opened gets everything in order later.
-        return self._served is not None and self._served is self.lane.process
 
     def _orders(self) -> dict[str, Any]:
         return {"scope": self._stream.scope, "stream": self._stream.stream}
@@ -133,8 +126,8 @@ class Writer:
     def _due_since(self, last_frame: float) -> float | None:
         return max(last_frame, self._handed_over) if self._in_flight else None
 
-    def _hand_over_all(self, log: str) -> None:
-        self._log, self._served = log, self.lane.process
+    def _opened(self, fields: dict[str, Any]) -> None:
+        self._log = fields["log"]
         self._in_flight.clear()
         for entry in self.unsent:
             self._hand_over(entry.message.id)
@@ -151,9 +144,7 @@ class Writer:
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: leave it to the loop."""
-        if frame is Frame.OPENED:
-            self._loop.call_soon_threadsafe(self._hand_over_all, unpack_json(payload)["log"])
-        elif frame is Frame.WRITTEN:
+        if frame is Frame.WRITTEN:
             self._loop.call_soon_threadsafe(self._acknowledge, unpack_count(payload))
 
     def _acknowledge(self, count: int) -> None:

@@ -248,9 +248,10 @@ class Watch:
                 yield supervisor
             finally:
                 left = self.pids()
+                supervisor.kill()
                 task.cancel()
                 await asyncio.wait([task])
-            assert task.cancelled()
+            assert task.cancelled() or task.exception() is None
             assert not any(map(psutil.pid_exists, left))
 
 

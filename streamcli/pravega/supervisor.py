@@ -65,12 +65,16 @@ class Lane:
         orders: Callable[[], dict[str, Any]],
         on_frame: Callable[[Frame, bytes], None],
         due_since: Callable[[float], float | None],
+        on_open: Callable[[dict[str, Any]], None] = lambda fields: None,
     ) -> None:
         """Run ``module`` with ``orders()``; frames arrive in a thread.
 
+        ``on_open`` is called in the loop, in the same step in which ``opened`` becomes true: what is sent when it is
+        true comes after all that ``on_open`` sent.
         ``due_since(last_frame)`` tells since when (monotonic) a sign has been due, or None when none is.
         """
         self.module, self._orders, self._on_frame, self._due_since = module, orders, on_frame, due_since
+        self._on_open = on_open
         self.process: WorkerProcess | None = None
         self.url = ""
         self.opened = False
@@ -80,11 +84,12 @@ class Lane:
         self.not_before = 0.0
         self._last_frame = 0.0
         self._opened_at = 0.0
+        self._given_up = False
 
     def start(self, url: str, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
         """Start a new worker in this lane; it counts as one that failed when the system can't."""
         loop = asyncio.get_running_loop()
-        self.url, self.opened, self.good_probes = url, False, 0
+        self.url, self.opened, self.good_probes, self._given_up, self._opened_at = url, False, 0, False, 0.0
         self._last_frame = time.monotonic()
 
         def arrived(frame: Frame, payload: bytes) -> None:
@@ -93,12 +98,12 @@ class Lane:
                 self.trouble = unpack_json(payload)
                 return
             if frame is Frame.OPENED:
-                loop.call_soon_threadsafe(self._open, wake)
+                loop.call_soon_threadsafe(self._open, unpack_json(payload), wake)
             self._on_frame(frame, payload)
 
         def ended() -> None:
             self.process = None
-            self._failed(settled=self.opened and time.monotonic() - self._opened_at > SETTLED)
+            self._failed(settled=0 < self._opened_at < time.monotonic() - SETTLED)
             wake()
 
         try:
@@ -107,8 +112,11 @@ class Lane:
             self.trouble = {"kind": "system", "text": str(error)}
             self._failed(settled=False)
 
-    def _open(self, wake: Callable[[], None]) -> None:
+    def _open(self, fields: dict[str, Any], wake: Callable[[], None]) -> None:
+        if self._given_up:
+            return
         self.opened, self.trouble, self._opened_at = True, {}, time.monotonic()
+        self._on_open(fields)
         wake()
 
     def _failed(self, settled: bool) -> None:
@@ -131,7 +139,8 @@ class Lane:
         return since is not None and now - since > OVERDUE_AFTER
 
     def replace(self) -> None:
-        """Kill the worker that stands still; its end leads to the next one."""
+        """Kill the worker that stands still; its end leads to the next one. It counts as open no more."""
+        self.opened, self._given_up = False, True
         if self.process:
             self.process.kill()
 
@@ -156,7 +165,7 @@ class Supervisor:
         self._ending = False
 
     async def run(self) -> None:
-        """Watch until cancelled; no worker is left then."""
+        """Watch until :meth:`kill`; no worker is left then. To cancel alone is not enough: wait_for can swallow it."""
         try:
             while not self._ending:
                 self._wake.clear()
