@@ -59,6 +59,19 @@ class Raw:
         """The reader groups of the scope, by the streams in which the client library keeps them."""
         return [str(name) for name in self._ask("groups")]
 
+    def bounds(self) -> tuple[int, int]:
+        """Offsets of the head and the tail of a stream of one segment."""
+        head, tail = self._ask("bounds")
+        return head, tail
+
+    def bytes_at(self, offset: int, size: int) -> bytes:
+        """What one read of the client library brings, at most ``size`` bytes."""
+        return base64.b64decode(self._ask("bytes", offset=offset, size=size))
+
+    def truncate(self, offset: int) -> None:
+        """Cut off the head of a stream of one segment: what is below ``offset``."""
+        self._ask("truncate", offset=offset)
+
     def delete_stream(self) -> None:
         """Seal and delete the stream, and make it anew."""
         self._ask("renew")
@@ -92,6 +105,15 @@ def main(url: str, scope: str, stream: str, segments: int) -> None:
             writer.flush()
         elif order["do"] == "read":
             answer = [base64.b64encode(event).decode() for event in _read(manager.create_byte_stream(scope, stream))]
+        elif order["do"] == "bounds":
+            log = manager.create_byte_stream(scope, stream)
+            answer = [log.current_head_offset(), log.current_tail_offset()]
+        elif order["do"] == "bytes":
+            log, buffer = manager.create_byte_stream(scope, stream), bytearray(order["size"])
+            log.seek(order["offset"], 0)
+            answer = base64.b64encode(memoryview(buffer)[: log.readinto(buffer)]).decode()
+        elif order["do"] == "truncate":
+            manager.create_byte_stream(scope, stream).truncate(order["offset"])
         elif order["do"] == "groups":
             answer = [name for name in manager.list_stream(scope) if name.endswith("_kvtable")]
         elif order["do"] == "renew":

@@ -10,8 +10,14 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+HEAD_BYTES = 8
+MAX_EVENT = 32 << 20  # the server takes 8 MiB; a larger size is read from bytes that are no events
 _HEAD = struct.Struct(">II")
 _PIECE = 512 * 1024
+
+
+class NoEvents(ValueError):
+    """The stream holds bytes that are no events: somebody wrote to it in another way."""
 
 
 class EventBytes:
@@ -29,24 +35,31 @@ class EventBytes:
         return int(self._stream.current_tail_offset())
 
     def events(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """All ``(offset, data)`` in ``[start, end)``; both must be the beginning of an event or the tail."""
-        rest, at, position = b"", start, start
+        """All ``(offset, data)`` in ``[start, end)``; both must be the beginning of an event or the tail.
+
+        Raises NoEvents rather than wait for, or leave out, what a size that is none seems to announce.
+        """
+        rest, position = bytearray(), start  # ``rest`` ends at ``position``
         self._stream.seek(start, 0)
         buffer = bytearray(_PIECE)
         while position < end:
             got = self._stream.readinto(buffer)
             if got <= 0:
                 raise EOFError(f"the log ends at {position}, {end - position} bytes too early")
+            rest += memoryview(buffer)[:got]
             position += got
-            rest += bytes(buffer[:got])
-            cut = 0
-            while len(rest) - cut >= _HEAD.size:
-                _, size = _HEAD.unpack_from(rest, cut)
-                if len(rest) - cut < _HEAD.size + size:
-                    break
-                offset = at + cut
-                if offset >= end:
+            cut, first = 0, position - len(rest)
+            while len(rest) - cut >= HEAD_BYTES:
+                if first + cut >= end:
                     return
-                yield offset, rest[cut + _HEAD.size : cut + _HEAD.size + size]
-                cut += _HEAD.size + size
-            rest, at = rest[cut:], at + cut
+                zero, size = _HEAD.unpack_from(rest, cut)
+                if zero or size > MAX_EVENT:
+                    raise NoEvents(f"the stream holds no event at byte {first + cut}")
+                data_at, cut_next = cut + HEAD_BYTES, cut + HEAD_BYTES + size
+                if len(rest) < cut_next:
+                    break
+                yield first + cut, bytes(rest[data_at:cut_next])
+                cut = cut_next
+            del rest[:cut]
+        if rest and position - len(rest) < end:
+            raise NoEvents(f"the stream's last event, at byte {position - len(rest)}, is not whole")
