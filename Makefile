@@ -11,7 +11,7 @@ VENV  = @$(or $(PYTHON),$(FOUND),$(NONE)) -I tools/make_venv.py
 BIN  := .venv/bin
 UV   ?= uv
 
-.PHONY: help chat test check format docs lock clean
+.PHONY: help chat test check bench format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,10 @@ format: ## put every file in the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: ## measure, beside the raw client, for three minutes; ARGS="--help" says what else
+	$(VENV) --dev
+	@exec $(BIN)/python -m bench $(ARGS)
+
 docs: ## write the generated parts of the documentation
 	$(VENV) --dev
 	@if [ -f tools/docs.py ]; then $(BIN)/python tools/docs.py; else echo "nothing is generated yet"; fi
@@ -52,4 +56,4 @@ lock: ## pin the dependencies by hash anew (needs uv); UPGRADE=1 takes the newes
 
 clean: ## remove .venv and all that was made in this folder
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find streamcli tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find streamcli tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,73 @@
+"""``python -m bench``: measures streamcli on a server of its own, prints one table and writes a JSON file.
+
+It takes about three minutes. Take figures from a machine that has nothing else to do: the load average before and after
+stands in the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import latency, load, report
+from bench.figures import table
+from bench.house import House, house
+
+PARTS = ("start", "latency", "echo", "send", "catch-up", "idle")
+RESULT = report.ROOT / "build" / "bench.json"
+
+
+def main() -> int:
+    """Measure and report."""
+    options = _options()
+    about: dict[str, Any] = {**report.machine(), "load average": {"before": os.getloadavg()}}
+    figures: report.Figures = {}
+    with house() as here:
+        for name, measure in _parts(options.quick).items():
+            if name in options.only:
+                print(f"{name} ...", file=sys.stderr, flush=True)
+                figures[name] = measure(here)
+    about["load average"]["after"] = os.getloadavg()
+    print(table(report.rows(figures)))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(report.as_file(figures, about), "utf-8")
+    print(f"load average {about['load average']['before'][0]:.1f} before; written to {options.json}", file=sys.stderr)
+    if options.write_docs:
+        report.write_docs(figures, about)
+    return 0
+
+
+def _parts(quick: bool) -> dict[str, Callable[[House], dict[str, Any]]]:
+    lines, messages = 20_000, 100_000
+    blocks, keys, starts, runs, seconds = (1, 50, 5, 1, 5) if quick else (4, 200, 15, 3, 20)
+    return {
+        "start": lambda house: {
+            "named": load.start_to_prompt(house, starts, embedded=False),
+            "embedded": load.start_to_prompt(house, starts, embedded=True),
+        },
+        "latency": lambda house: latency.enter_to_screen(house, blocks),
+        "echo": lambda house: latency.key_to_echo(house, keys),
+        "send": lambda house: {"lines": lines, **load.send(house, lines, runs)},
+        "catch-up": lambda house: {"messages": messages, **load.catch_up(house, messages, runs)},
+        "idle": lambda house: load.idle(house, seconds),
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="a quarter of the runs: to try things out")
+    parser.add_argument("--json", type=Path, default=RESULT, help="where the file goes (build/bench.json)")
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md as well")
+    options = parser.parse_args()
+    if options.write_docs and (options.quick or set(options.only) != set(PARTS)):
+        parser.error("--write-docs takes the whole bench")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""From Enter to the other screen, beside the raw client from write to read in the same run; from a key to its echo."""
+
+from __future__ import annotations
+
+import time
+
+from bench.house import NUMBER, House, Terminal, listen_to, new_stream
+from bench.raw import AHEAD, TEXT, Reader, Writer
+
+EVERY = 0.02  # 50 messages a second
+BLOCK = 250  # messages, 5 s
+WARM = 50
+LATEST = 30.0  # seconds after the last message
+KEY = "#"  # stands in no escape sequence
+KEY_EVERY = 0.06
+
+
+def enter_to_screen(house: House, blocks: int) -> dict[str, list[float]]:
+    """Milliseconds of chat and raw client, in blocks by turns, so that what disturbs the machine meets both."""
+    chat_stream, raw_stream = new_stream("chat"), new_stream("raw")
+    chat: list[float] = []
+    raw: list[float] = []
+    with (
+        house.terminal("tim", chat_stream) as tim,
+        Writer(house.url, raw_stream, house.env) as writer,
+        Reader(house.url, raw_stream, house.env) as reader,
+    ):
+        tim.connected("first")
+        with house.terminal("alex", chat_stream) as alex:
+            alex.connected("second")
+            for block in range(blocks + 1):
+                count = BLOCK if block else WARM
+                told = _chat_block(tim, alex, count, block * BLOCK)
+                writer.begin(count, EVERY)
+                read = reader.latencies(count)
+                writer.done()
+                if block:
+                    chat += told
+                    raw += read
+    return {"chat": chat, "raw": raw}
+
+
+def _chat_block(tim: Terminal, alex: Terminal, count: int, first: int) -> list[float]:
+    """Tim types a line, and presses Enter half an interval later; that is when the clock starts."""
+    entered: list[int] = []
+    seen: dict[int, int] = {}
+    start = time.monotonic() + AHEAD
+    step = 0  # even: type, odd: Enter
+
+    def type_what_is_due() -> float:
+        nonlocal step
+        while step < 2 * count and (left := start + step * EVERY / 2 - time.monotonic()) <= 0:
+            if step % 2:
+                entered.append(tim.press("\r"))
+            else:
+                tim.press(f"m{first + step // 2:06}. {TEXT}")
+            step += 1
+        return left if step < 2 * count else 0.5
+
+    def heard(text: bytes, now: int) -> None:
+        for number in NUMBER.findall(text):
+            seen.setdefault(int(number), now)
+
+    alex.heard = heard
+    tim.forget()
+    listen_to([tim, alex], lambda: len(seen) == count, count * EVERY + LATEST, "every message", type_what_is_due)
+    alex.forget()
+    return [(seen[first + number] - at) / 1e6 for number, at in enumerate(entered)]
+
+
+def key_to_echo(house: House, keys: int) -> dict[str, list[float]]:
+    """Milliseconds from a key to its echo, on a quiet screen and while 50 messages a second arrive."""
+    stream = new_stream("echo")
+    with house.terminal("tim", stream) as tim, Writer(house.url, stream, house.env) as writer:
+        tim.connected("first")
+        quiet = [_echo(tim) for _ in range(keys)]
+        writer.begin(int(keys * 2 * KEY_EVERY / EVERY), EVERY)
+        busy = [_echo(tim) for _ in range(keys)]
+    return {"quiet": quiet, "busy": busy}
+
+
+def _echo(tim: Terminal) -> float:
+    pressed = tim.press(KEY)
+    took = (tim.until(KEY.encode()) - pressed) / 1e6
+    _pass(tim, KEY_EVERY / 2)
+    tim.press("\x7f")
+    _pass(tim, KEY_EVERY / 2)  # until it is gone for sure: a message redraws what is typed
+    tim.forget()
+    return took
+
+
+def _pass(tim: Terminal, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    listen_to([tim], lambda: time.monotonic() >= end, LATEST, "a pause", lambda: end - time.monotonic())

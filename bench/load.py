@@ -1,0 +1,94 @@
+"""Much at once and nothing at all: bursts, catching up, starting, memory and idle CPU."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import psutil
+
+from bench.house import STREAMCLI, House, Terminal, listen_to, new_stream, processes_of
+from bench.raw import TEXT, Writer
+
+SETTLE = 3.0  # seconds after which a chat that is left alone counts as idle
+MIB = 1 << 20
+
+
+def send(house: House, lines: int, runs: int) -> dict[str, list[float]]:
+    """Seconds that ``send`` takes for one line, and for many at once, from command to end."""
+    env = house.on(new_stream("send"))
+    one = [_send(house.url, env, 1) for _ in range(runs + 1)][1:]  # the first one makes the stream
+    return {"one": one, "many": [_send(house.url, env, lines) for _ in range(runs)]}
+
+
+def _send(url: str, env: dict[str, str], lines: int) -> float:
+    text = "".join(f"m{number:06}. {TEXT}\n" for number in range(lines)).encode()
+    began = time.monotonic()
+    subprocess.run([*STREAMCLI, "send", "--url", url], input=text, env=env, check=True, timeout=120)
+    return time.monotonic() - began
+
+
+def start_to_prompt(house: House, runs: int, embedded: bool) -> list[float]:
+    """Seconds from the command to the prompt, the server being up."""
+    stream = new_stream("start")
+    took = []
+    for _ in range(runs + 1):
+        with house.terminal("tim", stream, embedded) as tim:
+            took.append((tim.until(b"tim>") - tim.began) / 1e9)
+    return took[1:]  # the first one finds cold files
+
+
+def catch_up(house: House, messages: int, runs: int) -> dict[str, list[float]]:
+    """Seconds from the command of somebody new to the prompt, and until the last of ``messages`` is on the screen.
+
+    And what the chat's processes then hold in memory, in MiB.
+    """
+    stream = new_stream("past")
+    with Writer(house.url, stream, house.env) as writer:
+        writer.fill(messages)
+    found: dict[str, list[float]] = {"prompt": [], "all": [], "rss": [], "pss": []}
+    for run in range(runs):
+        with house.terminal(f"new{run}", stream) as new:
+            found["prompt"].append((new.until(f"new{run}>".encode()) - new.began) / 1e9)
+            found["all"].append((new.until(f": m{messages - 1:06}. ".encode()) - new.began) / 1e9)
+            _leave_alone(new, SETTLE)
+            for kind, size in memory(new).items():
+                found[kind].append(size)
+    return found
+
+
+def idle(house: House, seconds: float) -> dict[str, float]:
+    """CPU (%) and memory (MiB) of a connected chat in which nothing happens, and the server's memory."""
+    with house.terminal("tim", new_stream("idle")) as tim:
+        tim.connected("first")
+        _leave_alone(tim, SETTLE)
+        before, began = cpu_seconds(tim), time.monotonic()
+        _leave_alone(tim, seconds)
+        used, took = {name: at - before[name] for name, at in cpu_seconds(tim).items()}, time.monotonic() - began
+        server = psutil.Process(house.server_pid).memory_info().rss / MIB
+        shares = {f"cpu {name}": 100 * share / took for name, share in used.items()}
+        return {"cpu": 100 * sum(used.values()) / took, **shares, **memory(tim), "server rss": server}
+
+
+def cpu_seconds(terminal: Terminal) -> dict[str, float]:
+    """What each process has used, in user and system mode."""
+    found = {}
+    for name, process in processes_of(terminal.pid).items():
+        times = process.cpu_times()
+        found[name] = times.user + times.system
+    return found
+
+
+def memory(terminal: Terminal) -> dict[str, float]:
+    """Resident memory of a chat's processes together, and where it can be had (Linux) with shared pages shared out."""
+    found = {"rss": 0.0, "pss": 0.0}
+    for process in processes_of(terminal.pid).values():
+        full = process.memory_full_info()
+        found["rss"] += full.rss / MIB
+        found["pss"] += getattr(full, "pss", full.rss) / MIB
+    return found
+
+
+def _leave_alone(terminal: Terminal, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    listen_to([terminal], lambda: time.monotonic() >= end, seconds + 10, "a pause")
