@@ -2,6 +2,7 @@
 
 Usage:
   streamcli send [--timeout S] [--verbose] [options] [--] [<text>...]
+  streamcli tail [--json] [--no-follow] [--last N] [--timeout S] [--verbose] [options]
   streamcli doctor [--timeout S] [--verbose] [options]
   streamcli server (start|stop|status|logs) [--timeout S] [--verbose]
   streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
@@ -11,14 +12,18 @@ Usage:
 Without a command it is the chat. Without a URL it is on the embedded server, which is started when
 needed; a URL is a Pravega controller's, such as tcp://127.0.0.1:9090. Without an id you speak under
 your login name. send takes its arguments as one message, or each line of standard input as one, and
-ends when all are in the log. doctor says what works and what does not.
+ends when all are in the log. tail prints messages from the head of the log and follows. doctor says
+what works and what does not.
 
 Options:
   --url URL        the controller, instead of <url> [STREAMCLI_URL]
   --id NAME        who speaks, instead of <id> [STREAMCLI_ID]
   --scope SCOPE    the log's scope (default: scope) [STREAMCLI_SCOPE]
   --stream STREAM  the log's stream (default: stream) [STREAMCLI_STREAM]
-  --room ROOM      the room you speak in (default: lobby) [STREAMCLI_ROOM]
+  --room ROOM      the room you speak in (default: lobby) [STREAMCLI_ROOM]; tail: only this room
+  --json           tail: print each message as one line of JSON
+  --no-follow      tail: stop at the end of the log
+  --last N         tail: begin with the last N messages
   --timeout S      how many seconds to wait for a server (default: 10)
   --verbose        write the program's log to the terminal as well
   --version        print the version
@@ -42,7 +47,7 @@ from streamcli.errors import StreamcliError, UsageError
 if TYPE_CHECKING:
     from streamcli.config import Settings
 
-COMMANDS = ("send", "server", "doctor")
+COMMANDS = ("send", "tail", "server", "doctor")
 
 
 def main() -> None:
@@ -107,6 +112,8 @@ def _dispatch(arguments: dict[str, Any]) -> int:
         return _server(arguments)
     if arguments["doctor"]:
         return _doctor(arguments)
+    if arguments["tail"]:
+        return _tail(arguments)
     if arguments["send"]:
         return _send(arguments)
     return _chat(arguments)
@@ -138,6 +145,26 @@ def _doctor(arguments: dict[str, Any]) -> int:
 
     settings = _settings(arguments)
     return session.run(settings, lambda locate, log: doctor(settings, locate, log, sys.stdout), start=False)
+
+
+def _tail(arguments: dict[str, Any]) -> int:
+    from streamcli import session
+    from streamcli.config import whole_number
+    from streamcli.tail import Tail, Wanted
+
+    settings = _settings(arguments)
+    last = arguments["--last"]
+    wanted = Wanted(
+        json=arguments["--json"],
+        follow=not arguments["--no-follow"],
+        last=None if last is None else whole_number("--last", last),
+        room=None if arguments["--room"] is None else settings.room,
+    )
+
+    async def tail(locate: session.Locate, worker_log: IO[bytes]) -> int:
+        return await Tail(settings, wanted, locate, worker_log).run()
+
+    return session.run(settings, tail, start=False)
 
 
 def _send(arguments: dict[str, Any]) -> int:

@@ -25,6 +25,7 @@ KEYS = ("url", "id", "scope", "stream", "room")
 DEFAULT_ROOM = "lobby"
 DEFAULT_TIMEOUT = 10.0
 MAX_TIMEOUT = 86_400.0
+MAX_LAST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,13 @@ def seconds(text: str | None) -> float:
     if not 0 < value <= MAX_TIMEOUT:
         raise UsageError(f"--timeout {text!r} is no number of seconds above 0 and up to {MAX_TIMEOUT:.0f}.")
     return value
+
+
+def whole_number(option: str, text: str) -> int:
+    """Read the value of ``option``; raise UsageError unless it is a whole number from 1 to a million."""
+    if text.isascii() and text.isdigit() and 1 <= int(text[:8]) <= MAX_LAST:
+        return int(text)
+    raise UsageError(f"{option} {text!r} is no whole number from 1 to {MAX_LAST:,}.")
 
 
 def _read(file: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from streamcli.state import Arrived, Opened
 
 MODULE = "streamcli.pravega.read_worker"
 DELETED_AT_ONCE = 10  # groups of earlier lives; each takes a moment in which nothing is read yet
-_EVENT_HEAD = 8  # bytes before an event's data in its segment
+EVENT_HEAD = 8  # bytes before an event's data in its segment
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Reader:
             "old_groups": self._deleting,
             "log": place.log,
             "position": place.position,
+            "trace": True,  # a reader group, and the stream if it is missing
         }
 
     def _due_since(self, last_frame: float) -> float:
@@ -91,7 +92,7 @@ class Reader:
         post = self._loop.call_soon_threadsafe
         if frame is Frame.EVENTS:
             batch = [
-                Arrived(offset + _EVENT_HEAD + len(data), decode(data, offset))
+                Arrived(offset + EVENT_HEAD + len(data), decode(data, offset))
                 for offset, data in unpack_events(payload)
             ]
             post(self._take, batch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -13,16 +12,14 @@ from streamcli.address import Controller
 from streamcli.config import Settings
 from streamcli.errors import Unreachable
 from streamcli.names import reader_group
+from streamcli.pravega.cleaning import clean
 from streamcli.pravega.frames import Frame, pack, pack_write, unpack_events
 from streamcli.pravega.groups import head_group
-from streamcli.pravega.process import WorkerProcess
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
 from streamcli.reader import MODULE as READ
 from streamcli.writer import MODULE as WRITE
 
-CLEAN = "streamcli.pravega.clean_worker"
 MESSAGES = 20
-CLEAN_WITHIN = 5.0  # seconds
 
 
 async def round_trip(
@@ -77,24 +74,15 @@ class _RoundTrip:
 
     async def clean(self) -> None:
         """Delete the stream and the groups, if the server lets us in time."""
-        done = asyncio.Event()
-        orders = {
-            "url": self._locate().url,
-            "scope": self._scope,
-            "groups": [self.group, head_group(self.group)],
-            "delete_stream": self._stream,
-        }
-        worker = WorkerProcess(CLEAN, orders, self._log, lambda frame, payload: None, done.set)
-        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(done.wait(), CLEAN_WITHIN)
-        worker.kill()
+        groups = [self.group, head_group(self.group)]
+        await clean(self._locate().url, self._scope, groups, self._log, stream=self._stream)
 
     def _orders(self) -> dict[str, Any]:
         return {"scope": self._scope, "stream": self._stream}
 
     def _read_orders(self) -> dict[str, Any]:
         names = {"group": self.group, "head_group": head_group(self.group), "old_groups": []}
-        return {**self._orders(), **names, "log": "", "position": 0}
+        return {**self._orders(), **names, "log": "", "position": 0, "trace": True}
 
     def _on_link(self, link: Link) -> None:
         self.words = link.words

@@ -12,8 +12,11 @@ from typing import cast
 
 import pyte
 from ptyprocess import PtyProcess
+from rich.style import Style
+from rich.text import Text
 
 DEADLINE = 30.0
+COLOURS = {"brightblack": "bright_black", "brightbrown": "bright_yellow"}
 
 
 class Screen(pyte.HistoryScreen):
@@ -107,6 +110,20 @@ class Terminal:
         while rows and not rows[-1]:
             rows.pop()
         return rows
+
+    def styled_rows(self) -> list[Text]:
+        """The rows that can be seen now with their colours, for a picture."""
+        with self._changed:
+            rows = []
+            for y in range(self._screen.lines):
+                row, text = self._screen.buffer[y], Text()
+                for x in range(self._screen.columns):
+                    char = row[x]
+                    colour = None if char.fg == "default" else f"#{char.fg}" if len(char.fg) == 6 else char.fg
+                    # pyte has no faint characters; what we draw faint is bright black there or plain.
+                    text.append(char.data, Style(color=COLOURS.get(str(colour), colour), bold=char.bold))
+                rows.append(text)
+            return rows
 
     def before_cursor(self) -> str:
         """The cursor's row up to the cursor: the prompt and what is typed."""

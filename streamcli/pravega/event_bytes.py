@@ -48,18 +48,42 @@ class EventBytes:
                 raise EOFError(f"the log ends at {position}, {end - position} bytes too early")
             rest += memoryview(buffer)[:got]
             position += got
-            cut, first = 0, position - len(rest)
-            while len(rest) - cut >= HEAD_BYTES:
-                if first + cut >= end:
+            for offset, data in _cut(rest, position - len(rest)):
+                if offset >= end:
                     return
-                zero, size = _HEAD.unpack_from(rest, cut)
-                if zero or size > MAX_EVENT:
-                    raise NoEvents(f"the stream holds no event at byte {first + cut}")
-                data_at, cut_next = cut + HEAD_BYTES, cut + HEAD_BYTES + size
-                if len(rest) < cut_next:
-                    break
-                yield first + cut, bytes(rest[data_at:cut_next])
-                cut = cut_next
-            del rest[:cut]
+                yield offset, data
         if rest and position - len(rest) < end:
             raise NoEvents(f"the stream's last event, at byte {position - len(rest)}, is not whole")
+
+    def follow(self, start: int) -> Iterator[list[tuple[int, bytes]]]:
+        """Events from ``start`` on for ever, as they come; waits at the tail, inside the library, for the next ones.
+
+        Raises OSError when the server was away meanwhile.
+        """
+        rest, position = bytearray(), start
+        self._stream.seek(start, 0)
+        buffer = bytearray(_PIECE)
+        while True:
+            got = self._stream.readinto(buffer)
+            if got <= 0:
+                raise EOFError(f"the log ends at {position}")
+            rest += memoryview(buffer)[:got]
+            position += got
+            yield list(_cut(rest, position - len(rest)))
+
+
+def _cut(rest: bytearray, first: int) -> Iterator[tuple[int, bytes]]:
+    """Take the whole events off the front of ``rest``, which begins at offset ``first``."""
+    cut = 0
+    try:
+        while len(rest) - cut >= HEAD_BYTES:
+            zero, size = _HEAD.unpack_from(rest, cut)
+            if zero or size > MAX_EVENT:
+                raise NoEvents(f"the stream holds no event at byte {first + cut}")
+            end = cut + HEAD_BYTES + size
+            if len(rest) < end:
+                break
+            yield first + cut, bytes(rest[cut + HEAD_BYTES : end])
+            cut = end
+    finally:
+        del rest[:cut]

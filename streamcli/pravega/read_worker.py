@@ -72,7 +72,7 @@ class Parent:
 def work(orders: dict[str, Any], output: Output) -> None:
     """Read until killed."""
     client = load_client()
-    manager, log = open_stream(client, orders)
+    manager, log = open_stream(client, orders, make=orders["trace"])
     parent = Parent(output)
     scope, stream, name = orders["scope"], orders["stream"], orders["group"]
     for old in orders["old_groups"]:
@@ -82,7 +82,12 @@ def work(orders: dict[str, Any], output: Output) -> None:
     segments = list(group.get_streamcut().get_segment_offset_map())
     if len(segments) == 1 and segments[0] < NEVER_SPLIT:
         place = f"{log}#{segments[0]}"
-        below = _read_past(EventBytes(manager.create_byte_stream(scope, stream)), orders, log, place, parent)
+        raw = EventBytes(manager.create_byte_stream(scope, stream))
+        if not orders["trace"]:
+            manager.delete_reader_group(name, scope)
+        below = _read_past(raw, orders, log, place, parent)
+        if not orders["trace"]:
+            _follow_bytes(raw, below, parent)
         asyncio.run(OneSegment(group.create_reader(READER), parent, below).follow())
     else:
         from_head = manager.create_reader_group(orders["head_group"], scope, stream, False).create_reader(READER)
@@ -99,6 +104,13 @@ def _read_past(raw: EventBytes, orders: dict[str, Any], log: str, place: str, pa
     parent.send(pack_json(Frame.OPENED, log=log, segments=1, start=start, tail=tail, place=place))
     parent.hand_over(raw.events(start, tail))
     return tail
+
+
+def _follow_bytes(raw: EventBytes, start: int, parent: Parent) -> None:
+    """Hand over what comes, read as bytes, for a reader that is to leave no trace: no group, no signs of life."""
+    parent.send(pack(Frame.CAUGHT_UP))
+    for events in raw.follow(start):
+        parent.hand_over(events)
 
 
 class OneSegment:

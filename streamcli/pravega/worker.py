@@ -6,7 +6,6 @@ standard output; it ends when its parent does. It may be killed at any moment: n
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
@@ -58,16 +57,19 @@ def load_client() -> Any:
     return pravega_client
 
 
-def open_stream(client: Any, orders: dict[str, Any]) -> tuple[Any, str]:
-    """Connect, make scope and stream where they are missing, and return the manager and the log's id.
+def open_stream(client: Any, orders: dict[str, Any], make: bool = True) -> tuple[Any, str]:
+    """Connect, make scope and stream where they are missing and ``make`` says so; the manager and the log's id.
 
     The id is a random tag given to a stream when streamcli makes it, "" for a stream made by someone else. A user who
     may not make streams, or not even look at tags, goes on: opening a reader group tells whether the stream is there.
     """
     manager = client.StreamManager(orders["url"])
     scope, stream = orders["scope"], orders["stream"]
-    with contextlib.suppress(Exception):
+    try:
         return manager, _log_id(manager.get_stream_tags(scope, stream))
+    except Exception as error:
+        if not make and _kind(error) == "gone":
+            raise
     denied: Exception | None = None
     try:
         manager.create_scope(scope)

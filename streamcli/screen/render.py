@@ -54,7 +54,7 @@ class Look:
     def message(self, message: Message) -> str:
         """A message as it enters the scrollback: one line or, if its text has several, more of them indented."""
         time = f"{self._local(message.sent_at):%H:%M}" if message.sent_at else NO_TIME
-        room = "" if message.room == self.room else self._styled(DIM, f"[{clean_line(message.room)}] ")
+        room = "" if message.room == self.room else self._styled(DIM, f"[{_one_word(message.room)}] ")
         first, *more = clean_text(message.message)
         text = "\n".join([first, *(INDENT + line for line in more)])
         if self._mentioned(message):
@@ -104,3 +104,8 @@ class Look:
 
     def _styled(self, style: str, text: str) -> str:
         return f"{style}{text}{RESET}" if self.colour else text
+
+
+def _one_word(room: str) -> str:
+    """A room from elsewhere may be called "ops] alex: yes [", and must not pass for what somebody said."""
+    return re.sub(r"[\s\[\]]", "_", clean_line(room))

@@ -1,0 +1,197 @@
+"""``streamcli tail``: messages from the head of the log on, one a line, without a trace on the server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import re
+import signal
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any
+
+from streamcli.address import Controller
+from streamcli.config import Settings, wants_colour
+from streamcli.errors import Interrupted, NoSuchStream, StreamcliError, Unreachable, from_os_error
+from streamcli.message import Message, TooLong, decode, encode
+from streamcli.names import reader_group
+from streamcli.pravega.cleaning import clean
+from streamcli.pravega.frames import Frame, pack, unpack_events
+from streamcli.pravega.groups import head_group
+from streamcli.pravega.supervisor import Lane, Link, Supervisor
+from streamcli.reader import EVENT_HEAD, MODULE
+from streamcli.screen.render import Look
+from streamcli.state import Arrived, Opened, Seen, State
+
+# What a terminal might obey or a person not see; JSON can say it in another way.
+_ESCAPED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be printed: all, the last messages, or one room's; as text or JSON; to the end or for ever."""
+
+    json: bool = False
+    follow: bool = True
+    last: int | None = None
+    room: str | None = None
+
+
+class Tail:
+    """Reads the log as raw bytes where it can and prints what is new."""
+
+    def __init__(
+        self, settings: Settings, wanted: Wanted, locate: Callable[[], Controller], worker_log: IO[bytes] | int
+    ) -> None:
+        """``locate`` names the controller or raises Unreachable."""
+        self._settings, self._wanted = settings, wanted
+        self._look = Look("", sys.stdout.isatty() and wants_colour())
+        self._state = State()
+        self._kept: deque[Message] = deque(maxlen=wanted.last)
+        self._unreadable: Counter[str] = Counter()
+        self._words = self._group = ""
+        self._log = worker_log
+        self._moved = time.monotonic()
+        self._read_once = False
+        self._end = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._lines: queue.Queue[tuple[list[str], Callable[[], None]]] = queue.Queue()
+        self._lane = Lane(MODULE, self._orders, self._on_frame, lambda last: None, self._opened)
+        self._supervisor = Supervisor(locate, [self._lane], self._on_link, worker_log)
+
+    async def run(self) -> int:
+        """Print until the end of the log, or for ever; returns 0 and raises NoSuchStream, Unreachable, Interrupted."""
+        task = asyncio.current_task()
+        assert task
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, task.cancel)
+        threading.Thread(target=self._print, name="stdout", daemon=True).start()
+        watching = [asyncio.create_task(work) for work in (self._supervisor.run(), self._give_up())]
+        try:
+            await self._end
+        except asyncio.CancelledError:
+            raise Interrupted("Interrupted.") from None
+        finally:
+            for work in watching:
+                work.cancel()
+            self._supervisor.kill()
+            await self._clean()
+            if self._unreadable:
+                print(self._look.unreadable(self._unreadable), file=sys.stderr)
+        return 0
+
+    async def _clean(self) -> None:
+        # On several segments there were no bytes to read but only a reader group.
+        if self._state.segments > 1 and self._lane.url:
+            groups = [self._group, head_group(self._group)]
+            await clean(self._lane.url, self._settings.stream.scope, groups, self._log)
+
+    async def _give_up(self) -> None:
+        """End with an error when nothing moves for too long; who follows waits for a server that was there once."""
+        while True:
+            left = self._moved + self._settings.timeout - time.monotonic()
+            if left <= 0 and not (self._wanted.follow and self._read_once):
+                self._fail(Unreachable(f"Gave up after {self._settings.timeout:g} s: {self._words or 'no answer'}."))
+            await asyncio.sleep(max(left, 0.1))
+
+    def _orders(self) -> dict[str, Any]:
+        old, slot = self._group, f"tail.{os.urandom(6).hex()}"
+        self._group = group = reader_group(self._settings.user, slot, self._settings.stream.stream)
+        return {
+            "scope": self._settings.stream.scope,
+            "stream": self._settings.stream.stream,
+            "group": group,
+            "head_group": head_group(group),
+            "old_groups": [old, head_group(old)] if old else [],
+            "log": self._state.log,
+            "position": self._state.position,
+            "trace": False,
+        }
+
+    def _on_link(self, link: Link) -> None:
+        self._words = link.words
+        if self._lane.trouble.get("kind") == "gone":
+            self._fail(NoSuchStream(f"The stream {self._settings.stream} does not exist on that server."))
+
+    def _on_frame(self, frame: Frame, payload: bytes) -> None:
+        """In the listening thread: decode, and leave the rest to the loop."""
+        if frame is Frame.EVENTS:
+            batch = [
+                Arrived(offset + EVENT_HEAD + len(data), decode(data, offset))
+                for offset, data in unpack_events(payload)
+            ]
+            self._loop.call_soon_threadsafe(self._take, batch)
+        elif frame is Frame.CAUGHT_UP:
+            self._loop.call_soon_threadsafe(self._caught_up)
+
+    def _opened(self, fields: dict[str, Any]) -> None:
+        self._state.open(Opened(**fields))
+        self._state.live = True  # nothing is kept back: all of it is wanted
+        self._moved = time.monotonic()
+
+    def _take(self, batch: list[Arrived]) -> None:
+        self._moved = time.monotonic()
+        seen = self._state.take(batch)
+        self._unreadable += seen.unreadable
+        self._write(self._chosen(seen), lambda: self._lane.send(pack(Frame.TAKEN)))
+
+    def _chosen(self, seen: Seen) -> list[Message]:
+        messages = [message for message in seen.messages if self._wanted.room in (None, message.room)]
+        if self._wanted.last is None or self._read_once:
+            return messages
+        self._kept.extend(messages)
+        return []
+
+    def _caught_up(self) -> None:
+        self._read_once = True
+        kept = list(self._kept)
+        self._kept.clear()
+        self._write(kept, lambda: None if self._wanted.follow else self._finish())
+
+    def _write(self, messages: list[Message], then: Callable[[], None]) -> None:
+        """Give ``messages`` to the printing thread: a reader of ours that is slow must not stop the loop."""
+        self._lines.put(([self._line(message) for message in messages], then))
+
+    def _line(self, message: Message) -> str:
+        if not self._wanted.json:
+            return self._look.message(message)
+        with contextlib.suppress(TooLong):
+            text = encode(message).decode()
+            return text if text.isascii() else _ESCAPED.sub(_escape, text)
+        return encode(message.model_copy(update={"message": message.message[:2000]})).decode()
+
+    def _print(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
+            while True:
+                lines, then = self._lines.get()
+                try:
+                    if lines:
+                        sys.stdout.write("\n".join(lines) + "\n")
+                        sys.stdout.flush()
+                except OSError as error:
+                    gone = isinstance(error, BrokenPipeError)
+                    self._loop.call_soon_threadsafe(self._fail, error if gone else from_os_error(error, "the output"))
+                    return
+                self._loop.call_soon_threadsafe(then)
+
+    def _finish(self) -> None:
+        if not self._end.done():
+            self._end.set_result(None)
+
+    def _fail(self, error: StreamcliError | OSError) -> None:
+        if not self._end.done():
+            self._end.set_exception(error)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code > 0xFFFF:
+        code -= 0x10000
+        return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+    return f"\\u{code:04x}"
