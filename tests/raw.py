@@ -18,6 +18,7 @@ class Raw:
     """Writes any bytes to a stream, and reads all of it."""
 
     def __init__(self, url: str, stream: str, segments: int = 1, scope: str = "scope") -> None:
+        self.stream = stream
         self._process = subprocess.Popen(
             [sys.executable, __file__, url, scope, stream, str(segments)],
             stdin=subprocess.PIPE,

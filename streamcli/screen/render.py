@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from hashlib import blake2b
 
-from streamcli.message import DEFAULT_ROOM, Chat, Emote, Greet, Joke, Message
+from streamcli.message import DEFAULT_ROOM, NOBODY, Chat, Emote, Greet, Joke, Message
 from streamcli.screen.sanitiser import clean_line, clean_text
 
 RESET = "\x1b[0m"
@@ -92,7 +92,7 @@ class Look:
 
     def _name(self, sender: str) -> str:
         colour = COLOURS[blake2b(sender.encode("utf-8", "replace"), digest_size=2).digest()[0] % len(COLOURS)]
-        return self._styled(f"\x1b[38;5;{colour}m", clean_line(sender))
+        return self._styled(f"\x1b[38;5;{colour}m", _visible(sender))
 
     def _mentioned(self, message: Message) -> bool:
         if message.sender == self.me or self.me.casefold() not in message.message.casefold():
@@ -108,4 +108,9 @@ class Look:
 
 def _one_word(room: str) -> str:
     """A room from elsewhere may be called "ops] alex: yes [", and must not pass for what somebody said."""
-    return re.sub(r"[\s\[\]]", "_", clean_line(room))
+    return re.sub(r"[\s\[\]]", "_", _visible(room))
+
+
+def _visible(name: str) -> str:
+    # Cleaned, a name of joiners only is nothing at all.
+    return clean_line(name) or NOBODY
