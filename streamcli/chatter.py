@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -49,7 +48,7 @@ class Chatter:
         Raises CannotCreate or FileTrouble when our own folders can't be written.
         """
         self._settings = settings
-        self._interactive = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") not in (None, "dumb")
+        self._interactive = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") not in (None, "dumb")
         self._look = Look(settings.user, self._interactive and wants_colour(), room=settings.room)
         self._state = State()
         self._groups = GroupNames(state_dir() / "groups", settings.user, settings.stream)
@@ -293,6 +292,7 @@ class Chatter:
         try:
             if lines:
                 self._name_unsent(lines)
+                await asyncio.sleep(0)  # it is drawn at the end of this step, and the prompt must still be there
         finally:
             self._screen.close()
 

@@ -47,12 +47,24 @@ from streamcli.errors import StreamcliError, UsageError
 if TYPE_CHECKING:
     from streamcli.config import Settings
 
+STDIN = 0
 COMMANDS = ("send", "tail", "server", "doctor")
 
 
 def main() -> None:
     """The command ``streamcli``: run it and leave with the exit code of docs/exit-codes.md."""
+    _open_what_is_closed()
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_what_is_closed() -> None:
+    # Who starts us with a closed standard file means nothing, and the next file we open must not take its place.
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(fd, "r" if fd == 0 else "w", encoding="utf-8"))
 
 
 def run(argv: list[str]) -> int:
@@ -169,10 +181,12 @@ def _tail(arguments: dict[str, Any]) -> int:
 
 def _send(arguments: dict[str, Any]) -> int:
     from streamcli import session
+    from streamcli.lines import lines
     from streamcli.send import send
 
     settings = _settings(arguments)
-    source = " ".join(arguments["<text>"]) if arguments["<text>"] else sys.stdin.buffer
+    text = " ".join(arguments["<text>"]).encode("utf-8", "surrogateescape")
+    source = [[text]] if arguments["<text>"] else lines(STDIN)
     return session.run(settings, lambda locate, worker_log: send(settings, locate, worker_log, source))
 
 

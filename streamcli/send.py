@@ -15,15 +15,13 @@ from typing import IO, Any
 
 from streamcli.address import Controller
 from streamcli.config import Settings
-from streamcli.errors import InputError, Interrupted, StreamcliError, Unreachable
+from streamcli.errors import InputError, Interrupted, StreamcliError, Unreachable, from_os_error
 from streamcli.message import Ids, TooLong, encode, make
 from streamcli.pravega.frames import Frame, pack_write, unpack_count
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
 from streamcli.writer import MODULE
 
 WINDOW = 4000  # lines on their way at once: enough to keep the writer busy, little enough to hold in memory
-_PIECE = 1 << 16
-_LONGEST_LINE = 1 << 20  # a line this long is refused before all of it is in memory
 
 
 class Sender:
@@ -115,9 +113,9 @@ async def send(
     settings: Settings,
     locate: Callable[[], Controller],
     worker_log: IO[bytes] | int,
-    source: IO[bytes] | str,
+    source: Iterable[list[bytes]],
 ) -> int:
-    """Send ``source``: one text, or each line of a file. Returns 0 when all is in the log.
+    """Send the lines that ``source`` brings. Returns 0 when all is in the log.
 
     Raises InputError for a line that can't be sent, Unreachable, and Interrupted; each says how many are in the log.
     """
@@ -133,9 +131,13 @@ async def send(
 
     def read() -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: we gave up meanwhile
-            for batch in _batches(_pieces(source), event):
-                asyncio.run_coroutine_threadsafe(batches.put(batch), loop).result()
-            asyncio.run_coroutine_threadsafe(batches.put(None), loop).result()
+            try:
+                for batch in _batches(source, event):
+                    asyncio.run_coroutine_threadsafe(batches.put(batch), loop).result()
+                end = None
+            except OSError as error:
+                end = from_os_error(error, "standard input")
+            asyncio.run_coroutine_threadsafe(batches.put(end), loop).result()
 
     if task := asyncio.current_task():
         for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -148,21 +150,6 @@ async def send(
     except StreamcliError as error:
         raise type(error)(f"{error} {_count(sender.acknowledged)} in the log.") from error
     return 0
-
-
-def _pieces(source: IO[bytes] | str) -> Iterator[list[bytes]]:
-    """Lines as they come, without their ends: never waiting for more once there is one."""
-    if isinstance(source, str):
-        yield [source.encode("utf-8", "surrogateescape")]
-        return
-    rest = b""
-    while piece := source.read1(_PIECE):  # type: ignore[attr-defined]
-        *lines, rest = (rest + piece).split(b"\n")
-        if len(rest) > _LONGEST_LINE:
-            lines, rest = [*lines, rest], b""
-        yield lines
-    if rest:
-        yield [rest]
 
 
 def _batches(pieces: Iterable[list[bytes]], event: Callable[[str], bytes]) -> Iterator[list[bytes] | StreamcliError]:

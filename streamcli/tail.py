@@ -51,7 +51,7 @@ class Tail:
     ) -> None:
         """``locate`` names the controller or raises Unreachable."""
         self._settings, self._wanted = settings, wanted
-        self._look = Look("", sys.stdout.isatty() and wants_colour())
+        self._look = Look("", os.isatty(1) and wants_colour())
         self._state = State()
         self._kept: deque[Message] = deque(maxlen=wanted.last)
         self._unreadable: Counter[str] = Counter()

@@ -8,7 +8,10 @@ import os
 import sys
 import threading
 
+from streamcli.lines import lines
 from streamcli.screen import Host
+
+STDIN = 0
 
 
 class PlainScreen:
@@ -47,7 +50,9 @@ class PlainScreen:
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # closed, or the program is ending
-            for line in sys.stdin.buffer:
-                text = line.decode("utf-8", "replace").rstrip("\r\n")
-                self._loop.call_soon_threadsafe(self._host.typed, text)
+            for some in lines(STDIN):
+                for line in some:
+                    text = line.decode("utf-8", "replace").removesuffix("\r")
+                    self._loop.call_soon_threadsafe(self._host.typed, text)
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._host.leave)

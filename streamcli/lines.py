@@ -1,0 +1,25 @@
+"""Lines from a file descriptor as they come, for a thread that may be left waiting when the program ends.
+
+Python's own buffered standard input aborts the interpreter's exit while a thread waits in it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+_PIECE = 1 << 16
+LONGEST = 1 << 20  # bytes after which a line counts as one although its end has not come
+
+
+def lines(fd: int) -> Iterator[list[bytes]]:
+    """What has come, cut into lines without their ends; never waits for more while there is one to give."""
+    rest = b""
+    while piece := os.read(fd, _PIECE):
+        *whole, rest = (rest + piece).split(b"\n")
+        if len(rest) > LONGEST:
+            whole, rest = [*whole, rest], b""
+        if whole:
+            yield whole
+    if rest:
+        yield [rest]

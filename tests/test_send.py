@@ -1,0 +1,165 @@
+"""``streamcli send`` through real pipes on the real server."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from tests.conftest import STREAMCLI, People, Server, eventually, make_home
+from tests.raw import Raw
+
+
+def send(
+    people: People, lines: bytes | None, *arguments: str, url: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [*STREAMCLI, "send", "--url", url or people.url, "--id", "cron", *arguments]
+    done = subprocess.run(
+        command,
+        input=lines,
+        stdin=subprocess.DEVNULL if lines is None else None,
+        env=people.env("cron"),
+        capture_output=True,
+        timeout=100,
+    )
+    result = subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def texts(raw: Raw) -> list[str]:
+    return [str(message["message"]) for message in raw.messages()]
+
+
+def test_arguments_are_one_message_and_lines_are_one_each(people: People, raw: Raw) -> None:
+    assert send(people, None, "hello", "you  two").returncode == 0
+    assert send(people, b"one\n\n  \ntwo  \r\nlast without an end").returncode == 0
+    assert send(people, b"", "--", "--verbose").returncode == 0
+    assert texts(raw) == ["hello you  two", "one", "two  ", "last without an end", "--verbose"]
+    assert {message["sender"] for message in raw.messages()} == {"cron"}
+
+
+def test_commands_are_text_to_a_pipe_and_the_room_is_the_one_named(people: People, raw: Raw) -> None:
+    assert send(people, b"greet\n/quit\n", "--room", "ops").returncode == 0
+    assert [(m["message"], m["kind"], m["room"]) for m in raw.messages()] == [
+        ("greet", "chat", "ops"),
+        ("/quit", "chat", "ops"),
+    ]
+
+
+def test_twenty_thousand_lines_stay_in_order(people: People, raw: Raw) -> None:
+    lines = [f"line {number}" for number in range(20_000)]
+    assert send(people, "\n".join(lines).encode()).returncode == 0
+    assert texts(raw) == lines
+
+
+def test_a_line_that_is_not_utf8_is_named_and_what_came_before_it_is_sent(people: People, raw: Raw) -> None:
+    done = send(people, b"good\n\nalso good\n\xff\xfe\nnever\n")
+    assert done.returncode == 65
+    assert "Line 4 is not UTF-8" in done.stderr
+    assert "2 messages are in the log" in done.stderr
+    assert texts(raw) == ["good", "also good"]
+
+
+def test_a_line_too_long_in_the_middle_of_a_thousand(people: People, raw: Raw) -> None:
+    lines = [f"line {number}" for number in range(1000)]
+    lines[500] = "x" * (64 * 1024 + 1)
+    done = send(people, "\n".join(lines).encode())
+    assert done.returncode == 65
+    assert "Line 501 takes" in done.stderr
+    assert "500 messages are in the log" in done.stderr
+    assert texts(raw) == lines[:500]
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(people: People) -> None:
+    endless = ["bash", "-c", 'yes | tr -d "\\n" | "$@"', "bash", *STREAMCLI, "send", "--url", people.url]
+    done = subprocess.run(endless, env=people.env("cron"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 65
+    assert "Line 1 takes" in done.stderr
+
+
+def test_a_slow_pipe_sends_each_line_as_it_comes(people: People, raw: Raw) -> None:
+    command = [*STREAMCLI, "send", "--url", people.url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=people.env("cron")) as process:
+        assert process.stdin
+        for number in range(3):
+            process.stdin.write(f"slow {number}\n".encode())
+            process.stdin.flush()
+            eventually(lambda number=number: len(raw.events()) == number + 1)  # type: ignore[misc]
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+def test_nobody_there_or_nobody_speaking_is_given_up(people: People) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for port, words in ((1, "nobody listens"), (silent.getsockname()[1], "does not answer")):
+            done = send(people, b"hello\n", "--timeout", "2", url=f"tcp://127.0.0.1:{port}")
+            assert done.returncode == 69
+            assert words in done.stderr
+            assert "0 messages are in the log" in done.stderr
+            assert done.stderr.count("\n") == 1
+
+
+def test_a_server_that_goes_away_half_way_and_a_count_that_is_true(people: People, server: Server, raw: Raw) -> None:
+    command = [*STREAMCLI, "send", "--url", people.url, "--timeout", "3"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=people.env("cron"), text=True
+    ) as process:
+        assert process.stdin and process.stderr
+        stdin = process.stdin
+        for number in range(1000):
+            stdin.write(f"before {number}\n")
+        stdin.flush()
+        eventually(lambda: len(raw.events()) == 1000)
+        with server.stopped_in_its_tracks():
+            stdin.write("".join(f"after {number}\n" for number in range(1000)))
+            stdin.close()
+            said = process.stderr.read()
+            assert process.wait(30) == 69
+    count = int(re.search(r"([\d,]+) messages are in the log", said)[1].replace(",", ""))  # type: ignore[index]
+    assert count == 1000
+    assert texts(raw)[:count] == [f"before {number}" for number in range(1000)]
+
+
+def test_a_server_that_stands_still_for_a_moment_only_delays(people: People, server: Server, raw: Raw) -> None:
+    lines = [f"line {number}" for number in range(5000)]
+    results: list[int] = []
+
+    def run() -> None:
+        results.append(send(people, "\n".join(lines).encode(), "--timeout", "60").returncode)
+
+    thread = threading.Thread(target=run)
+    with server.stopped_in_its_tracks():
+        thread.start()
+        time.sleep(1.0)  # long enough for the command to find it silent
+    thread.join(90)
+    assert results == [0]
+    assert texts(raw) == lines
+
+
+def test_interrupting_says_how_far_it_got(people: People, raw: Raw) -> None:
+    command = [*STREAMCLI, "send", "--url", people.url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=people.env("cron"), text=True
+    ) as process:
+        assert process.stdin and process.stderr
+        process.stdin.write("one\ntwo\n")
+        process.stdin.flush()
+        eventually(lambda: len(raw.events()) == 2)
+        process.send_signal(2)
+        said = process.stderr.read()
+        assert process.wait(30) == 130
+    assert "Interrupted. 2 messages are in the log." in said
+
+
+def test_a_scope_and_a_stream_that_are_missing_are_made(people: People, tmp_path: Path) -> None:
+    scope = f"made-{time.time_ns()}"
+    run = [*STREAMCLI, "send", "--url", people.url, "--scope", scope, "hello"]
+    assert subprocess.run(run, env=make_home(tmp_path), timeout=60).returncode == 0
+    with Raw(people.url, "stream", scope=scope) as raw:
+        assert texts(raw) == ["hello"]

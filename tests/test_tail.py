@@ -1,0 +1,145 @@
+"""``streamcli tail`` through real pipes on the real server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from streamcli.message import decode, encode
+from tests.conftest import STREAMCLI, People, Server
+from tests.raw import Raw
+
+
+def command(people: People, *arguments: str) -> list[str]:
+    return [*STREAMCLI, "tail", "--url", people.url, *arguments]
+
+
+def tail(people: People, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command(people, *arguments), env=people.env("reader"), capture_output=True, text=True, timeout=60
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def written(raw: Raw) -> list[str]:
+    """Ten messages in the log, as they look in tail."""
+    for number in range(10):
+        raw.say("bot", f"number {number}.", room="ops" if number % 2 else "lobby", sent_at="2026-11-22T16:04:00Z")
+    return [f"16:04 {'[ops] ' if number % 2 else ''}bot: number {number}." for number in range(10)]
+
+
+def test_it_prints_the_log_from_the_head(people: People, written: list[str]) -> None:
+    done = tail(people, "--no-follow")
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, written, "")
+
+
+def test_the_last_messages_and_one_room(people: People, written: list[str]) -> None:
+    assert tail(people, "--no-follow", "--last", "3").stdout.splitlines() == written[-3:]
+    assert tail(people, "--no-follow", "--room", "ops").stdout.splitlines() == written[1::2]
+    assert tail(people, "--no-follow", "--room", "ops", "--last", "2").stdout.splitlines() == written[1::2][-2:]
+
+
+def test_json_is_the_wire_format_one_message_a_line(people: People, raw: Raw) -> None:
+    hostile = 'bell \x07, escape \x1b[31m, next line \u2028, 8-bit \x9b31m, umlaut ä, tag \U000e0041, "quoted"'
+    raw.say("bot", hostile, id="one", kind="me", sent_at="2026-11-22T16:04:00Z")
+    raw.say("veteran", "two\nlines")
+    lines = tail(people, "--no-follow", "--json").stdout.split("\n")
+    assert lines.pop() == ""
+    assert [json.loads(line)["message"] for line in lines] == [hostile, "two\nlines"]
+    assert all(line.isprintable() for line in lines)
+    events = raw.events()
+    assert json.loads(lines[0]) == json.loads(encode(decode(events[0], 0)))  # type: ignore[arg-type]
+
+
+def test_it_follows_until_it_is_told_to_stop(people: People, written: list[str], raw: Raw) -> None:
+    with subprocess.Popen(
+        command(people, "--last", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=people.env("r"), text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline().rstrip() == written[-1]
+        for number in range(5):
+            raw.say("bot", f"live {number}")
+            assert process.stdout.readline().endswith(f"bot: live {number}\n")
+        process.terminate()
+        assert process.wait(30) == 130
+
+
+def test_a_reader_that_leaves_early_ends_it_quietly(people: People, raw: Raw) -> None:
+    raw.write(*(b'{"sender": "bot", "message": "number %d."}' % number for number in range(20_000)))
+    shell = ["bash", "-c", '"$@" | head -3; echo "codes ${PIPESTATUS[@]}"', "bash", *command(people)]
+    done = subprocess.run(shell, env=people.env("reader"), capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[2:] == ["--:-- bot: number 2.", "codes 0 0"]
+    assert done.stderr == ""
+
+
+def test_a_reader_that_is_slow_gets_everything(people: People, raw: Raw) -> None:
+    raw.write(*(b'{"sender": "bot", "message": "number %d."}' % number for number in range(20_000)))
+    with subprocess.Popen(command(people, "--no-follow"), stdout=subprocess.PIPE, env=people.env("r")) as process:
+        assert process.stdout
+        first = process.stdout.readline()
+        time.sleep(1)  # the pipe is full by now
+        rest = process.stdout.read()
+        assert process.wait(30) == 0
+    assert (first + rest).count(b"\n") == 20_000
+
+
+def test_unreadable_and_doubled_events_are_left_out_and_counted(people: People, raw: Raw) -> None:
+    raw.write(
+        b"no json",
+        b'{"sender": "a", "message": "once", "id": "1"}',
+        b"",
+        b'{"sender": "a", "message": "once", "id": "1"}',
+    )
+    raw.say("a", "after")
+    done = tail(people, "--no-follow")
+    assert done.stdout.splitlines() == ["--:-- a: once", "--:-- a: after"]
+    assert "2 events could not be read" in done.stderr
+
+
+def test_a_stream_that_is_not_there_is_said_and_not_made(people: People) -> None:
+    for _ in range(2):
+        done = tail(people, "--no-follow")
+        assert done.returncode == 66
+        assert f"scope/{people.stream} does not exist" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_nobody_there_is_given_up(people: People) -> None:
+    done = subprocess.run(
+        [*STREAMCLI, "tail", "--url", "tcp://127.0.0.1:1", "--timeout", "1"],
+        env=people.env("r"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 69
+    assert "nobody listens" in done.stderr
+
+
+def test_who_follows_waits_for_a_server_that_stands_still(people: People, server: Server, raw: Raw) -> None:
+    raw.say("bot", "before")
+    with subprocess.Popen(
+        command(people, "--timeout", "1"), stdout=subprocess.PIPE, env=people.env("r"), text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline().endswith("before\n")
+        with server.stopped_in_its_tracks():
+            time.sleep(3)  # longer than the timeout
+        raw.say("bot", "after")
+        assert process.stdout.readline().endswith("after\n")
+        process.terminate()
+        process.wait(30)
+
+
+def test_several_segments_are_read_too(people: People) -> None:
+    with Raw(people.url, people.stream, segments=3) as raw:
+        for number in range(30):
+            raw.say("bot", f"number {number}.", key=f"key {number % 7}")
+        done = tail(people, "--no-follow")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted(f"--:-- bot: number {number}." for number in range(30))
