@@ -59,9 +59,16 @@ class Server:
         """SIGSTOP, and SIGCONT at the end."""
         os.kill(self.pid, signal.SIGSTOP)
         try:
+            eventually(self._has_stopped)  # its threads stop one by one
             yield
         finally:
             os.kill(self.pid, signal.SIGCONT)
+
+    def _has_stopped(self) -> bool:
+        if not sys.platform.startswith("linux"):
+            return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(") ")[2][0] == "T" for stat in threads)
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
