@@ -1,7 +1,7 @@
 """What one terminal knows of the log: a pure fold of what the reader brings. No clock, no files, no threads.
 
 Doubles are dropped here and nowhere else. A message's identity is its sender and id (a retry writes the same id again);
-on one segment an event's offset is an identity too, and the position below which all has been taken.
+that of an event without an id is its offset and bytes.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ class State:
         return other
 
     def _goes_on(self, opened: Opened) -> bool:
-        if opened.log != self._stream or opened.segments == 1 < self.segments:
-            return False  # what was once split never has one segment for all its life again
+        # What was split has no place any more, and never gets one again.
         # Who begins further on missed what was cut off the head meanwhile; who begins before reads something else.
-        return opened.segments > 1 or (opened.place == self.log and opened.start >= self.position)
+        forward = opened.place == self.log and opened.start >= self.position
+        return opened.log == self._stream and (opened.segments > 1 or forward)
 
     def take(self, batch: Iterable[Arrived]) -> Seen:
         """Fold in a batch. Until the reader has caught up all is kept back, see :meth:`caught_up`."""
@@ -95,9 +95,7 @@ class State:
         unreadable: Counter[str] = Counter()
         for end, content in batch:
             if self.segments == 1:
-                if end <= self.position:
-                    continue
-                self.position = end
+                self.position = max(self.position, end)
             key = self._identity(content)
             if key in self._known:
                 continue

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamcli.pravega import read_worker
 from streamcli.pravega.event_bytes import EventBytes, NoEvents
+from streamcli.pravega.frames import Frame, Splitter
 from tests.raw import Raw
 
 QUICK = settings(max_examples=150, deadline=None)
@@ -71,7 +74,14 @@ def test_a_log_that_ends_too_early_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "strange", [b"no events at all, just text", b"\0\0\0\0\xff\0\0\0 far too large", bytes(7), framed(b"cut")[:-1]]
+    "strange",
+    [
+        b"no events at all, just text",
+        b"\0\0\0\0\xff\0\0\0 far too large",
+        bytes(7),
+        framed(b"cut")[:-1],
+        b"\0\0\0\1\0\0\0\1x",
+    ],
 )
 def test_bytes_that_are_no_events_are_said_and_not_waited_for(strange: bytes) -> None:
     log = Pieces(framed(b"one", b"") + strange, sizes=[5])
@@ -136,3 +146,58 @@ class RawBytes:
         buffer[: len(piece)] = piece
         self._at += len(piece)
         return len(piece)
+
+
+class Event(NamedTuple):
+    """An event as the client library's group reader has it."""
+
+    at: int
+    text: bytes = b"x"
+
+    def offset(self) -> int:
+        return self.at
+
+    def data(self) -> bytes:
+        return self.text
+
+
+class Slices:
+    """A group reader that brings these slices and nothing after them; released are those it got back."""
+
+    def __init__(self, *slices: list[Event]) -> None:
+        self._left, self.released = list(slices), list[list[Event]]()
+
+    async def get_segment_slice_async(self) -> list[Event]:
+        return self._left.pop(0) if self._left else []
+
+    def release_segment(self, segment_slice: list[Event]) -> None:
+        self.released.append(segment_slice)
+
+
+class Sink:
+    """The prompt's process, which draws at once."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+        self.frames: list[Frame] = []
+
+    def send(self, frame: bytes) -> None:
+        self.frames += [kind for kind, _ in Splitter().feed(frame)]
+
+    def hand_over(self, events: Iterable[tuple[int, bytes]]) -> None:
+        self.offsets += [offset for offset, _ in events]
+
+
+def test_what_was_read_as_bytes_is_left_out_and_an_empty_event_ends_the_life() -> None:
+    sink, reader = Sink(), Slices([Event(80), Event(90)], [], [Event(100)])
+    asyncio.run(read_worker.OneSegment(reader, cast(read_worker.Parent, sink), 90).follow())
+    assert sink.offsets == [90, 100]
+    assert (sink.frames[0], sink.frames[-1]) == (Frame.CAUGHT_UP, Frame.STUCK)
+    assert reader.released[:3] == [[Event(80), Event(90)], [], [Event(100)]]
+
+
+def test_offsets_that_begin_anew_end_the_life_without_taking_the_events() -> None:
+    sink, reader = Sink(), Slices([Event(80)], [Event(0)], [Event(90)])
+    asyncio.run(read_worker.OneSegment(reader, cast(read_worker.Parent, sink), 0).follow())
+    assert sink.offsets == [80]
+    assert Frame.STUCK not in sink.frames
