@@ -10,12 +10,14 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple, cast
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
+from prompt_toolkit.data_structures import Point
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import ANSI, AnyFormattedText
@@ -25,7 +27,8 @@ from prompt_toolkit.layout import ConditionalContainer, HSplit, Layout, Window
 from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
 from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.layout.processors import BeforeInput
-from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.layout.screen import Screen
+from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
@@ -38,6 +41,7 @@ from streamcli.screen.render import Look
 
 FEW_LINES = 3  # a paste of more asks first
 AGAIN_WITHIN = 2.0  # seconds in which a second Ctrl-C leaves
+ENTER_DRAWN_AFTER = 0.01  # seconds; see _Application
 MENU_ROWS = 8
 STYLE = {"status": "fg:ansibrightblack", "question": "bold"}
 
@@ -54,6 +58,7 @@ class PromptScreen:
         self._question: list[str] = []
         self._interrupted = -AGAIN_WITHIN
         self._completer = _Completer(host)
+        self._output = _output()
         self._buffer = Buffer(
             completer=self._completer,
             complete_while_typing=Condition(lambda: self._buffer.text.startswith("/")),
@@ -61,6 +66,7 @@ class PromptScreen:
             multiline=False,
         )
         self._app = self._application()
+        self._painted: _Painted | None = None
 
     def draw(self, text: str) -> None:
         """Put lines into the scrollback at the end of this step of the loop."""
@@ -90,17 +96,35 @@ class PromptScreen:
     def _draw_now(self) -> None:
         if not self._lines:
             return
-        text, output = "\n".join(self._lines) + "\n", self._app.output
-        running = self._app.is_running and not self._app.is_done
+        text = ("\n".join(self._lines) + "\n").replace("\n", "\r\n")
+        output, renderer = self._output, self._app.renderer
         self._lines.clear()
-        if running:
-            self._app.renderer.erase()
-        output.write_raw(text.replace("\n", "\r\n"))
-        output.flush()
-        if running:
-            self._app._redraw()  # not invalidate(): the prompt would be away until a later step of the loop
+        if not self._app.is_running or self._app.is_done:
+            output.write_raw(text)
+            output.flush()
+            return
+        around, painted = self._around(), self._painted
+        if painted and not self._app.waits and painted.fits(renderer.last_rendered_screen, around):
+            # The same prompt as after the last message, which is nearly always so for one who reads: in one write.
+            output.cursor_backward(painted.cursor.x)
+            output.cursor_up(painted.cursor.y)
+            output.erase_down()
+            output.write_raw(text + painted.codes)
+            output.flush()
+            return
+        renderer.erase()
+        output.write_raw(text)
+        output.flush()  # before the prompt is drawn, which takes five times as long as all of this
+        self._app.waits = False
+        # Not invalidate(): the prompt would be away until a later step of the loop.
+        codes = output.written_by(self._app._redraw)
+        self._painted = _Painted(renderer.last_rendered_screen, around, renderer._cursor_pos, codes)
 
-    def _application(self) -> Application[None]:
+    def _around(self) -> tuple[object, ...]:
+        """What is drawn beside the typed line; a change of that line itself always leads to a new screen."""
+        return self._status(), bool(self._question), [message.id for message in self._host.pending()]
+
+    def _application(self) -> _Application:
         search = SearchToolbar()
         typing = BufferControl(
             self._buffer,
@@ -113,7 +137,7 @@ class PromptScreen:
         status = Window(FormattedTextControl(self._status), height=1, style="class:status")
         # The status line follows the prompt and is not tied to the terminal's last row: that would need to ask the
         # terminal where the cursor is after each message.
-        return Application(
+        return _Application(
             layout=Layout(
                 HSplit(
                     [
@@ -127,7 +151,7 @@ class PromptScreen:
                 focused_element=line,
             ),
             key_bindings=bind(self, lambda: bool(self._question)),
-            output=_output(),
+            output=self._output,
             color_depth=None if self._look.colour else ColorDepth.DEPTH_1_BIT,
             style=Style.from_dict(STYLE if self._look.colour else {}),
             erase_when_done=True,
@@ -149,10 +173,12 @@ class PromptScreen:
     def enter(self, event: KeyPressEvent) -> None:
         """Hand the line over and clear it. The prompt never ends, so nothing typed ahead is echoed twice."""
         text = self._buffer.text
+        self._app.waits = True
+        self._loop.call_later(ENTER_DRAWN_AFTER, self._app.go_on)
+        self._host.typed(text)  # first of all: the rest has time while the message is on its way
         if text:
             self._buffer.append_to_history()
         self._buffer.reset()
-        self._host.typed(text)
 
     def complete(self, event: KeyPressEvent) -> None:
         """Complete as far as it is clear, then show the menu, then go through it."""
@@ -255,8 +281,61 @@ class _Completer(Completer):
                 yield Completion(mark + name + end, -len(word), display=name)
 
 
-def _output() -> Output:
+class _Application(Application[None]):
+    """Can wait a moment before it draws.
+
+    After Enter the message is on its way to the log and back, and drawing would take the core that it needs. Mostly it
+    comes back before the moment is over, and the emptied line is drawn with it, once instead of twice.
+    """
+
+    waits = False
+
+    def invalidate(self) -> None:
+        """Draw soon, unless it waits."""
+        if not self.waits:
+            super().invalidate()
+
+    def go_on(self) -> None:
+        """Draw what was waited with, if it was not drawn meanwhile."""
+        if self.waits:
+            self.waits = False
+            self.invalidate()
+
+
+class _Output(Vt100_Output):
+    """Can tell what was written."""
+
+    _kept: list[str] | None = None
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        if self._kept is not None:
+            self._kept += self._buffer
+        super().flush()
+
+    def written_by(self, draw: Callable[[], None]) -> str:
+        """Call ``draw`` and return what it has written."""
+        self._kept = []
+        draw()
+        kept, self._kept = "".join(self._kept), None
+        return kept
+
+
+class _Painted(NamedTuple):
+    """How the prompt was drawn below the last message, so that the same can be written again."""
+
+    screen: Screen | None
+    around: tuple[object, ...]
+    cursor: Point
+    codes: str
+
+    def fits(self, screen: Screen | None, around: tuple[object, ...]) -> bool:
+        """Whether ``screen``, which is there now, is this one, and would be if it were drawn now."""
+        return screen is not None and screen is self.screen and around == self.around
+
+
+def _output() -> _Output:
     # Never asks the terminal for the cursor's place: nothing here needs it, and the answer can come as typed keys.
-    output = Vt100_Output.from_pty(sys.stdout, term=os.environ.get("TERM"))
+    output = cast(_Output, _Output.from_pty(sys.stdout, term=os.environ.get("TERM")))
     output.enable_cpr = False
     return output
