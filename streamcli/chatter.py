@@ -31,7 +31,7 @@ from streamcli.state import Arrived, Opened, Seen, State
 from streamcli.writer import Clock, Writer
 
 PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
-LEAVE_WITHIN = 0.5  # seconds that leaving waits for what was just typed
+LEAVE_WITHIN = 0.3  # seconds that leaving waits for what was just typed
 TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a pipe's standard error says so
 UNREADABLE_SAID_AFTER = 0.5  # seconds in which unreadable events are counted into one line
 NAMED_LINES = 5
