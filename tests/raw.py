@@ -73,6 +73,10 @@ class Raw:
         """Cut off the head of a stream of one segment: what is below ``offset``."""
         self._ask("truncate", offset=offset)
 
+    def group_is_deleted(self, name: str) -> bool:
+        """Whether a reader group that once was is no more, which the client library takes 10 s to find out."""
+        return bool(self._ask("deleted", group=name))
+
     def delete_stream(self) -> None:
         """Seal and delete the stream, and make it anew."""
         self._ask("renew")
@@ -117,6 +121,12 @@ def main(url: str, scope: str, stream: str, segments: int) -> None:
             manager.create_byte_stream(scope, stream).truncate(order["offset"])
         elif order["do"] == "groups":
             answer = [name for name in manager.list_stream(scope) if name.endswith("_kvtable")]
+        elif order["do"] == "deleted":
+            try:
+                manager.create_reader_group(order["group"], scope, stream, True).get_streamcut()
+                answer = False
+            except BaseException:  # a panic: a group that was deleted is opened, but has no table any more
+                answer = True
         elif order["do"] == "renew":
             manager.seal_stream(scope, stream)
             manager.delete_stream(scope, stream)
