@@ -1,0 +1,154 @@
+"""What the writer remembers of each message, whatever happens to its worker and to the log."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+from streamcli.address import Stream
+from streamcli.commands import Send
+from streamcli.message import Ids
+from streamcli.pravega.frames import Frame, Splitter, pack_count, unpack_write
+from streamcli.pravega.supervisor import Lane
+from streamcli.writer import Clock, Writer
+
+
+class FakeLane(Lane):
+    """A lane whose worker is the test."""
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__("none", writer._orders, writer._on_frame, writer._due_since, writer._opened)
+        self.given: list[str] = []
+
+    def send(self, frame: bytes) -> None:
+        for _, payload in Splitter().feed(frame):
+            self.given.append(json.loads(unpack_write(payload)[1])["message"])
+
+
+class Desk:
+    """A writer, its worker, and time."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        numbers = itertools.count()
+        clock = Clock(
+            lambda: datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=self.seconds), lambda: self.seconds
+        )
+        ids = Ids(lambda: next(numbers), lambda size: bytes(size))
+        self.writer = Writer(Stream(), "tim", "lobby", ids, clock, lambda: None)
+        self.lane = self.writer.lane = FakeLane(self.writer)
+
+    def types(self, *lines: str) -> None:
+        for line in lines:
+            self.writer.send(Send("chat", line))
+
+    def opens(self, log: str) -> list[str]:
+        """A new worker opens ``log``; what it is given at once."""
+        self.lane._given_up, self.lane.given = False, []
+        self.lane._open({"log": log}, lambda: None)
+        return self.lane.given
+
+    async def writes(self, count: int) -> None:
+        """The worker says that it has written ``count`` more."""
+        self.writer._on_frame(Frame.WRITTEN, pack_count(Frame.WRITTEN, count)[5:])
+        await asyncio.sleep(0)
+
+    def unsent(self) -> list[str]:
+        return [entry.message.message for entry in self.writer.unsent]
+
+
+def at_a_desk(test: Callable[[Desk], object]) -> None:
+    async def main() -> None:
+        result = test(Desk())
+        if asyncio.iscoroutine(result):
+            await result
+
+    asyncio.run(main())
+
+
+def test_what_was_typed_before_the_worker_opened_goes_first_and_once() -> None:
+    async def check(desk: Desk) -> None:
+        desk.types("one", "two")
+        assert desk.opens("log") == ["one", "two"]
+        desk.types("three")
+        assert desk.lane.given == ["one", "two", "three"]
+        await desk.writes(2)
+        assert desk.unsent() == ["three"]
+        assert desk.opens("log") == ["three"]
+
+    at_a_desk(check)
+
+
+def test_what_was_read_back_is_not_sent_again_though_its_acknowledgement_was_lost() -> None:
+    def check(desk: Desk) -> None:
+        desk.types("one", "two")
+        desk.opens("log")
+        id = desk.writer.unconfirmed[0].message.id
+        assert desk.writer.waits_for("tim", id)
+        assert not desk.writer.waits_for("alex", id)
+        desk.writer.read_back([id])
+        assert not desk.writer.waits_for("tim", id)
+        assert desk.opens("log") == ["two"]
+
+    at_a_desk(check)
+
+
+def test_another_log_gets_all_that_was_not_read_back_in_order() -> None:
+    async def check(desk: Desk) -> None:
+        desk.types("one", "two", "three")
+        desk.opens("first")
+        await desk.writes(2)
+        desk.writer.log_replaced("second")
+        assert not desk.lane.opened, "a writer of the old log is of no use"
+        desk.types("four")
+        await desk.writes(2)  # the last words of the old worker say nothing of the new log
+        assert desk.unsent() == ["one", "two", "three", "four"]
+        assert desk.opens("second") == ["one", "two", "three", "four"]
+
+    at_a_desk(check)
+
+
+def test_a_worker_that_is_in_the_new_log_already_goes_on() -> None:
+    async def check(desk: Desk) -> None:
+        desk.types("one", "two", "three")
+        desk.opens("first")
+        await desk.writes(1)
+        assert desk.opens("second") == ["two", "three"]
+        await desk.writes(1)
+        desk.writer.log_replaced("second")
+        assert desk.lane.opened
+        assert desk.lane.given == ["two", "three", "one"]
+        await desk.writes(2)
+        assert desk.unsent() == []
+
+    at_a_desk(check)
+
+
+def test_what_is_acknowledged_but_not_read_back_is_held_against_one_reader_only() -> None:
+    async def check(desk: Desk) -> None:
+        desk.types("one")
+        desk.opens("log")
+        assert desk.writer.unread_since() is None
+        desk.seconds = 5.0
+        await desk.writes(1)
+        assert desk.writer.unread_since() == 5.0
+        desk.writer.reader_replaced()
+        assert desk.writer.unread_since() is None
+
+    at_a_desk(check)
+
+
+def test_a_line_that_waited_says_when_it_was_typed() -> None:
+    def check(desk: Desk) -> None:
+        desk.types("one")
+        sent: list[bytes] = []
+        desk.lane.send = sent.append  # type: ignore[assignment, method-assign]
+        desk.seconds = 60.0
+        desk.lane._open({"log": "log"}, lambda: None)
+        event = json.loads(unpack_write(Splitter().feed(sent[0])[0][1])[1])
+        assert (event["typed_at"][11:19], event["sent_at"][11:19]) == ("00:00:00", "00:01:00")
+
+    at_a_desk(check)
