@@ -87,4 +87,5 @@ def _said(met: bool | None) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+    digits = 0 if value >= 100 else 1 if value >= 1 else 2
+    return f"{value:,.{digits}f}"
