@@ -183,8 +183,8 @@ class Chatter:
         """An event of no bytes stands in the reader's way."""
         if not passable:
             self.note(
-                "An empty event stops one segment of this stream: what comes after it there can't be read by anybody. "
-                "Only a stream of one segment can be read past such an event."
+                "An empty event stands in this stream of several segments: some messages behind it can't be read. "
+                "What comes from now on is read."
             )
 
     def _make_screen(self) -> Screen:
@@ -230,9 +230,11 @@ class Chatter:
         link, where = self._link, self._where()
         seconds = int(time.monotonic() - link.since)
         waited = f" ({seconds} s)" if seconds else ""
-        if link.phase is Phase.LIVE:
+        if link.phase is Phase.LIVE and not self._state.live:
             progress = self._state.progress
-            return f"connected to {where}" if progress is None else f"reading the log, {progress:.0%}"
+            return "reading the log" + ("" if progress is None else f", {progress:.0%}")
+        if link.phase is Phase.LIVE:
+            return f"connected to {where}"
         words = f": {link.words}" if link.words else ""
         return f"{link.phase.value}{waited}, {where}{words}"
 

@@ -56,10 +56,6 @@ class Raw:
         """All events, which must be JSON."""
         return [json.loads(event) for event in self.events()]
 
-    def groups_left(self) -> list[str]:
-        """The reader groups of the scope, by the streams in which the client library keeps them."""
-        return [str(name) for name in self._ask("groups")]
-
     def bounds(self) -> tuple[int, int]:
         """Offsets of the head and the tail of a stream of one segment."""
         head, tail = self._ask("bounds")
@@ -119,8 +115,6 @@ def main(url: str, scope: str, stream: str, segments: int) -> None:
             answer = base64.b64encode(memoryview(buffer)[: log.readinto(buffer)]).decode()
         elif order["do"] == "truncate":
             manager.create_byte_stream(scope, stream).truncate(order["offset"])
-        elif order["do"] == "groups":
-            answer = [name for name in manager.list_stream(scope) if name.endswith("_kvtable")]
         elif order["do"] == "deleted":
             try:
                 manager.create_reader_group(order["group"], scope, stream, True).get_streamcut()

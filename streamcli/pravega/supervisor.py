@@ -84,16 +84,17 @@ class Lane:
         self.not_before = 0.0
         self._last_frame = 0.0
         self._opened_at = 0.0
-        self._given_up = False
+        self._given_up = self._gives_way = False
 
     def start(self, url: str, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
         """Start a new worker in this lane; it counts as one that failed when the system can't."""
         loop = asyncio.get_running_loop()
         self.url, self.opened, self.good_probes, self._given_up, self._opened_at = url, False, 0, False, 0.0
-        self._last_frame = time.monotonic()
+        self._last_frame, self._gives_way = time.monotonic(), False
 
         def arrived(frame: Frame, payload: bytes) -> None:
             self._last_frame = time.monotonic()
+            self._gives_way = frame is Frame.STUCK  # it ends so that the next one leads past something: no failure
             if frame is Frame.FAILED:
                 self.trouble = unpack_json(payload)
                 return
@@ -103,7 +104,7 @@ class Lane:
 
         def ended() -> None:
             self.process = None
-            self._failed(settled=0 < self._opened_at < time.monotonic() - SETTLED)
+            self._failed(settled=self._gives_way or 0 < self._opened_at < time.monotonic() - SETTLED)
             wake()
 
         try:
