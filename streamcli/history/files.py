@@ -18,6 +18,7 @@ from typing import Final, Literal
 from streamcli.errors import CannotCreate, FileTrouble, StreamcliError, from_os_error
 from streamcli.paths import made
 
+APPLICATION: Final = 0x73636C69  # "scli" in the header of our files
 BUSY: Final = 5.0  # seconds to wait for another terminal's transaction
 LOCK_WAIT: Final = 2.0  # seconds to wait for a terminal that is opening its files
 WAL_PAGES: Final = 4000  # a checkpoint costs two syncs; at 100,000 messages a second 1000 pages are full 10 times
@@ -74,13 +75,14 @@ def taken(fd: int) -> bool:
 def newest(folder: Path, stem: str) -> Path:
     """The current file of this kind in ``folder``, or a name for a new one. Call it with the folder's lock."""
     there = sorted(folder.glob(f"{stem}-*.db"))
-    # Beyond the last name even when the clock was set back. In 16 digits, order by name is order by time.
-    last = int(there[-1].stem.rpartition("-")[2], 16) if there else 0
-    return there[-1] if there else folder / f"{stem}-{max(time.time_ns() // 1000, last + 1):016x}.db"
+    return there[-1] if there else folder / f"{stem}-{time.time_ns() // 1000:014x}.db"
 
 
 def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Connection:
-    """Open ``path``, made with mode 0600 if it is missing. The connection may move between threads, not be shared."""
+    """Open ``path``, made with mode 0600 if it is missing. The connection may move between threads, not be shared.
+
+    Raises Damaged for what is no file of ours, and CannotCreate or FileTrouble.
+    """
     with guarded(path):
         # Only a new file is opened here: closing any descriptor of a database drops this process's locks on it.
         with contextlib.suppress(FileExistsError):
@@ -89,6 +91,7 @@ def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Conne
             path.chmod(0o600)
         connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
         try:
+            _claim(connection, path)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
@@ -97,6 +100,16 @@ def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Conne
             connection.close()
             raise
     return connection
+
+
+def _claim(connection: sqlite3.Connection, path: Path) -> None:
+    """Mark a new file as ours; leave one that is not ours as it is, to the byte."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application == APPLICATION:
+        return
+    if application or connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        raise Damaged(path, "it is no file of streamcli")
+    connection.execute(f"PRAGMA application_id={APPLICATION}")
 
 
 @contextlib.contextmanager

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from streamcli.errors import Unusable
-from streamcli.history.files import Damaged, guarded, transaction
+from streamcli.history.files import guarded, transaction
 
 Step: TypeAlias = Callable[[sqlite3.Connection], None]
-
-APPLICATION: Final = 0x73636C69  # "scli" in the header of our files
 
 
 def history_1_messages(connection: sqlite3.Connection) -> None:
@@ -46,17 +44,12 @@ OUTBOX: Final[tuple[Step, ...]] = (outbox_1_entries,)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -> None:
-    """Bring the file up to date. Raises Damaged for one that is not ours, Unusable for one of a newer version."""
+    """Bring the file up to date, or raise Unusable for one of a newer version."""
     with guarded(path):
         (done,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if (done or tables) and application != APPLICATION:
-            raise Damaged(path, "it is no file of streamcli")
         if done > len(steps):
             raise Unusable(f"{path} was written by a newer streamcli: update this one, or move the file away.")
         for number, step in enumerate(steps[done:], done + 1):
             with transaction(connection):
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
                 step(connection)
                 connection.execute(f"PRAGMA user_version = {number}")

@@ -105,7 +105,7 @@ class Words:
                 )
                 upto, key = rows[-1][0], rows[-1][1]
                 self._words.execute("UPDATE indexed SET upto = ?, key = ?", (upto, key))
-        return self._count() - upto
+        return self._count() - int(upto)
 
     def _search(self, words: str, limit: int) -> Found:
         asked = query(words)
