@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import signal
 import socket
 import subprocess
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import IO
 
 import psutil
 import pytest
 
-from tests.conftest import STREAMCLI, People, Server, start_server, workers_of
+from tests.conftest import STREAMCLI, People, Server, eventually, start_server, workers_of
 from tests.raw import Raw
 from tests.terminal import Terminal
 
@@ -168,26 +173,29 @@ def test_the_embedded_server_dies_comes_back_empty_and_is_stopped(own_server: Se
         alex.connected()
         tim.enter("in the first log")
         alex.see("tim: in the first log")
+        os.kill(workers_of(tim.pid)["read_worker"], signal.SIGSTOP)
+        tim.enter("acknowledged, not read back")
+        alex.see("tim: acknowledged, not read back")
         own_server.kill()
         tim.enter("while it is away")
         tim.see_last("ended unexpectedly")
         tim.enter("still away")
-        tim.see_last("2 pending")
+        tim.see_last("3 pending")
         again = start_server(own_server.env)
         for terminal in (tim, alex):
             terminal.see("This is another log than before")
             terminal.see("tim: still away")
             assert terminal.count("tim: while it is away") == 1
             assert terminal.count("tim: in the first log") == 1
+            terminal.see("tim: acknowledged, not read back", times=2 if terminal is alex else 1)
         tim.wait(lambda: "pending" not in tim.lines()[-1], "nothing pending")
         alex.enter("from the other one")
         tim.see("alex: from the other one")
         with Raw(again.url, stream) as raw:
-            assert [message["message"] for message in raw.messages()] == [
-                "while it is away",
-                "still away",
-                "from the other one",
-            ]
+            said = [message["message"] for message in raw.messages()]
+        assert sorted(said[:3]) == ["acknowledged, not read back", "still away", "while it is away"]
+        assert said.index("while it is away") < said.index("still away")
+        assert said[3:] == ["from the other one"]
         again.stop()
         for terminal in (tim, alex):
             terminal.see_last("stopped on purpose")
@@ -241,6 +249,11 @@ def test_a_pipe_without_a_server_gives_up_with_one_line(people: People, door: Do
     assert "nobody listens on that port" in err
 
 
+def _unread(pipe: IO[str]) -> int:
+    """How many bytes stand in the pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 @pytest.mark.parametrize("how", ["silent", "open"])
 def test_a_pipe_leaves_at_sigterm(people: People, door: Door, tell: Tell, how: str) -> None:
     door.be(how)
@@ -252,10 +265,14 @@ def test_a_pipe_leaves_at_sigterm(people: People, door: Door, tell: Tell, how: s
         assert tim.stdout.readline().endswith("tim: hi\n")
     else:
         assert "does not answer" in tim.stderr.readline()
+        tim.stdin.write("hi\n")
+        tim.stdin.flush()
+        written = tim.stdin
+        eventually(lambda: _unread(written) == 0)
     workers = workers_of(tim.pid).values()
     begun = time.perf_counter()
-    os.kill(tim.pid, 15)
-    assert tim.wait(GUARD) == 0
+    os.kill(tim.pid, signal.SIGTERM)
+    assert tim.wait(GUARD) == (0 if how == "open" else 69)
     tell(f"a pipe left at SIGTERM in {time.perf_counter() - begun:.3f} s, server {how}")
     assert not any(map(psutil.pid_exists, workers))
     tim.communicate()
