@@ -33,6 +33,7 @@ Options:
 from __future__ import annotations
 
 import difflib
+import gc
 import logging
 import os
 import re
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 
 STDIN = 0
 COMMANDS = ("send", "tail", "server", "doctor")
+# How many objects more before Python looks for cycles: messages have none, and by default it looks after 700 objects,
+# which takes a quarter of the time in which a long log is read.
+RARELY = (20_000, 20, 20)
 
 
 def main() -> None:
@@ -140,13 +144,19 @@ def _server(arguments: dict[str, Any]) -> int:
 
 
 def _chat(arguments: dict[str, Any]) -> int:
+    gc.disable()  # what is imported now is there to stay: looking through it for garbage only delays the prompt
+
     from streamcli import session
     from streamcli.chatter import Chatter
 
     settings = _settings(arguments)
 
     async def chat(locate: session.Locate, worker_log: IO[bytes]) -> int:
-        return await Chatter(settings, locate, worker_log).run()
+        chatter = Chatter(settings, locate, worker_log)
+        gc.freeze()
+        gc.set_threshold(*RARELY)
+        gc.enable()
+        return await chatter.run()
 
     return session.run(settings, chat)
 
