@@ -16,9 +16,14 @@ from pathlib import Path
 import platformdirs
 import psutil
 import pytest
+from hypothesis import settings
 
 from tests.raw import Raw
 from tests.terminal import Terminal
+
+# The same examples in every run, so that a red run can be run again. Another seed: pytest --hypothesis-seed.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
 
 STREAMCLI = [sys.executable, "-m", "streamcli"]
 KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
