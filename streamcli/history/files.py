@@ -19,7 +19,7 @@ from streamcli.errors import CannotCreate, FileTrouble, StreamcliError, from_os_
 from streamcli.paths import made
 
 APPLICATION: Final = 0x73636C69  # "scli" in the header of our files
-BUSY: Final = 5.0  # seconds to wait for another terminal's transaction
+BUSY: Final = 2.0  # seconds to wait for another terminal's transaction; a reader silent for 3 s is replaced
 LOCK_WAIT: Final = 2.0  # seconds to wait for a terminal that is opening its files
 WAL_PAGES: Final = 4000  # a checkpoint costs two syncs; at 100,000 messages a second 1000 pages are full 10 times
 _DAMAGE: Final = ("malformed", "not a database", "no such table", "no such column", "has no column", "could not decode")
@@ -38,11 +38,23 @@ def private(root: Path, folder: Path) -> Path:
     steps = [root, *(root / parent for parent in reversed(folder.relative_to(root).parents[:-1])), folder]
     for step in steps:
         try:
+            if not step.exists():
+                made(step)
+                _sync(step.parent)
             if made(step).stat().st_mode & 0o077:
                 step.chmod(0o700)
         except OSError as error:
             raise from_os_error(error, step) from error
     return folder
+
+
+def _sync(folder: Path) -> None:
+    # What is synced to a file is lost all the same when its folder's name is not on the disk yet.
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager
@@ -94,6 +106,9 @@ def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Conne
             _claim(connection, path)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={synchronous}")
+            connection.execute(
+                f"PRAGMA fullfsync={synchronous == 'FULL'}"
+            )  # macOS: through the disk's own cache as well
             connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
             connection.execute("PRAGMA cell_size_check=ON")
         except BaseException:

@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 class Outbox:
     """One terminal's rows in the outbox of one user and address. One thread at a time, not the one that draws.
 
-    Each call waits for the disk, and up to 5 s for another terminal's transaction; what it changed is safe from a power
+    Each call waits for the disk, and up to 2 s for another terminal's transaction; what it changed is safe from a power
     cut when it returns. Each raises FileTrouble or CannotCreate in words for the person; it has changed nothing then.
     """
 

@@ -37,7 +37,7 @@ class Progress(NamedTuple):
 class History:
     """One terminal's connection to a log's history. One thread at a time: opened here, it may be used there.
 
-    Each call waits for the disk, and up to 5 s for another terminal's transaction. Each raises Damaged when the file
+    Each call waits for the disk, and up to 2 s for another terminal's transaction. Each raises Damaged when the file
     can't be trusted, and FileTrouble or CannotCreate in words for the person; a call that raised has changed nothing.
     """
 
@@ -142,7 +142,7 @@ class History:
         With a ``place`` offsets order the log: events must follow each other, and the position moves to the last one's
         end. Without one (several segments) there is no position; what one run brings twice is then new twice.
         ``keys`` are the events' identities, for a caller that has them. After an error (FileTrouble: disk full, locked
-        for 5 s, a gap) close the history and go on without: the next start catches up.
+        for 2 s, a gap) close the history and go on without: the next start catches up.
         """
         if not events:
             return []
