@@ -21,7 +21,7 @@ from hypothesis import settings
 from tests.raw import Raw
 from tests.terminal import Terminal
 
-# The same examples in every run, so that a red run can be run again. Another seed: pytest --hypothesis-seed.
+# The same examples in every run, so that a red run can be run again.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
