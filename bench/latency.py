@@ -11,8 +11,11 @@ EVERY = 0.02  # 50 messages a second
 BLOCK = 250  # messages, 5 s
 WARM = 50
 LATEST = 30.0  # seconds after the last message
-KEY = "#"  # stands in no escape sequence
+# Keys that stand in no escape sequence and no message. Two rows of them by turns: a key is drawn anew for sure when
+# another one stood in its place before, even if both changes are drawn at once.
+KEYS = ("#%&{!", "~^$|}")
 KEY_EVERY = 0.06
+CLEAR = "\x15"  # Ctrl-U
 
 
 def enter_to_screen(house: House, blocks: int) -> dict[str, list[float]]:
@@ -73,19 +76,24 @@ def key_to_echo(house: House, keys: int) -> dict[str, list[float]]:
     stream = new_stream("echo")
     with house.terminal("tim", stream) as tim, Writer(house.url, stream, house.env) as writer:
         tim.connected("first")
-        quiet = [_echo(tim) for _ in range(keys)]
+        quiet = _echoes(tim, keys)
         writer.begin(int(keys * 2 * KEY_EVERY / EVERY), EVERY)
-        busy = [_echo(tim) for _ in range(keys)]
+        busy = _echoes(tim, keys)
     return {"quiet": quiet, "busy": busy}
 
 
-def _echo(tim: Terminal) -> float:
-    pressed = tim.press(KEY)
-    took = (tim.until(KEY.encode()) - pressed) / 1e6
-    _pass(tim, KEY_EVERY / 2)
-    tim.press("\x7f")
-    _pass(tim, KEY_EVERY / 2)  # until it is gone for sure: a message redraws what is typed
-    tim.forget()
+def _echoes(tim: Terminal, count: int) -> list[float]:
+    took = []
+    for number in range(count):
+        row, place = divmod(number, len(KEYS[0]))
+        if place == 0:
+            tim.press(CLEAR)
+            _pass(tim, KEY_EVERY / 2)
+        tim.forget()
+        key = KEYS[row % 2][place]
+        pressed = tim.press(key)
+        took.append((tim.until(key.encode()) - pressed) / 1e6)
+        _pass(tim, KEY_EVERY)
     return took
 
 
