@@ -37,6 +37,13 @@ def test_what_was_added_waits_in_order_until_it_is_sent(tmp_path: Path) -> None:
         assert numbers(outbox.waiting()) == [1, 0]
 
 
+def test_what_was_added_is_synced(tmp_path: Path) -> None:
+    # No test can cut the power: that SQLite was asked to sync each transaction is what can be seen.
+    with Outbox(tmp_path) as outbox:
+        assert outbox._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert outbox._connection.execute("PRAGMA fullfsync").fetchone() == (1,)
+
+
 def test_adding_again_changes_nothing(tmp_path: Path) -> None:
     with Outbox(tmp_path) as outbox:
         add(outbox, 1, 2)

@@ -123,6 +123,8 @@ def test_what_one_terminal_stored_is_new_to_the_other_that_was_open_already(tmp_
         assert one.store(log, PLACE) == [True] * 6
         assert other.store(log[:4], PLACE) == [True] * 4
         assert other.progress.position == log[3].end, "a terminal's position is its own"
+        with History.open(tmp_path) as third:
+            assert third.progress == one.progress, "the file's is the highest"
         assert other.store(log[2:], PLACE) == [False, False, True, True]
         assert one.count == 6
     with History.open(tmp_path) as later:
