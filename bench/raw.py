@@ -91,7 +91,7 @@ class Reader(_Program):
 
 
 def event(number: int, text: str) -> bytes:
-    """A message as streamcli writes it, about 180 bytes; ``text`` begins with its number, and it knows its time."""
+    """A message as streamcli writes it, about 230 bytes; ``text`` begins with its number, and it knows its time."""
     now = time.monotonic_ns()
     fields = {
         "sender": f"user{number % 20}",
