@@ -106,9 +106,8 @@ def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Conne
             _claim(connection, path)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={synchronous}")
-            connection.execute(
-                f"PRAGMA fullfsync={synchronous == 'FULL'}"
-            )  # macOS: through the disk's own cache as well
+            if synchronous == "FULL":
+                connection.execute("PRAGMA fullfsync=ON")  # macOS: through the disk's own cache as well
             connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
             connection.execute("PRAGMA cell_size_check=ON")
         except BaseException:
