@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 
 from tests.conftest import STREAMCLI, People, Server, eventually, start_server, workers_of
 from tests.raw import Raw
-from tests.terminal import Terminal
+from tests.terminal import DEADLINE, Terminal
 
 GUARD = 3.0  # seconds for what is promised within one, on a machine on which much else is going on
 WIDE = 200  # columns, so that the status line shows all it has to say
@@ -262,6 +263,9 @@ def test_a_pipe_leaves_at_sigterm(people: People, door: Door, tell: Tell, how: s
     if how == "open":
         tim.stdin.write("hi\n")
         tim.stdin.flush()
+        heard = select.select([tim.stdout], [], [], DEADLINE)[0]
+        logs = (people.folder / "tim/.local/state/streamcli/log").glob("*.log")
+        assert heard, "\n".join(log.read_text() for log in logs)
         assert tim.stdout.readline().endswith("tim: hi\n")
     else:
         assert "does not answer" in tim.stderr.readline()
