@@ -99,7 +99,7 @@ class Chatter:
     def status(self) -> str:
         """The bottom line."""
         parts = [self._connection()]
-        if count := len(self._writer.unconfirmed):
+        if count := len(self.pending()):
             parts.append(f"{count} pending")
         return " · ".join(parts)
 

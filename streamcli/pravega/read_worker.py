@@ -26,6 +26,7 @@ from streamcli.pravega.worker import Output, load_client, open_stream, run
 READER = "main"  # one id for ever: a crash leaves at most one stale reader in the group
 BATCH = 2000  # events in a frame: some milliseconds of work for the prompt's process
 BATCH_BYTES = 1 << 20  # or so many bytes, unless a single event has more
+AHEAD = 2  # frames on their way at once: one is decoded while the one before is drawn
 BEAT = 1.0  # seconds between signs of life while nothing comes
 # A stream of several segments counts as read after so many seconds without an event, or so many in all: on a busy one
 # there is no quiet, and what is still to come is then drawn as if it were live.
@@ -42,6 +43,7 @@ class Parent:
     def __init__(self, output: Output) -> None:
         self.send = output.send
         self._splitter = Splitter()
+        self._untaken = 0
 
     def hand_over(self, events: Iterable[tuple[int, bytes]]) -> None:
         """Send events in frames and wait until each is drawn."""
@@ -55,18 +57,19 @@ class Parent:
             size += len(event[1])
         if batch:
             self._send(batch)
+        self._wait_until_at_most(0)
 
     def _send(self, batch: list[tuple[int, bytes]]) -> None:
+        self._wait_until_at_most(AHEAD - 1)
         self.send(pack_events(batch))
-        self._wait_until_taken()
+        self._untaken += 1
 
-    def _wait_until_taken(self) -> None:
-        while True:
+    def _wait_until_at_most(self, count: int) -> None:
+        while self._untaken > count:
             piece = os.read(0, 4096)
             if not piece:
                 os._exit(0)
-            if any(kind is Frame.TAKEN for kind, _ in self._splitter.feed(piece)):
-                return
+            self._untaken -= sum(kind is Frame.TAKEN for kind, _ in self._splitter.feed(piece))
 
 
 def work(orders: dict[str, Any], output: Output) -> None:
