@@ -85,7 +85,7 @@ def test_two_processes_that_store_at_the_same_time_make_one_history(tmp_path: Pa
         assert history.progress.position == LOG[-1].end
 
 
-def test_two_processes_that_index_at_the_same_time_index_each_message_once(tmp_path: Path) -> None:
+def test_two_processes_that_index_at_the_same_time_make_one_index(tmp_path: Path) -> None:
     read_on(tmp_path, 1000)
     with History.open(tmp_path) as history:
         path = history.path

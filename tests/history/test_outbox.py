@@ -35,6 +35,7 @@ def test_what_was_added_waits_in_order_until_it_is_sent(tmp_path: Path) -> None:
         outbox.sent([id_of(3), id_of(2), "unknown"])
         add(outbox, 0)
         assert numbers(outbox.waiting()) == [1, 0]
+        assert outbox.failures() == []
 
 
 def test_what_was_added_is_synced(tmp_path: Path) -> None:

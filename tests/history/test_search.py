@@ -68,6 +68,7 @@ def texts(found: Found) -> list[str]:
         ("text:hello", []),
         ("text : hello", []),
         ("hello 🎉", [6, 0]),
+        ("hel 🎉", [6, 0]),
         ("world)", [6, 0]),
         ("(hello", [6, 0]),
         ("^hello", [6, 0]),
