@@ -98,10 +98,8 @@ class Chatter:
 
     def status(self) -> str:
         """The bottom line."""
-        parts = [self._connection()]
-        if count := len(self.pending()):
-            parts.append(f"{count} pending")
-        return " · ".join(parts)
+        count = len(self.pending())
+        return (f"{count} pending · " if count else "") + self._connection()
 
     def pending(self) -> Sequence[Message]:
         """Messages that stand above the prompt, once they have waited for a moment."""

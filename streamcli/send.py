@@ -37,7 +37,7 @@ class Sender:
         self._words = ""
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._lane = Lane(MODULE, self._orders, self._on_frame, self._due_since)
+        self._lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
         self._supervisor = Supervisor(locate, [self._lane], self._on_link, worker_log)
 
     async def send(self, batches: asyncio.Queue[list[bytes] | StreamcliError | None]) -> None:
@@ -89,12 +89,10 @@ class Sender:
         self._words = link.words
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
-        if frame is Frame.OPENED:
-            self._loop.call_soon_threadsafe(self._opened)
-        elif frame is Frame.WRITTEN:
+        if frame is Frame.WRITTEN:
             self._loop.call_soon_threadsafe(self._written, unpack_count(payload))
 
-    def _opened(self) -> None:
+    def _opened(self, fields: dict[str, Any]) -> None:
         # Perhaps not the first worker: what the last one left unacknowledged goes again, with the same ids.
         self._moved = time.monotonic()
         self._in_flight = len(self._unacknowledged)

@@ -73,10 +73,13 @@ class State:
 
     def open(self, opened: Opened) -> bool:
         """Take note that reading begins; True when this is not the log read before, so that nothing known holds."""
-        other = self.segments > 0 and not self._goes_on(opened)
+        goes_on = self.segments > 0 and self._goes_on(opened)
+        other = self.segments > 0 and not goes_on
         if other:
             self._known.clear()
             self._clear_waiting()
+        if goes_on and self.live:
+            self._waiting = deque()  # who has seen what came before wants to see all that comes now
         self._same.clear()
         self._stream, self.log, self.segments = opened.log, opened.place, opened.segments
         self.position = self._start = opened.start
@@ -146,7 +149,7 @@ class State:
             del self.people[next(iter(self.people))]
 
     def _clear_waiting(self) -> None:
-        self._waiting.clear()
+        self._waiting = deque(maxlen=SHOWN_AT_START)
         self._waiting_count, self._unreadable = 0, Counter()
 
 

@@ -146,6 +146,19 @@ def test_only_the_last_are_shown_at_the_start_and_the_rest_is_counted() -> None:
     assert state.progress is None and state.caught_up().skipped == 0
 
 
+def test_who_was_live_is_shown_all_that_came_while_the_reader_was_away() -> None:
+    log = written([("bot", f"{number:x}") for number in range(3 * SHOWN_AT_START)])
+    first, later = log[:10], log[10:]
+    state = State()
+    state.open(LOG)
+    state.take(first)
+    assert len(state.caught_up().messages) == 10
+    state.open(replace(LOG, start=first[-1].end, tail=later[-1].end))
+    state.take(later)
+    seen = state.caught_up()
+    assert (len(seen.messages), seen.skipped) == (len(later), 0)
+
+
 def test_people_are_known_in_the_order_of_who_spoke_last_and_not_without_end() -> None:
     state = State()
     state.open(LOG)

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 
+from streamcli.errors import from_os_error
 from streamcli.lines import lines
 from streamcli.screen import Host
 
@@ -30,6 +31,9 @@ class PlainScreen:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush says nothing
             self._host.leave()
+        except OSError as error:
+            self._host.note(str(from_os_error(error, "the output")))
+            self._host.leave(code=74)
 
     def note(self, text: str) -> None:
         """The program's own words go where errors go, so that a pipe gets messages only."""

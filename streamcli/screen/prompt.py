@@ -94,8 +94,8 @@ class PromptScreen:
             self._app.exit()
 
     def _draw_now(self) -> None:
-        if not self._lines:
-            return
+        if not self._lines or (self._app.is_running and self._app.is_done):
+            return  # what comes while the prompt goes is drawn when it is gone
         text = ("\n".join(self._lines) + "\n").replace("\n", "\r\n")
         output, renderer = self._output, self._app.renderer
         self._lines.clear()
