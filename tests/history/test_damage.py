@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.errors import CannotCreate, FileTrouble, StreamcliError, Unusable
+from streamcli.errors import CannotCreate, FileTrouble, Unusable
 from streamcli.history import files
 from streamcli.history.files import Damaged, locked, newest, private
 from streamcli.history.outbox import Outbox
@@ -219,7 +219,7 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_files_place_is_said(tmp_path: Path) -> None:
     (tmp_path / "history-0000000000000001.db").mkdir()
-    with pytest.raises(StreamcliError, match="unable to open"):
+    with pytest.raises(CannotCreate, match="Check who owns it"):
         History.open_anyway(tmp_path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamcli.address import Controller, Stream
@@ -75,6 +75,8 @@ def test_each_has_a_folder_of_its_own_inside(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=120), st.text(max_size=120))
+@example("A", "a")
+@example("x" * 300, "x" * 301)
 def test_folder_names_differ_where_texts_differ(one: str, other: str) -> None:
     assert (folder_name(one).lower() == folder_name(other).lower()) == (one == other)
     assert 0 < len(folder_name(one)) <= MAX_PART
