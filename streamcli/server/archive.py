@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
 _LIST = "classes.lst"
+_KEPT_UNUSED = 30 * 86400.0  # seconds
 
 
 def flags(java: Path, jars: list[Path], home: Path) -> list[str]:
     """JVM flags for a start: use the archive if it is there, else write down the classes in ``home``."""
     archive = archive_path(java, jars)
     if archive.exists():
+        with suppress(OSError):
+            os.utime(archive)
         # Without the check a damaged archive could crash every start.
         return [f"-XX:SharedArchiveFile={archive}", "-XX:+VerifySharedSpaces"]
     return [f"-XX:DumpLoadedClassList={home / _LIST}"]
@@ -38,6 +42,10 @@ def make_later(java: Path, jars: list[Path], home: Path) -> None:
     archive, classes = archive_path(java, jars), home / _LIST
     if archive.exists() or not classes.exists() or not os.access(archive.parent, os.W_OK):
         return
+    for other in archive.parent.glob("classes-*.jsa"):  # of another Java, or of one that is gone
+        with suppress(OSError):
+            if time.time() - other.stat().st_mtime > _KEPT_UNUSED:
+                other.unlink()
     fresh = archive.with_suffix(f".{os.getpid()}.new")
     command = [
         str(java),

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -105,10 +104,8 @@ def test_no_network_is_said_in_one_line(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STREAMCLI_MAVEN_URL", "http://127.0.0.1:9")
-    begun = time.monotonic()
     with pytest.raises(Unreachable, match="can't be reached") as caught:
         ensure_jars(Quiet(), repository.lock(tmp_path / "lock"), tmp_path / "jars")
-    assert time.monotonic() - begun < 10
     assert "\n" not in str(caught.value)
 
 
@@ -118,11 +115,9 @@ def test_an_interrupt_keeps_what_is_finished(repository: Repository, tmp_path: P
     program = start(lock, folder)
     finished = set(repository.files) - {"elk-1.0.jar"}
     assert until(lambda: names(folder) == finished and "elk-1.0.jar" in repository.asked)
-    begun = time.monotonic()
     program.send_signal(signal.SIGINT)
     program.communicate(timeout=10)
     assert program.returncode == 130
-    assert time.monotonic() - begun < 2
     assert names(folder) == finished
     repository.asked.clear()
     ensure_jars(Quiet(), lock, folder)

@@ -6,15 +6,14 @@ import contextlib
 import io
 import signal
 import socket
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 
-from streamcli.server import State, command, current_url, ensure_running, jars, state, status
+from streamcli.server import Quiet, State, archive, command, current_url, ensure_running, jars, state, status
+from streamcli.server.java import java
 from tests.server.conftest import Heard, until
 
 _START = "import sys; from streamcli.server.command import run; sys.exit(run('start', 60, sys.stdout, sys.stderr))"
@@ -44,8 +43,9 @@ def test_two_starts_at_once_one_server_and_its_death(home: Path) -> None:
     now = status()
     assert (now.state, now.url, current_url()) == (State.RUNNING, url, url)
     assert now.pid and now.ports
-    ours = [p for p in psutil.process_iter(["cmdline"]) if any(str(home) in a for a in p.info["cmdline"] or ())]
-    assert [p.pid for p in ours] == [now.pid]
+    commands = {p.pid: " ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])}
+    # Beside the server only what makes the archive of its classes, if this Java has none yet.
+    assert [pid for pid, line in commands.items() if str(home) in line and "-Xshare:dump" not in line] == [now.pid]
     assert psutil.Process(now.pid).cwd() == str(home)
     at = listening(now.pid)
     assert {at[p] for p in (now.ports.segment_store, now.ports.zookeeper, now.ports.segment_store_rest)} == {
@@ -54,18 +54,10 @@ def test_two_starts_at_once_one_server_and_its_death(home: Path) -> None:
     assert set(at) == {*vars(now.ports).values()}
     assert not list(Path("/tmp").glob(f"hsperfdata*/{now.pid}"))
 
-    took = []
-    for _ in range(20):
-        begun = time.perf_counter()
-        assert status().state is State.RUNNING
-        took.append(time.perf_counter() - begun)
-    assert statistics.median(took) < 0.02
-
+    assert status().state is State.RUNNING
     psutil.Process(now.pid).suspend()
     assert until(lambda: psutil.Process(now.pid).status() == psutil.STATUS_STOPPED)
-    begun = time.perf_counter()
     assert status().state is State.UNRESPONSIVE
-    assert time.perf_counter() - begun < 0.1
     psutil.Process(now.pid).resume()
     assert until(lambda: status().state is State.RUNNING)
 
@@ -84,9 +76,9 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, h
         with contextlib.suppress(OSError):  # if it is taken already, there is a stranger
             stranger.bind(("127.0.0.1", 9090))
             stranger.listen()
-        cached = jars.default_folder()
-        # The start before this one had an archive of the classes made in the background, if there was none.
-        assert until(lambda: any(cached.glob("*.jsa")), 80)
+        # The start before this one had an archive of the classes made in the background, if this Java had none.
+        cached = archive.archive_path(java(), jars.ensure_jars(Quiet()))
+        assert until(cached.exists, 100)
         url = ensure_running(heard, 60)
     assert not url.endswith(":9090")
     assert heard.stages[0] == "starting Java"
@@ -99,7 +91,7 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, h
     assert f"runs already at {url}" in out.getvalue()
     pid = status().pid
     assert pid
-    assert any(m.path.endswith(".jsa") for m in psutil.Process(pid).memory_maps())
+    assert any(m.path == str(cached) for m in psutil.Process(pid).memory_maps())
 
     assert command.run("stop", 10, out, io.StringIO()) == 0
     assert "is stopped" in out.getvalue()
