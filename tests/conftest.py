@@ -25,6 +25,9 @@ from tests.terminal import Terminal
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
+# In a shell's background Ctrl-C is ignored, and so it would be by every program that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 STREAMCLI = [sys.executable, "-m", "streamcli"]
 KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
 _numbers = itertools.count(1)
