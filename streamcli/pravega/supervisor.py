@@ -97,18 +97,21 @@ class Lane:
             self._gives_way = frame is Frame.STUCK  # it ends so that the next one leads past something: no failure
             if frame is Frame.FAILED:
                 self.trouble = unpack_json(payload)
+                _log.warning("%s fails: %s", self.module, self.trouble["text"])
                 return
             if frame is Frame.OPENED:
                 loop.call_soon_threadsafe(self._open, unpack_json(payload), wake)
             self._on_frame(frame, payload)
 
         def ended() -> None:
+            _log.info("%s has ended", self.module)
             self.process = None
             self._failed(settled=self._gives_way or 0 < self._opened_at < time.monotonic() - SETTLED)
             wake()
 
         try:
             self.process = WorkerProcess(self.module, {"url": url, **self._orders()}, log, arrived, ended)
+            _log.info("%s started as process %d", self.module, self.process.pid)
         except (OSError, RuntimeError) as error:  # no more processes, files, memory or threads
             self.trouble = {"kind": "system", "text": str(error)}
             self._failed(settled=False)
@@ -117,6 +120,7 @@ class Lane:
         if self._given_up:
             return
         self.opened, self.trouble, self._opened_at = True, {}, time.monotonic()
+        _log.info("%s has opened the log: %s", self.module, fields)
         self._on_open(fields)
         wake()
 
@@ -143,6 +147,7 @@ class Lane:
         """Kill the worker that stands still; its end leads to the next one. It counts as open no more."""
         self.opened, self._given_up = False, True
         if self.process:
+            _log.info("%s is killed", self.module)
             self.process.kill()
 
 
