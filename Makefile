@@ -18,7 +18,7 @@ help: ## list the targets
 
 chat: ## open the chat as the current user, or with ID=alex as another
 	$(VENV)
-	@exec $(BIN)/streamcli $(if $(findstring command,$(origin ID)),--id="$$ID")
+	@$(BIN)/streamcli $(if $(findstring command,$(origin ID)),--id="$$ID") || [ $$? = 130 ] # left by Ctrl-C
 
 test: ## install what tests need and run them; ARGS="-k name" goes to pytest
 	$(VENV) --dev

@@ -32,7 +32,7 @@ from streamcli.writer import Clock, Writer
 
 PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
 LEAVE_WITHIN = 0.3  # seconds that leaving waits for what was just typed
-TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a pipe's standard error says so
+TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a quiet line says so, for good
 UNREADABLE_SAID_AFTER = 0.5  # seconds in which unreadable events are counted into one line
 NAMED_LINES = 5
 
@@ -233,8 +233,7 @@ class Chatter:
             return "reading the log" + ("" if progress is None else f", {progress:.0%}")
         if link.phase is Phase.LIVE:
             return f"connected to {where}"
-        words = f": {link.words}" if link.words else ""
-        return f"{link.phase.value}{waited}, {where}{words}"
+        return f"{link.phase.value}{waited}: {link.words or where}"
 
     def _where(self) -> str:
         server = self._settings.controller
@@ -248,14 +247,13 @@ class Chatter:
 
     def _on_link(self, link: Link) -> None:
         self._link = link
-        _log.info("%s %s", link.phase.value, link.words)
-        if not self._interactive and link.words:
+        if link.words:
             self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link)
         self._screen.refresh()
 
     def _say_trouble(self, link: Link) -> None:
         if link is self._link and not self._leaving:  # what leaving says names the trouble too
-            self.note(self._connection())
+            self.note(f"{link.phase.value}, {self._where()}: {link.words}")
 
     async def _tick(self) -> None:
         """Keep the seconds in the bottom line true while there are some."""

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import difflib
 import gc
+import io
 import logging
 import os
 import re
@@ -43,7 +44,7 @@ from typing import IO, TYPE_CHECKING, Any
 from docopt import DocoptExit, docopt
 
 from streamcli import __version__
-from streamcli.errors import StreamcliError, UsageError
+from streamcli.errors import StreamcliError, UsageError, from_os_error
 
 if TYPE_CHECKING:
     from streamcli.config import Settings
@@ -56,9 +57,24 @@ RARELY = (20_000, 20, 20)
 
 
 def main() -> None:
-    """The command ``streamcli``: run it and leave with the exit code of docs/exit-codes.md."""
+    """The command ``streamcli``: run it and leave with the exit code of docs/command-line.md."""
     _open_what_is_closed()
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="backslashreplace")  # what a locale other than UTF-8 has no bytes for
     sys.exit(run(sys.argv[1:]))
+
+
+def _failed_to_write(error: OSError) -> int:
+    # Files of ours are worded where they are used; what is left is the output.
+    worded = from_os_error(error, error.filename or "the output")
+    _forget_output()
+    print(f"streamcli: {worded}", file=sys.stderr)
+    return worded.exit_code
+
+
+def _forget_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush says nothing
 
 
 def _open_what_is_closed() -> None:
@@ -76,15 +92,19 @@ def run(argv: list[str]) -> int:
     verbose = "--verbose" in argv
     logging.getLogger("streamcli").addHandler(logging.NullHandler())  # before the log is set up, errors are said once
     try:
-        return _dispatch(_parse(argv))
+        code = _dispatch(_parse(argv))
+        sys.stdout.flush()
+        return code
     except StreamcliError as error:
         code, text = error.exit_code, str(error)
         failure: BaseException | None = error.__cause__
     except KeyboardInterrupt:
         code, text, failure = 130, "Interrupted.", None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush says nothing
+        _forget_output()
         return 0
+    except OSError as error:
+        return _failed_to_write(error)
     except Exception as error:
         code, failure = 70, error
         text = f"Something is wrong in streamcli itself ({type(error).__name__}). The log says more: {_log_path()}"
@@ -99,11 +119,19 @@ def _parse(argv: list[str]) -> dict[str, Any]:
         arguments: dict[str, Any] = docopt(__doc__, argv=argv, version=f"streamcli {__version__}")
     except DocoptExit as error:
         raise UsageError(f"{_misfit(str(error))}. See streamcli --help.") from None
+    except SystemExit:
+        sys.stdout.flush()  # the text of --help or --version
+        raise
     url = arguments["<url>"]
+    if url in COMMANDS:
+        raise UsageError(f"These arguments don't fit {url}, which goes: {_usage_of(url)}. See streamcli --help.")
     if url and "://" not in url:
         near = difflib.get_close_matches(url, COMMANDS, n=1)
         offer = f"did you mean “{_usage_of(near[0])}”?" if near else "a URL looks like tcp://127.0.0.1:9090."
-        raise UsageError(f"{' '.join(argv)!r} is neither a command nor a URL: {offer} See streamcli --help.")
+        raise UsageError(f"{url!r} is neither a command nor a URL: {offer} See streamcli --help.")
+    for first, second in (("<url>", "--url"), ("<id>", "--id")):
+        if None not in (arguments[first], arguments[second]) and arguments[first] != arguments[second]:
+            raise UsageError(f"{first} and {second} differ: give one of them. See streamcli --help.")
     return arguments
 
 

@@ -33,8 +33,10 @@ async def round_trip(
     try:
         times = await asyncio.wait_for(trip.run(), settings.timeout)
     except (asyncio.TimeoutError, TimeoutError):
-        words = trip.words or "the server answers, but a message does not come back"
-        raise Unreachable(f"No message came back within {settings.timeout:g} s: {words}.") from None
+        why = (trip.words or "the server answers, but its segment store may not").rstrip(".")
+        raise Unreachable(
+            f"No message came back within {settings.timeout:g} s: {why}. Can its port be reached from here?"
+        ) from None
     finally:
         await trip.clean()
     return trip.group, times

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import IO, Any
 from streamcli.address import Controller
 from streamcli.config import Settings
 from streamcli.errors import InputError, Interrupted, StreamcliError, Unreachable, from_os_error
-from streamcli.message import Ids, TooLong, encode, make
+from streamcli.message import MAX_EVENT_BYTES, Ids, TooLong, encode, make
 from streamcli.pravega.frames import Frame, pack_write, unpack_count
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
 from streamcli.writer import MODULE
@@ -75,7 +76,9 @@ class Sender:
             self._news.clear()
             left = self._moved + self._settings.timeout - time.monotonic()
             if left <= 0:
-                raise Unreachable(f"Gave up after {self._settings.timeout:g} s: {self._words or 'no answer'}.")
+                raise Unreachable(
+                    f"Gave up after {self._settings.timeout:g} s: {(self._words or 'no answer').rstrip('.')}."
+                )
             with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                 await asyncio.wait_for(self._news.wait(), left)
 
@@ -127,15 +130,24 @@ async def send(
     batches: asyncio.Queue[list[bytes] | StreamcliError | None] = asyncio.Queue(2)
     loop = asyncio.get_running_loop()
 
+    def hand_in(batch: list[bytes] | StreamcliError | None) -> bool:
+        putting = batches.put(batch)
+        try:
+            asyncio.run_coroutine_threadsafe(putting, loop).result()
+        except (RuntimeError, concurrent.futures.CancelledError):  # the loop has ended: we gave up meanwhile
+            putting.close()
+            return False
+        return True
+
     def read() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: we gave up meanwhile
-            try:
-                for batch in _batches(source, event):
-                    asyncio.run_coroutine_threadsafe(batches.put(batch), loop).result()
-                end = None
-            except OSError as error:
-                end = from_os_error(error, "standard input")
-            asyncio.run_coroutine_threadsafe(batches.put(end), loop).result()
+        end: StreamcliError | None = None
+        try:
+            for batch in _batches(source, event):
+                if not hand_in(batch) or isinstance(batch, StreamcliError):
+                    return
+        except OSError as error:
+            end = from_os_error(error, "standard input")
+        hand_in(end)
 
     if task := asyncio.current_task():
         for signal_number in (signal.SIGINT, signal.SIGTERM):
@@ -164,9 +176,8 @@ def _batches(pieces: Iterable[list[bytes]], event: Callable[[str], bytes]) -> It
             except (UnicodeDecodeError, TooLong) as error:
                 if batch:
                     yield batch
-                what = (
-                    f"takes {error.size:,} bytes in the log, too many" if isinstance(error, TooLong) else "is not UTF-8"
-                )
+                too_long = f"is too long, a message may take {MAX_EVENT_BYTES:,} bytes in the log"
+                what = too_long if isinstance(error, TooLong) else "is not UTF-8"
                 yield InputError(f"Line {number} {what}: neither it nor what follows is sent.")
                 return
         if batch:

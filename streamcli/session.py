@@ -45,7 +45,7 @@ def _embedded(settings: Settings, start: bool) -> Locate:
         # Looked up anew each time: another start may have taken other ports. Nobody but a new run starts it.
         now = server.status(patience=LOOK)
         if now.url is None or now.state is server.State.STOPPED:
-            raise Unreachable(f"{now.detail} `streamcli server start` starts one.")
+            raise Unreachable(f"{now.detail} `streamcli server start` starts it.")
         return parse_url(now.url)
 
     return locate

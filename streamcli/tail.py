@@ -29,6 +29,7 @@ from streamcli.reader import EVENT_HEAD, MODULE
 from streamcli.screen.render import Look
 from streamcli.state import Arrived, Opened, Seen, State
 
+TROUBLE_SAID_AFTER = 0.5  # seconds
 # What a terminal might obey or a person not see; JSON can say it in another way.
 _ESCAPED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
@@ -97,7 +98,11 @@ class Tail:
         while True:
             left = self._moved + self._settings.timeout - time.monotonic()
             if left <= 0 and not (self._wanted.follow and self._read_once):
-                self._fail(Unreachable(f"Gave up after {self._settings.timeout:g} s: {self._words or 'no answer'}."))
+                self._fail(
+                    Unreachable(
+                        f"Gave up after {self._settings.timeout:g} s: {(self._words or 'no answer').rstrip('.')}."
+                    )
+                )
             await asyncio.sleep(max(left, 0.1))
 
     def _orders(self) -> dict[str, Any]:
@@ -116,8 +121,15 @@ class Tail:
 
     def _on_link(self, link: Link) -> None:
         self._words = link.words
-        if self._lane.trouble.get("kind") == "gone":
+        if link.words:
+            self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link.words)
+        # Who follows has seen it: then somebody is about to make it anew.
+        if self._lane.trouble.get("kind") == "gone" and not (self._wanted.follow and self._read_once):
             self._fail(NoSuchStream(f"The stream {self._settings.stream} does not exist on that server."))
+
+    def _say_trouble(self, words: str) -> None:
+        if words == self._words and not self._end.done():
+            print(self._look.note(f"waiting: {words}"), file=sys.stderr)
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: decode, and leave the rest to the loop."""

@@ -55,6 +55,8 @@ BAD_LINES = [
     (["tcp://127.0.0.1:1", "tim", "more"], "more"),
     (["sevrer", "start"], "streamcli server (start|stop|status|logs)"),
     (["server"], "streamcli server (start|stop|status|logs)"),
+    (["tail", "foo"], "These arguments don't fit tail"),
+    (["tcp://127.0.0.1:1", "x", "--url", "tcp://127.0.0.1:2"], "differ"),
     (["127.0.0.1:9090", "tim"], "tcp://127.0.0.1:9090"),
     (["http://127.0.0.1:9090", "tim"], "http"),
     (["tls://127.0.0.1:9090", "tim"], "TLS"),
@@ -150,7 +152,7 @@ def test_names_with_blanks_accents_and_underscores_can_chat(people: People) -> N
 
 def test_verbose_lines_do_not_cross_the_prompt(people: People) -> None:
     tim = people.joins("tim", "--verbose")
-    tim.see("streamcli.chatter: connected")
+    tim.see("supervisor: connected")
     tim.type("typed")
     tim.see_typed("tim> typed")
 
@@ -161,3 +163,19 @@ def test_a_module_in_the_current_folder_is_not_imported_by_accident(people: Peop
     with Terminal(command, people.env("tim"), cwd=str(tmp_path)).connected() as tim:
         tim.enter("hello")
         tim.see("tim: hello")
+
+
+def test_an_output_that_is_full_is_said(tmp_path: Path) -> None:
+    for arguments in (["--help"], ["server", "status"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*STREAMCLI, *arguments],
+                env=make_home(tmp_path),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+            )
+        assert done.returncode == 74
+        assert "The disk is full" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -69,7 +69,7 @@ def test_a_line_too_long_in_the_middle_of_a_thousand(people: People, raw: Raw) -
     lines[500] = "x" * (64 * 1024 + 1)
     done = send(people, "\n".join(lines).encode())
     assert done.returncode == 65
-    assert "Line 501 takes" in done.stderr
+    assert "Line 501 is too long, a message may take 65,536 bytes" in done.stderr
     assert "500 messages are in the log" in done.stderr
     assert texts(raw) == lines[:500]
 
@@ -78,7 +78,7 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(people: People
     endless = ["bash", "-c", 'yes | tr -d "\\n" | "$@"', "bash", *STREAMCLI, "send", "--url", people.url]
     done = subprocess.run(endless, env=people.env("cron"), capture_output=True, text=True, timeout=60)
     assert done.returncode == 65
-    assert "Line 1 takes" in done.stderr
+    assert "Line 1 is too long" in done.stderr
 
 
 def test_a_slow_pipe_sends_each_line_as_it_comes(people: People, raw: Raw) -> None:
@@ -163,3 +163,11 @@ def test_a_scope_and_a_stream_that_are_missing_are_made(people: People, tmp_path
     assert subprocess.run(run, env=make_home(tmp_path), timeout=60).returncode == 0
     with Raw(people.url, "stream", scope=scope) as raw:
         assert texts(raw) == ["hello"]
+
+
+def test_giving_up_in_the_middle_of_a_long_input_is_one_clear_line(people: People) -> None:
+    lines = b"".join(b"line %d\n" % number for number in range(20_000))
+    for _ in range(3):
+        done = send(people, lines, "--timeout", "1", url="tcp://127.0.0.1:1")
+        assert done.returncode == 69
+        assert done.stderr.count("\n") == 1, done.stderr

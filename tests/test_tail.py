@@ -143,3 +143,22 @@ def test_several_segments_are_read_too(people: People) -> None:
         done = tail(people, "--no-follow")
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == sorted(f"--:-- bot: number {number}." for number in range(30))
+
+
+def test_a_locale_without_the_letters_gets_them_escaped(people: People, raw: Raw) -> None:
+    raw.say("Jörg", "日本")
+    env = {**people.env("r"), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command(people, "--no-follow"), env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "--:-- J\\xf6rg: \\u65e5\\u672c\n"), done.stderr
+
+
+def test_who_follows_goes_on_when_the_stream_was_made_anew(people: People, raw: Raw) -> None:
+    raw.say("bot", "before")
+    with subprocess.Popen(command(people), stdout=subprocess.PIPE, env=people.env("r"), text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline().endswith("before\n")
+        raw.delete_stream()
+        raw.say("bot", "after")
+        assert process.stdout.readline().endswith("after\n")
+        process.terminate()
+        process.wait(30)

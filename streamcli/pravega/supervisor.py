@@ -244,6 +244,7 @@ class Supervisor:
         if (phase, words) != (self._link.phase, self._link.words):
             since = self._link.since if phase is self._link.phase else time.monotonic()
             self._link = Link(phase, words, since)
+            _log.info("%s %s", phase.value, words)
             self._on_link(self._link)
 
 

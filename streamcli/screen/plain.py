@@ -22,9 +22,12 @@ class PlainScreen:
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
+        self._failed = False
 
     def draw(self, text: str) -> None:
         """Print lines; the program ends when nobody reads them any more."""
+        if self._done.is_set() or self._failed:
+            return
         try:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
@@ -32,6 +35,7 @@ class PlainScreen:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush says nothing
             self._host.leave()
         except OSError as error:
+            self._failed = True
             self._host.note(str(from_os_error(error, "the output")))
             self._host.leave(code=74)
 

@@ -176,7 +176,7 @@ class PromptScreen:
         self._app.waits = True
         self._loop.call_later(ENTER_DRAWN_AFTER, self._app.go_on)
         self._host.typed(text)  # first of all: the rest has time while the message is on its way
-        if text:
+        if text.strip():
             self._buffer.append_to_history()
         self._buffer.reset()
 

@@ -261,5 +261,9 @@ def stop(timeout: float) -> bool:
         raise NotPermitted(f"Process {record.pid} of the embedded server can't be ended: no permission.") from error
     except psutil.TimeoutExpired as error:
         raise Unreachable(f"Process {record.pid} of the embedded server can't be ended, even by force.") from error
-    standalone.clean(state.folder())
+    with state.lock("lock", wait=False) as mine:
+        # Who starts the next server empties the folder as well, and must not lose it while that one runs.
+        now = state.read()
+        if mine and now and now.pid == record.pid:
+            standalone.clean(state.folder())
     return True
