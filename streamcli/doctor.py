@@ -97,7 +97,9 @@ def _client() -> Finding:
 def _java() -> Finding:
     path = java()
     try:
-        done = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=JAVA_TIMEOUT, check=True)
+        # Without its flag Java leaves a folder of counters behind.
+        command = [str(path), "-XX:-UsePerfData", "-version"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=JAVA_TIMEOUT, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         raise Unusable(f"The Java at {path} does not run ({error}). Set {VARIABLE} to a Java 17.") from error
     version = (done.stderr or done.stdout).partition("\n")[0].strip()

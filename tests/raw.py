@@ -73,6 +73,10 @@ class Raw:
         """Whether a reader group that once was is no more, which the client library takes 10 s to find out."""
         return bool(self._ask("deleted", group=name))
 
+    def streams(self) -> list[str]:
+        """The names of the scope's streams."""
+        return [str(name) for name in self._ask("streams")]
+
     def delete_stream(self) -> None:
         """Seal and delete the stream, and make it anew."""
         self._ask("renew")
@@ -121,6 +125,8 @@ def main(url: str, scope: str, stream: str, segments: int) -> None:
                 answer = False
             except BaseException:  # a panic: a group that was deleted is opened, but has no table any more
                 answer = True
+        elif order["do"] == "streams":
+            answer = manager.list_stream(scope)
         elif order["do"] == "renew":
             manager.seal_stream(scope, stream)
             manager.delete_stream(scope, stream)
