@@ -223,7 +223,21 @@ def test_reader_groups_of_crashed_runs_do_not_pile_up(people: People, raw: Raw) 
 
 
 def split(url: str, stream: str, segments: list[int], into: int) -> None:
-    """Ask the controller, as its auto-scaling does, to replace ``segments`` of a stream by ``into`` new ones.
+    """Have ``segments`` of a stream replaced by ``into`` new ones; refused until the split before is finished."""
+    refused = b"\x08\x01"  # field 1, the status: PRECONDITION_FAILED
+    answers: list[bytes] = []
+
+    def asked() -> bool:
+        answers.append(ask_to_split(url, stream, segments, into))
+        return answers[-1] != refused
+
+    eventually(asked)
+    # The status is left out when it is 0, STARTED; the new segments follow.
+    assert answers[-1].startswith(b"\x12"), answers
+
+
+def ask_to_split(url: str, stream: str, segments: list[int], into: int) -> bytes:
+    """Ask the controller as its auto-scaling does; returns its answer.
 
     The Python client has no call for this: one gRPC request by hand, protobuf in HTTP/2.
     """
@@ -256,8 +270,7 @@ def split(url: str, stream: str, segments: list[int], into: int) -> None:
             head = answers.read(9)
             kind, answer = head[3], answers.read(int.from_bytes(head[:3], "big"))
             assert kind in (0, 1, 4, 6, 8) and not (kind == 1 and head[4] & 1), (kind, answer)
-    # Field 1, the status, is left out when it is 0, STARTED; the new segments follow.
-    assert answer[5:].startswith(b"\x12"), answer
+    return answer[5:]
 
 
 def test_a_stream_is_split_and_joined_under_a_running_chat(people: People, raw: Raw) -> None:
