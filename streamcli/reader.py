@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from streamcli.address import Stream
 from streamcli.message import decode
+from streamcli.pravega.event_bytes import HEAD_BYTES
 from streamcli.pravega.frames import Frame, pack, unpack_events, unpack_json
 from streamcli.pravega.groups import GroupNames, head_group
 from streamcli.pravega.supervisor import Lane
@@ -20,7 +21,6 @@ from streamcli.state import Arrived, Opened
 
 MODULE = "streamcli.pravega.read_worker"
 DELETED_AT_ONCE = 10  # groups of earlier lives; each takes a moment in which nothing is read yet
-EVENT_HEAD = 8  # bytes before an event's data in its segment
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,7 @@ class Reader:
         """In the listening thread: decode, and leave the rest to the loop."""
         post = self._loop.call_soon_threadsafe
         if frame is Frame.EVENTS:
-            batch = [
-                Arrived(offset + EVENT_HEAD + len(data), decode(data, offset))
-                for offset, data in unpack_events(payload)
-            ]
-            post(self._take, batch)
+            post(self._take, arrivals(payload))
         elif frame is Frame.CAUGHT_UP:
             post(self._listener.caught_up)
         elif frame is Frame.STUCK:
@@ -108,3 +104,8 @@ class Reader:
     def _take(self, batch: list[Arrived]) -> None:
         self._listener.arrived(batch)
         self.lane.send(pack(Frame.TAKEN))
+
+
+def arrivals(payload: bytes) -> list[Arrived]:
+    """Decode an EVENTS frame: what each event means, and the offset just past it."""
+    return [Arrived(offset + HEAD_BYTES + len(data), decode(data, offset)) for offset, data in unpack_events(payload)]

@@ -19,13 +19,13 @@ from typing import IO, Any
 from streamcli.address import Controller
 from streamcli.config import Settings, wants_colour
 from streamcli.errors import Interrupted, NoSuchStream, StreamcliError, Unreachable, from_os_error
-from streamcli.message import Message, TooLong, decode, encode
+from streamcli.message import Message, TooLong, encode
 from streamcli.names import reader_group
 from streamcli.pravega.cleaning import clean
-from streamcli.pravega.frames import Frame, pack, unpack_events
+from streamcli.pravega.frames import Frame, pack
 from streamcli.pravega.groups import head_group
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
-from streamcli.reader import EVENT_HEAD, MODULE
+from streamcli.reader import MODULE, arrivals
 from streamcli.screen.render import Look
 from streamcli.state import Arrived, Opened, Seen, State
 
@@ -134,11 +134,7 @@ class Tail:
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: decode, and leave the rest to the loop."""
         if frame is Frame.EVENTS:
-            batch = [
-                Arrived(offset + EVENT_HEAD + len(data), decode(data, offset))
-                for offset, data in unpack_events(payload)
-            ]
-            self._loop.call_soon_threadsafe(self._take, batch)
+            self._loop.call_soon_threadsafe(self._take, arrivals(payload))
         elif frame is Frame.CAUGHT_UP:
             self._loop.call_soon_threadsafe(self._caught_up)
 
