@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from streamcli.errors import UsageError
@@ -12,11 +12,20 @@ DEFAULT_STREAM = "stream"
 
 
 @dataclass(frozen=True)
+class Login:
+    """A Pravega account. The password stands in no text that Python makes of it."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Controller:
-    """Where a Pravega controller listens."""
+    """Where a Pravega controller listens, and as whom to speak to it (None: it asks for no password)."""
 
     host: str
     port: int
+    login: Login | None = None
 
     @property
     def url(self) -> str:
