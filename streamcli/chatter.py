@@ -9,31 +9,37 @@ import os
 import random
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from typing import IO
 
 from streamcli import commands, logs
 from streamcli.address import Controller
-from streamcli.commands import Complain, Context, Quit, Send, Show
+from streamcli.answers import Answers
+from streamcli.commands import Ask, Complain, Context, Quit, Send, Show
 from streamcli.config import Settings, wants_colour
 from streamcli.errors import Unreachable
+from streamcli.history.outbox import Entry
+from streamcli.history.places import Places, address_key
+from streamcli.keeper import Keeper, counted
+from streamcli.lookup import Lookup
 from streamcli.message import Ids, Message, TooLong, Unreadable
 from streamcli.paths import state_dir
 from streamcli.pravega.groups import GroupNames
 from streamcli.pravega.supervisor import Link, Phase, Supervisor
-from streamcli.reader import Place, Reader
+from streamcli.reader import Reader
+from streamcli.recorder import Recorder
 from streamcli.screen import Screen
 from streamcli.screen.render import Look
 from streamcli.screen.sanitiser import clean_line
-from streamcli.state import Arrived, Opened, Seen, State
+from streamcli.screen.scroll import Scroll
+from streamcli.state import Arrived, Opened, Place, Seen, State
 from streamcli.writer import Clock, Writer
 
 PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
 LEAVE_WITHIN = 0.3  # seconds that leaving waits for what was just typed
 TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a quiet line says so, for good
-UNREADABLE_SAID_AFTER = 0.5  # seconds in which unreadable events are counted into one line
+BAR = 10  # characters of the bar that shows how much of the log is read
 NAMED_LINES = 5
 
 _log = logging.getLogger(__name__)
@@ -52,17 +58,24 @@ class Chatter:
         self._look = Look(settings.user, self._interactive and wants_colour(), room=settings.room)
         self._state = State()
         self._groups = GroupNames(state_dir() / "groups", settings.user, settings.stream)
-        clock = Clock(lambda: datetime.now(timezone.utc), time.monotonic)
+        self._loop = asyncio.get_running_loop()
+        clock = Clock(_now, time.monotonic)
         ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
-        self._writer = Writer(settings.stream, settings.user, settings.room, ids, clock, self._changed)
-        self._reader = Reader(settings.stream, self._groups, self, self._own_unread_since)
+        places, address = Places(settings.user), address_key(settings.controller, settings.stream)
+        self._keeper = Keeper(places, address, self.note)
+        self._writer = Writer(
+            settings.stream, settings.user, settings.room, ids, clock, self._keeper, self._changed, self._refused
+        )
+        self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
+        self._reader = Reader(settings.stream, self._groups, self, self._recorder, self._own_unread_since)
         self._supervisor = Supervisor(locate, [self._reader.lane, self._writer.lane], self._on_link, worker_log)
         self._link = Link(Phase.CONNECTING, since=time.monotonic())
-        self._loop = asyncio.get_running_loop()
         self._screen = self._make_screen()
+        self._scroll = Scroll(self._look, self._screen, datetime.now().date(), self._loop.call_later)
+        self._lookup = Lookup(lambda: self._recorder.path)
+        self._answers = Answers(self._lookup, self._keeper, self._writer, self._look, self.note)
         self._context = Context(random.choice)
-        self._unreadable: Counter[str] = Counter()
-        self._day: date | None = datetime.now().date()
+        self._before: Message | None = None  # the last message that the history held at the start
         self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
         self._leaving: asyncio.Task[None] | None = None
         self._leave_by = 0.0  # the loop's time
@@ -73,6 +86,7 @@ class Chatter:
 
     async def run(self) -> int:
         """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
+        self._resume()
         watching = asyncio.create_task(self._supervisor.run())
         watching.add_done_callback(self._supervisor_ended)
         ticking = asyncio.create_task(self._tick())
@@ -90,6 +104,8 @@ class Chatter:
             watching.cancel()
             await asyncio.wait([watching], timeout=LEAVE_WITHIN)
             self._groups.close()
+            self._lookup.close()
+            self._keeper.close()
         if self._failure:
             raise self._failure
         return self._code
@@ -123,6 +139,8 @@ class Chatter:
             self.note(action.text)
         elif isinstance(action, Quit):
             self.leave(ask=True)
+        elif isinstance(action, Ask):
+            self._answers.ask(action)
 
     def note(self, text: str) -> None:
         """Say something in the program's own quiet words."""
@@ -149,14 +167,13 @@ class Chatter:
 
     def place(self) -> Place:
         """Where a new reader goes on."""
-        return Place(self._state.log, self._state.position)
+        return self._state.place or Place()
 
     def opened(self, opened: Opened) -> None:
         """A reader begins."""
         if self._state.open(opened):
-            self.note(
-                "This is another log than before: the server or the stream was made anew. What came before is gone."
-            )
+            self.note("This is another log than before: the server or the stream was made anew. Your history is kept.")
+            self._before = None
             self._writer.log_replaced(opened.log)
             self._own.clear()
         self._writer.reader_replaced()
@@ -164,7 +181,7 @@ class Chatter:
 
     def arrived(self, batch: list[Arrived]) -> None:
         """Fold a batch in and draw what is new."""
-        for _, content in batch:
+        for _, content, _, _ in batch:
             if not isinstance(content, Unreadable) and self._writer.waits_for(content.sender, content.id):
                 self._own.append(content.id)
         self._show(self._state.take(batch))
@@ -172,9 +189,17 @@ class Chatter:
     def caught_up(self) -> None:
         """Draw the end of what was there before."""
         seen = self._state.caught_up()
-        if seen.skipped:
-            self.note(f"{seen.skipped:,} message{'s' if seen.skipped > 1 else ''} came before these.")
+        new = seen.skipped + len(seen.messages)
+        if self._before and new:
+            since = self._look.since(self._before, datetime.now().date())
+            last = f", the last {len(seen.messages)}:" if seen.skipped else ""
+            self.note(f"{new:,} new{' since ' if since else ''}{since}{last}")
+        elif seen.skipped:
+            self.note(f"{counted(seen.skipped)} came before these.")
+        self._before = None
         self._show(seen)
+        self._writer.live()
+        self._lookup.more_came()
         self._screen.refresh()
 
     def stuck(self, passable: bool) -> None:
@@ -203,26 +228,26 @@ class Chatter:
         self._asked = False
         self._loop.call_later(PENDING_SHOWN_AFTER, self._screen.refresh)
 
+    def _resume(self) -> None:
+        """Draw the last screenful from disk, before any network."""
+        shown = self._recorder.resume(self._state)
+        self._scroll.messages(shown)
+        self._before = shown[-1] if shown else None
+
     def _show(self, seen: Seen) -> None:
-        for message in seen.messages:
-            day = self._look.local_day(message)
-            if day and day != self._day:
-                self._screen.note(self._look.day(day))
-                self._day = day
-            self._screen.draw(self._look.message(message))
-        if seen.unreadable:
-            if not self._unreadable:
-                self._loop.call_later(UNREADABLE_SAID_AFTER, self._say_unreadable)
-            self._unreadable += seen.unreadable
+        if seen.messages:
+            self._scroll.messages(seen.messages, _now() if self._state.live else None)
+            self._lookup.more_came()
+        self._scroll.unreadable(seen.unreadable)
         if self._own and self._state.live:
             # Also those that came with many others and were only counted.
             self._writer.read_back(self._own)
             self._own.clear()
             self._changed()
 
-    def _say_unreadable(self) -> None:
-        reasons, self._unreadable = self._unreadable, Counter()
-        self._screen.note(self._look.unreadable(reasons))
+    def _refused(self, entries: Sequence[Entry]) -> None:
+        self.note(f"Not sent: {_named(entries)}: {entries[0].reason}. /retry sends once more, /drop forgets.")
+        self._changed()
 
     def _connection(self) -> str:
         link, where = self._link, self._where()
@@ -230,7 +255,7 @@ class Chatter:
         waited = f" ({seconds} s)" if seconds else ""
         if link.phase is Phase.LIVE and not self._state.live:
             progress = self._state.progress
-            return "reading the log" + ("" if progress is None else f", {progress:.0%}")
+            return "reading the log" + ("" if progress is None else f" {_bar(progress)} {progress:.0%}")
         if link.phase is Phase.LIVE:
             return f"connected to {where}"
         return f"{link.phase.value}{waited}: {link.words or where}"
@@ -282,14 +307,17 @@ class Chatter:
 
     async def _leave(self) -> None:
         await self._until_sent()
-        lines = [clean_line(entry.message.message, 60) for entry in self._writer.unsent]
-        if lines and self._may_stay and not self._asked:
-            self.note(f"Not sent: {_named(lines)}. Leave once more to go without sending.")
+        unsent = [Entry(entry.message) for entry in self._writer.unsent]
+        if unsent:
+            await asyncio.wait([asyncio.create_task(self._keeper.settle())], timeout=LEAVE_WITHIN)
+        kept = self._keeper.keeps(entry.message.id for entry in unsent)
+        if unsent and not kept and self._may_stay and not self._asked:
+            self.note(f"Not sent: {_named(unsent)}. Leave once more to go without sending.")
             self._asked, self._leaving = True, None
             return
         try:
-            if lines:
-                self._name_unsent(lines)
+            if unsent:
+                self._name_unsent(unsent, kept)
                 await asyncio.sleep(0)  # it is drawn at the end of this step, and the prompt must still be there
         finally:
             self._screen.close()
@@ -308,14 +336,26 @@ class Chatter:
             with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                 await asyncio.wait_for(self._news.wait(), self._leave_by - now)
 
-    def _name_unsent(self, lines: Sequence[str]) -> None:
-        _log.warning("not sent: %s", _named(lines))
+    def _name_unsent(self, entries: Sequence[Entry], kept: bool) -> None:
+        text = f"Not sent{' yet' if kept else ''}: {_named(entries)}."
+        if kept:
+            text += " The next start sends it."
+        _log.warning("%s", text)
         if self._interactive or self._code:
-            self.note(f"Not sent: {_named(lines)}.")
+            self.note(text)
         elif not self._failure:
-            self._failure = Unreachable(f"Not sent: {_named(lines)}. Still {self._connection()}.")
+            self._failure = Unreachable(f"{text} Still {self._connection()}.")
 
 
-def _named(lines: Sequence[str]) -> str:
-    more = f" and {len(lines) - NAMED_LINES} more" if len(lines) > NAMED_LINES else ""
-    return ", ".join(f"“{line}”" for line in lines[:NAMED_LINES]) + more
+def _named(entries: Sequence[Entry]) -> str:
+    more = f" and {len(entries) - NAMED_LINES} more" if len(entries) > NAMED_LINES else ""
+    return ", ".join(f"“{clean_line(entry.text())}”" for entry in entries[:NAMED_LINES]) + more
+
+
+def _bar(part: float) -> str:
+    full = int(part * BAR)
+    return "█" * full + "░" * (BAR - full)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

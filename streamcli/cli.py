@@ -3,6 +3,8 @@
 Usage:
   streamcli send [--timeout S] [--verbose] [options] [--] [<text>...]
   streamcli tail [--json] [--no-follow] [--last N] [--timeout S] [--verbose] [options]
+  streamcli history [--last N] [--json] [--timeout S] [--verbose] [options]
+  streamcli search [--last N] [--json] [--timeout S] [--verbose] [options] [--] <words>...
   streamcli doctor [--timeout S] [--verbose] [options]
   streamcli server (start|stop|status|logs) [--timeout S] [--verbose]
   streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
@@ -12,8 +14,9 @@ Usage:
 Without a command it is the chat. Without a URL it is on the embedded server, which is started when
 needed; a URL is a Pravega controller's, such as tcp://127.0.0.1:9090. Without an id you speak under
 your login name. send takes its arguments as one message, or each line of standard input as one, and
-ends when all are in the log. tail prints messages from the head of the log and follows. doctor says
-what works and what does not.
+ends when all are in the log. tail prints messages from the head of the log and follows. history and
+search print what this machine remembers, after a look whether there is more, without a server too.
+doctor says what works and what does not.
 
 Options:
   --url URL        the controller, instead of <url> [STREAMCLI_URL]
@@ -21,9 +24,9 @@ Options:
   --scope SCOPE    the log's scope (default: scope) [STREAMCLI_SCOPE]
   --stream STREAM  the log's stream (default: stream) [STREAMCLI_STREAM]
   --room ROOM      the room you speak in (default: lobby) [STREAMCLI_ROOM]; tail: only this room
-  --json           tail: print each message as one line of JSON
+  --json           tail, history, search: print each message as one line of JSON
   --no-follow      tail: stop at the end of the log
-  --last N         tail: begin with the last N messages
+  --last N         tail: begin with the last N messages; history, search: print so many (default: 50)
   --timeout S      how many seconds to wait for a server (default: 10)
   --verbose        write the program's log to the terminal as well
   --version        print the version
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
     from streamcli.config import Settings
 
 STDIN = 0
-COMMANDS = ("send", "tail", "server", "doctor")
+COMMANDS = ("send", "tail", "history", "search", "server", "doctor")
 # How many objects more before Python looks for cycles: messages have none, and by default it looks after 700 objects,
 # which takes a quarter of the time in which a long log is read.
 RARELY = (20_000, 20, 20)
@@ -160,6 +163,8 @@ def _dispatch(arguments: dict[str, Any]) -> int:
         return _tail(arguments)
     if arguments["send"]:
         return _send(arguments)
+    if arguments["history"] or arguments["search"]:
+        return _recall(arguments)
     return _chat(arguments)
 
 
@@ -215,6 +220,18 @@ def _tail(arguments: dict[str, Any]) -> int:
         return await Tail(settings, wanted, locate, worker_log).run()
 
     return session.run(settings, tail, start=False)
+
+
+def _recall(arguments: dict[str, Any]) -> int:
+    from streamcli import session
+    from streamcli.config import whole_number
+    from streamcli.recall import SHOWN, Asked, recall
+
+    settings = _settings(arguments)
+    count = SHOWN if arguments["--last"] is None else whole_number("--last", arguments["--last"])
+    words = " ".join(arguments["<words>"]) if arguments["search"] else None
+    asked = Asked(count, words, arguments["--json"])
+    return session.run(settings, lambda locate, log: recall(settings, asked, locate, log), start=False)
 
 
 def _send(arguments: dict[str, Any]) -> int:

@@ -18,9 +18,12 @@ from streamcli import paths
 from streamcli.address import Controller
 from streamcli.config import Settings
 from streamcli.errors import StreamcliError, Unreachable, Unusable
+from streamcli.history.places import Places, address_key, data_dir
+from streamcli.history.store import History
 from streamcli.logs import log_path
 from streamcli.pravega.probe import Answer, probe
 from streamcli.roundtrip import round_trip
+from streamcli.server import state as server_state
 from streamcli.server.jars import default_folder, read_lock
 from streamcli.server.java import VARIABLE, java
 
@@ -53,7 +56,7 @@ async def doctor(settings: Settings, locate: Callable[[], Controller], worker_lo
     if settings.controller is None:
         for check in (_java, _jars):
             say(_checked(check))
-    for finding in _folders():
+    for finding in (*_folders(), *_memory(settings)):
         say(finding)
     try:
         controller = locate()
@@ -118,7 +121,7 @@ def _jars() -> Finding:
 
 
 def _folders() -> Iterator[Finding]:
-    for what, folder in (("cache", paths.cache_dir()), ("state", paths.state_dir())):
+    for what, folder in (("cache", paths.cache_dir()), ("state", paths.state_dir()), ("data", data_dir())):
         try:
             paths.made(folder)
             if not os.access(folder, os.W_OK):
@@ -128,7 +131,26 @@ def _folders() -> Iterator[Finding]:
             yield Finding(f"{what} folder", "", error)
     yield Finding("settings", f"{paths.config_file()} ({_here(paths.config_file())})")
     yield Finding("log file", str(log_path()))
+    yield Finding("server log", str(server_state.log_path()))
+    yield Finding("input lines", str(paths.state_dir() / "typed"))
     yield Finding("program", str(Path(sys.argv[0]).absolute()))
+
+
+def _memory(settings: Settings) -> Iterator[Finding]:
+    places, address = Places(settings.user), address_key(settings.controller, settings.stream)
+    try:
+        log = places.log_at(address)
+        if log is None:
+            yield Finding("history", "none yet of this log")
+        else:
+            with History.open(places.history(log)) as history:
+                yield Finding("history", f"{history.count:,} messages in {history.path}")
+    except StreamcliError as error:
+        yield Finding("history", "", error)
+    try:
+        yield Finding("outbox", str(places.outbox(address)))
+    except StreamcliError as error:
+        yield Finding("outbox", "", error)
 
 
 def _here(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Every error a person can meet: one sentence each, and the exit code that goes with it.
 
 StreamcliError            70  our fault
+├── NothingFound           1  there is nothing of what was asked for
 ├── UsageError            64  the command line is wrong
 ├── InputError            65  the input can't be sent
 ├── NoSuchStream          66  the stream does not exist
@@ -23,6 +24,12 @@ class StreamcliError(Exception):
     """An error whose text is a whole sentence for the person: what happened and what to do."""
 
     exit_code: ClassVar[int] = 70
+
+
+class NothingFound(StreamcliError):
+    """There is nothing of what was asked for."""
+
+    exit_code = 1
 
 
 class UsageError(StreamcliError):

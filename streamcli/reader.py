@@ -1,34 +1,28 @@
 """`Reader`: brings the log's messages up, in a thread of its own, through the read worker and a reader group.
 
-The worker reads segment slices asynchronously; its frames are decoded in the thread that listens to it and posted
-to the one loop that owns state and screen. Only when a batch has been drawn is the worker told to go on.
+The worker reads segment slices asynchronously; its frames are decoded and stored in the thread that listens to it, and
+posted to the one loop that owns state and screen. Only when a batch has been drawn is the worker told to go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streamcli.address import Stream
+from streamcli.history.events import Event
+from streamcli.identity import Identities
 from streamcli.message import decode
 from streamcli.pravega.event_bytes import HEAD_BYTES
 from streamcli.pravega.frames import Frame, pack, unpack_events, unpack_json
 from streamcli.pravega.groups import GroupNames, head_group
 from streamcli.pravega.supervisor import Lane
-from streamcli.state import Arrived, Opened
+from streamcli.recorder import Recorder
+from streamcli.state import Arrived, Opened, Place
 
 MODULE = "streamcli.pravega.read_worker"
 DELETED_AT_ONCE = 10  # groups of earlier lives; each takes a moment in which nothing is read yet
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where reading goes on: a log's id and the offset of the first event not yet taken."""
-
-    log: str = ""
-    position: int = 0
 
 
 class Listener(Protocol):
@@ -58,12 +52,19 @@ class Reader:
         stream: Stream,
         groups: GroupNames,
         listener: Listener,
+        recorder: Recorder,
         own_unread_since: Callable[[], float | None],
+        trace: bool = True,
     ) -> None:
-        """``own_unread_since()`` tells since when a message of ours is in the log but was not read back, if any."""
-        self._stream, self._groups, self._listener = stream, groups, listener
+        """``own_unread_since()`` tells since when a message of ours is in the log but was not read back, if any.
+
+        Without a ``trace`` no stream is made, and no reader group stays where there are bytes to read.
+        """
+        self._trace = trace
+        self._stream, self._groups, self._listener, self._recorder = stream, groups, listener, recorder
         self._own_unread_since = own_unread_since
         self._deleting: list[str] = []
+        self._identities = Identities(1)
         self._loop = asyncio.get_running_loop()
         self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
 
@@ -71,15 +72,17 @@ class Reader:
         name = self._groups.next()
         self._deleting = self._groups.left_over()[:DELETED_AT_ONCE]
         place = self._listener.place()
+        last = self._recorder.last_event
         return {
             "scope": self._stream.scope,
             "stream": self._stream.stream,
             "group": name,
             "head_group": head_group(name),
             "old_groups": self._deleting,
-            "log": place.log,
+            "log": place.place,
             "position": place.position,
-            "trace": True,  # a reader group, and the stream if it is missing
+            "last": [last[0], last[1].hex()] if last else None,
+            "trace": self._trace,
         }
 
     def _due_since(self, last_frame: float) -> float:
@@ -88,10 +91,18 @@ class Reader:
         return last_frame if unread is None else min(last_frame, unread)
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
-        """In the listening thread: decode, and leave the rest to the loop."""
+        """In the listening thread: decode and store, and leave the rest to the loop."""
         post = self._loop.call_soon_threadsafe
         if frame is Frame.EVENTS:
-            post(self._take, arrivals(payload))
+            batch = events(payload)
+            keys = [self._identities.of(event.content) for event in batch]
+            fresh = self._recorder.store(batch, keys)
+            _, ends, _, contents = zip(*batch, strict=True)
+            post(self._take, list(map(Arrived, ends, contents, keys, fresh)))
+        elif frame is Frame.OPENED:
+            opened = Opened(**unpack_json(payload))
+            self._identities = Identities(opened.segments)
+            self._recorder.opened(opened)
         elif frame is Frame.CAUGHT_UP:
             post(self._listener.caught_up)
         elif frame is Frame.STUCK:
@@ -106,6 +117,9 @@ class Reader:
         self.lane.send(pack(Frame.TAKEN))
 
 
-def arrivals(payload: bytes) -> list[Arrived]:
-    """Decode an EVENTS frame: what each event means, and the offset just past it."""
-    return [Arrived(offset + HEAD_BYTES + len(data), decode(data, offset)) for offset, data in unpack_events(payload)]
+def events(payload: bytes) -> list[Event]:
+    """Decode an EVENTS frame."""
+    return [
+        Event(offset, offset + HEAD_BYTES + len(data), data, decode(data, offset))
+        for offset, data in unpack_events(payload)
+    ]

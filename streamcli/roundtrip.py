@@ -84,7 +84,7 @@ class _RoundTrip:
 
     def _read_orders(self) -> dict[str, Any]:
         names = {"group": self.group, "head_group": head_group(self.group), "old_groups": []}
-        return {**self._orders(), **names, "log": "", "position": 0, "trace": True}
+        return {**self._orders(), **names, "log": "", "position": 0, "last": None, "trace": True}
 
     def _on_link(self, link: Link) -> None:
         self.words = link.words

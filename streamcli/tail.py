@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import queue
-import re
 import signal
 import sys
 import threading
@@ -19,19 +18,19 @@ from typing import IO, Any
 from streamcli.address import Controller
 from streamcli.config import Settings, wants_colour
 from streamcli.errors import Interrupted, NoSuchStream, StreamcliError, Unreachable, from_os_error
-from streamcli.message import Message, TooLong, encode
+from streamcli.identity import Identities
+from streamcli.message import Message
 from streamcli.names import reader_group
 from streamcli.pravega.cleaning import clean
-from streamcli.pravega.frames import Frame, pack
+from streamcli.pravega.frames import Frame, pack, unpack_json
 from streamcli.pravega.groups import head_group
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
-from streamcli.reader import MODULE, arrivals
+from streamcli.reader import MODULE, events
 from streamcli.screen.render import Look
+from streamcli.screen.wire import wire_line
 from streamcli.state import Arrived, Opened, Seen, State
 
 TROUBLE_SAID_AFTER = 0.5  # seconds
-# What a terminal might obey or a person not see; JSON can say it in another way.
-_ESCAPED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,7 @@ class Tail:
         self._settings, self._wanted = settings, wanted
         self._look = Look("", os.isatty(1) and wants_colour())
         self._state = State()
+        self._identities = Identities(1)
         self._kept: deque[Message] = deque(maxlen=wanted.last)
         self._unreadable: Counter[str] = Counter()
         self._words = self._group = ""
@@ -114,8 +114,9 @@ class Tail:
             "group": group,
             "head_group": head_group(group),
             "old_groups": [old, head_group(old)] if old else [],
-            "log": self._state.log,
+            "log": self._state.place.place if self._state.place else "",
             "position": self._state.position,
+            "last": None,
             "trace": False,
         }
 
@@ -133,8 +134,12 @@ class Tail:
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: decode, and leave the rest to the loop."""
-        if frame is Frame.EVENTS:
-            self._loop.call_soon_threadsafe(self._take, arrivals(payload))
+        if frame is Frame.OPENED:
+            self._identities = Identities(unpack_json(payload)["segments"])
+        elif frame is Frame.EVENTS:
+            of = self._identities.of
+            batch = [Arrived(event.end, event.content, of(event.content)) for event in events(payload)]
+            self._loop.call_soon_threadsafe(self._take, batch)
         elif frame is Frame.CAUGHT_UP:
             self._loop.call_soon_threadsafe(self._caught_up)
 
@@ -169,10 +174,7 @@ class Tail:
     def _line(self, message: Message) -> str:
         if not self._wanted.json:
             return self._look.message(message)
-        with contextlib.suppress(TooLong):
-            text = encode(message).decode()
-            return text if text.isascii() else _ESCAPED.sub(_escape, text)
-        return encode(message.model_copy(update={"message": message.message[:2000]})).decode()
+        return wire_line(message)
 
     def _print(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
@@ -195,11 +197,3 @@ class Tail:
     def _fail(self, error: StreamcliError | OSError) -> None:
         if not self._end.done():
             self._end.set_exception(error)
-
-
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    if code > 0xFFFF:
-        code -= 0x10000
-        return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
-    return f"\\u{code:04x}"

@@ -1,33 +1,36 @@
 """`Writer`: the stdin thread's way down to the log. Takes what is typed, hands it to the write worker, remembers it.
 
-It runs in the main thread, which is the one that reads standard input. A message stays in its hands until it has been
-read back from the log: only then is it sent.
+It runs in the main thread, which is the one that reads standard input. A message stays in its hands, and in the outbox
+on disk, until it has been read back from the log: only then is it sent. It is kept and handed over side by side.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from streamcli.address import Stream
 from streamcli.commands import Send
-from streamcli.message import Ids, Known, encode, make
-from streamcli.pravega.frames import Frame, pack_write, unpack_count
+from streamcli.history.outbox import Entry
+from streamcli.keeper import Keeper
+from streamcli.message import Ids, Message, encode, make
+from streamcli.pravega.frames import Frame, pack_write, unpack_count, unpack_json
 from streamcli.pravega.supervisor import Lane
 
 MODULE = "streamcli.pravega.write_worker"
 TYPED_LONG_AGO = timedelta(seconds=5)
+NOT_PERMITTED = "the server does not permit this user to write to the stream"
 
 
 @dataclass
 class Unconfirmed:
     """A message of ours that was not read back yet."""
 
-    message: Known
+    message: Message
     typed: float  # monotonic seconds
     acknowledged: float | None = None  # monotonic seconds
     log: str = ""  # the one that acknowledged it
@@ -46,17 +49,31 @@ class Writer:
     """One terminal's way from the keys to the log."""
 
     def __init__(
-        self, stream: Stream, sender: str, room: str, ids: Ids, clock: Clock, on_change: Callable[[], None]
+        self,
+        stream: Stream,
+        sender: str,
+        room: str,
+        ids: Ids,
+        clock: Clock,
+        keeper: Keeper,
+        on_change: Callable[[], None],
+        on_refused: Callable[[Sequence[Entry]], None],
     ) -> None:
-        """``on_change()`` is called in the loop when a message was acknowledged."""
+        """``on_change()`` is called in the loop when a message was acknowledged.
+
+        ``on_refused(entries)`` is called when the server will never take some, each with its reason.
+        """
         self._stream, self._sender, self._room = stream, sender, room
-        self._ids, self._clock, self._on_change = ids, clock, on_change
+        self._ids, self._clock, self._keeper = ids, clock, keeper
+        self._on_change, self._on_refused = on_change, on_refused
         self._unconfirmed: dict[str, Unconfirmed] = {}
         self._in_flight: deque[str] = deque()
         self._handed_over = 0.0
         self._log = ""
+        self._adopted = self._is_live = self._may_begin = False
         self._loop = asyncio.get_running_loop()
         self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
+        keeper.start(self._adopt)
 
     @property
     def unconfirmed(self) -> list[Unconfirmed]:
@@ -81,9 +98,18 @@ class Writer:
             typed_at=now,
         )
         encode(message)  # the longest form it can take
-        self._unconfirmed[message.id] = Unconfirmed(message, self._clock.monotonic())
-        if self.lane.opened:
-            self._hand_over(message.id)
+        self._take_on([message])
+        self._keeper.add(message)
+
+    def send_again(self, entries: Iterable[Entry]) -> None:
+        """Take on what had failed and is to be tried once more."""
+        self._take_on([entry.message for entry in entries])
+
+    def live(self) -> None:
+        """The log has been read: what an earlier life left in the outbox and is in the log was read back by now."""
+        self._is_live = True
+        if self._adopted:
+            self._begin()
 
     def waits_for(self, sender: str, id: str) -> bool:
         """Whether this is a message of ours that was not read back yet."""
@@ -91,8 +117,10 @@ class Writer:
 
     def read_back(self, ids: Iterable[str]) -> None:
         """These messages of ours were read from the log: they are sent."""
+        ids = list(ids)
         for id in ids:
             self._unconfirmed.pop(id, None)
+        self._keeper.sent(ids)
 
     def unread_since(self) -> float | None:
         """Since when (monotonic) a message has been in the log without having been read back."""
@@ -114,11 +142,35 @@ class Writer:
             # The worker's writer belongs to what is gone. What it was given goes to the next one, in order.
             self.lane.replace()
             self._in_flight.clear()
-        elif self.lane.opened:
-            in_flight = set(self._in_flight)
-            for entry in self.unsent:
-                if entry.message.id not in in_flight:
-                    self._hand_over(entry.message.id)
+        else:
+            self._hand_over_what_is_not()
+
+    def _take_on(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._unconfirmed[message.id] = Unconfirmed(message, self._clock.monotonic())
+        if self._may_begin and self.lane.opened:
+            for message in messages:
+                self._hand_over(message.id)
+
+    def _adopt(self, left: list[Message]) -> None:
+        """These were typed in an earlier life, before all that was typed in this one: it waits for them."""
+        typed, self._unconfirmed = self._unconfirmed, {}
+        self._adopted = True
+        self._take_on(left)
+        self._unconfirmed.update(typed)
+        if self._is_live or not left:
+            self._begin()
+
+    def _begin(self) -> None:
+        if not self._may_begin:
+            self._may_begin = True
+            self._hand_over_what_is_not()
+
+    def _hand_over_what_is_not(self) -> None:
+        in_flight = set(self._in_flight)
+        for entry in self.unsent if self._may_begin and self.lane.opened else ():
+            if entry.message.id not in in_flight:
+                self._hand_over(entry.message.id)
 
     def _orders(self) -> dict[str, Any]:
         return {"scope": self._stream.scope, "stream": self._stream.stream}
@@ -129,8 +181,7 @@ class Writer:
     def _opened(self, fields: dict[str, Any]) -> None:
         self._log = fields["log"]
         self._in_flight.clear()
-        for entry in self.unsent:
-            self._hand_over(entry.message.id)
+        self._hand_over_what_is_not()
 
     def _hand_over(self, id: str) -> None:
         entry, now = self._unconfirmed[id], self._clock.now()
@@ -146,6 +197,17 @@ class Writer:
         """In the listening thread: leave it to the loop."""
         if frame is Frame.WRITTEN:
             self._loop.call_soon_threadsafe(self._acknowledge, unpack_count(payload))
+        elif frame is Frame.FAILED and unpack_json(payload)["kind"] == "denied":
+            self._loop.call_soon_threadsafe(self._refused)
+
+    def _refused(self) -> None:
+        """The server takes nothing from this user: what waits would stand there for ever."""
+        entries = [Entry(entry.message, NOT_PERMITTED) for entry in self.unsent]
+        for entry in entries:
+            del self._unconfirmed[entry.message.id]
+        self._keeper.failed([entry.message.id for entry in entries], NOT_PERMITTED)
+        if entries:
+            self._on_refused(entries)
 
     def _acknowledge(self, count: int) -> None:
         now = self._clock.monotonic()

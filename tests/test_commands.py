@@ -121,7 +121,7 @@ def test_a_complaint_about_a_long_word_stays_short() -> None:
 @pytest.mark.parametrize(
     ("prefix", "names"),
     [
-        ("/", ["/greet", "/joke", "/me", "/help", "/quit"]),
+        ("/", [f"/{command.name}" for command in COMMANDS]),
         ("/g", ["/greet"]),
         ("/ME", ["/me"]),
         ("/ex", ["/exit"]),

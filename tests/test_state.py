@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamcli.identity import Identities, identity
 from streamcli.message import Chat, Message, Unreadable, decode
 from streamcli.state import KEPT_PEOPLE, SHOWN_AT_START, Arrived, Opened, State
 
@@ -23,7 +24,8 @@ def written(texts: list[tuple[str, str]]) -> list[Arrived]:
     for number, (sender, id) in enumerate(texts):
         fields = f'"id": "{id}", "kind": "chat", ' if id else ""
         data = f'{{{fields}"sender": "{sender}", "message": "{number}"}}'.encode() if sender else b"?"
-        log.append(Arrived(at + 8 + len(data), decode(data, at)))
+        content = decode(data, at)
+        log.append(Arrived(at + 8 + len(data), content, identity(content)))
         at += 8 + len(data)
     return log
 
@@ -31,7 +33,7 @@ def written(texts: list[tuple[str, str]]) -> list[Arrived]:
 def once(log: list[Arrived]) -> list[Message]:
     """What is to be seen of a log: each sender's id once."""
     seen: dict[tuple[str, str], Message] = {}
-    for _, content in log:
+    for _, content, _, _ in log:
         if not isinstance(content, Unreadable):
             seen.setdefault((content.sender, content.id), content)
     return list(seen.values())
@@ -80,7 +82,8 @@ def test_on_several_segments_each_message_comes_once_whatever_their_order(
     state, messages, unreadable = State(), list[Message](), 0
     for _ in range(data.draw(st.integers(1, 3))):
         assert not state.open(SEVERAL)
-        order = data.draw(st.permutations(everything))
+        identities = Identities(SEVERAL.segments)
+        order = [event._replace(key=identities.of(event.content)) for event in data.draw(st.permutations(everything))]
         cut = data.draw(st.integers(0, len(order)))
         for seen in (state.take(order[:cut]), state.caught_up(), state.take(order[cut:])):
             messages += seen.messages
@@ -116,10 +119,11 @@ def test_two_people_may_use_the_same_id() -> None:
 def test_another_log_is_told_from_the_same(then: Opened, other: bool) -> None:
     state = State()
     state.open(LOG)
-    state.take([Arrived(30, Chat(sender="tim", message="m", id="a"))])
+    content = Chat(sender="tim", message="m", id="a")
+    state.take([Arrived(30, content, identity(content))])
     assert state.caught_up().skipped == 0
     assert state.open(then) is other
-    again = Arrived(then.start + 30, Chat(sender="tim", message="m", id="a"))
+    again = Arrived(then.start + 30, content, identity(content))
     state.caught_up()
     assert bool(state.take([again]).messages) is other
 
@@ -179,7 +183,8 @@ def test_memory_grows_by_few_bytes_a_message() -> None:
     try:
         for number in range(count):
             at += 100
-            state.take([Arrived(at, Chat(sender=f"person {number % 50}", message="hello", id=f"{number:032x}"))])
+            content = Chat(sender=f"person {number % 50}", message="hello", id=f"{number:032x}")
+            state.take([Arrived(at, content, identity(content))])
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

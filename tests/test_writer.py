@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import tempfile
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from streamcli.address import Stream
 from streamcli.commands import Send
+from streamcli.history.outbox import Entry
+from streamcli.history.places import Places
+from streamcli.keeper import Keeper
 from streamcli.message import Ids
 from streamcli.pravega.frames import Frame, Splitter, pack_count, unpack_write
 from streamcli.pravega.supervisor import Lane
@@ -29,16 +34,28 @@ class FakeLane(Lane):
 
 
 class Desk:
-    """A writer, its worker, and time."""
+    """A writer, its worker, its outbox, and time."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
         self.seconds = 0.0
+        self.said: list[str] = []
+        self.refused: list[Entry] = []
         numbers = itertools.count()
         clock = Clock(
             lambda: datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=self.seconds), lambda: self.seconds
         )
         ids = Ids(lambda: next(numbers), lambda size: bytes(size))
-        self.writer = Writer(Stream(), "tim", "lobby", ids, clock, lambda: None)
+        self.keeper = Keeper(Places("tim", root), "address", self.said.append)
+        self.writer = Writer(
+            Stream(),
+            "tim",
+            "lobby",
+            ids,
+            clock,
+            self.keeper,
+            lambda: None,
+            self.refused.extend,
+        )
         self.lane = self.writer.lane = FakeLane(self.writer)
 
     def types(self, *lines: str) -> None:
@@ -56,17 +73,28 @@ class Desk:
         self.writer._on_frame(Frame.WRITTEN, pack_count(Frame.WRITTEN, count)[5:])
         await asyncio.sleep(0)
 
+    async def settled(self) -> None:
+        """Until the outbox has done what it was told, and has said so."""
+        await self.keeper.settle()
+        await asyncio.sleep(0)
+
     def unsent(self) -> list[str]:
         return [entry.message.message for entry in self.writer.unsent]
 
 
 def at_a_desk(test: Callable[[Desk], object]) -> None:
-    async def main() -> None:
-        result = test(Desk())
-        if asyncio.iscoroutine(result):
-            await result
+    async def main(root: Path) -> None:
+        desk = Desk(root)
+        try:
+            await desk.settled()
+            result = test(desk)
+            if asyncio.iscoroutine(result):
+                await result
+        finally:
+            desk.keeper.close()
 
-    asyncio.run(main())
+    with tempfile.TemporaryDirectory() as root:
+        asyncio.run(main(Path(root)))
 
 
 def test_what_was_typed_before_the_worker_opened_goes_first_and_once() -> None:

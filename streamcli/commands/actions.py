@@ -39,6 +39,35 @@ class Complain:
 
 
 @dataclass(frozen=True)
+class Recall:
+    """Show the last ``count`` messages of the history again."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """Show the messages of the history in which ``words`` stand."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """Show what waits to be sent and what failed."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Send what failed once more."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Forget what failed."""
+
+
+@dataclass(frozen=True)
 class Quit:
     """Leave the chat."""
 
@@ -48,4 +77,7 @@ class Nothing:
     """A blank line: there is nothing to do."""
 
 
-Action: TypeAlias = Send | Show | Complain | Quit | Nothing
+Ask: TypeAlias = Recall | Search | Outbox | Retry | Drop
+"""What is answered by this machine's memory."""
+
+Action: TypeAlias = Send | Show | Complain | Ask | Quit | Nothing

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from streamcli.commands.actions import Action, Complain, Context, Quit, Send, Show
+from streamcli.commands.actions import Action, Complain, Context, Drop, Outbox, Quit, Recall, Retry, Search, Send, Show
 from streamcli.message import jokes
+
+RECALLED: Final = 20
+MOST_RECALLED: Final = 1000
 
 
 class Arity(Enum):
@@ -59,6 +62,32 @@ def _me(text: str, context: Context) -> Action:
     return Send("me", text)
 
 
+def _history(count: str, context: Context) -> Action:
+    if not count:
+        return Recall(RECALLED)
+    if count.isascii() and count.isdigit() and 1 <= int(count[:8]) <= MOST_RECALLED:
+        return Recall(int(count))
+    return Complain(
+        f"/history takes a number from 1 to {MOST_RECALLED:,}; streamcli history --last N has no such limit."
+    )
+
+
+def _search(words: str, context: Context) -> Action:
+    return Search(words)
+
+
+def _outbox(_: str, context: Context) -> Action:
+    return Outbox()
+
+
+def _retry(_: str, context: Context) -> Action:
+    return Retry()
+
+
+def _drop(_: str, context: Context) -> Action:
+    return Drop()
+
+
 def _help(name: str, context: Context) -> Action:
     if not name:
         return Show(_overview())
@@ -76,6 +105,11 @@ COMMANDS: Final = (
     Command("joke", "tell a joke", _joke, bare=True),
     Command("me", "say what you do: /me waves", _me, Arity.REQUIRED, "TEXT"),
     Command("help", "show the commands, or one of them", _help, Arity.OPTIONAL, "[COMMAND]"),
+    Command("history", "show the last messages again", _history, Arity.OPTIONAL, "[N]"),
+    Command("search", "find messages by their words, the last may be a beginning", _search, Arity.REQUIRED, "WORDS"),
+    Command("outbox", "show what waits to be sent and what failed", _outbox),
+    Command("retry", "send what failed once more", _retry),
+    Command("drop", "forget what failed", _drop),
     Command("quit", "leave the chat", _quit, aliases=("exit",)),
 )
 

@@ -22,6 +22,7 @@ from streamcli.history.files import locked, private
 from streamcli.paths import APP
 
 MAX_PART: Final = 200  # bytes of a folder's name; file systems take 255
+OWN: Final = "own-"  # what the ids that we make begin with
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
@@ -36,8 +37,8 @@ def address_key(controller: Controller | None, stream: Stream) -> str:
 
 
 def new_log_id() -> str:
-    """Make an id for a log that has none of its own in its tags."""
-    return f"own-{secrets.token_hex(8)}"
+    """Make an id for a log that has none of its own in its tags, or that is not what it was."""
+    return f"{OWN}{secrets.token_hex(8)}"
 
 
 class Places:

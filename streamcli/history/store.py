@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Final, NamedTuple
 
 from streamcli.errors import FileTrouble
-from streamcli.history.events import Event, digest, identity, kept, messages
+from streamcli.history.events import Event, kept, messages
 from streamcli.history.files import Damaged, connect, guarded, locked, newest, set_aside, transaction
 from streamcli.history.migrations import HISTORY, migrate
+from streamcli.identity import digest, identity
 from streamcli.message import Message, Unreadable
 
 _ASKED_AT_ONCE: Final = 500  # SQLite before 3.32 takes at most 999 parameters
@@ -154,9 +155,14 @@ class History:
             stored = self._insert(events, keys)
             if place:
                 self._move(known, events[-1])
-        fresh = [
-            self._is_fresh(event, key, place, stored, new_unreadable) for event, key in zip(events, keys, strict=True)
-        ]
+        if place and not stored and events[0].offset >= self._taken:
+            fresh = [True] * len(events)  # nearly always: nothing of it was ever seen
+            self._taken = events[-1].end
+        else:
+            fresh = [
+                self._is_fresh(event, key, place, stored, new_unreadable)
+                for event, key in zip(events, keys, strict=True)
+            ]
         if place:
             self._progress = Progress(place, self._taken, (events[-1].offset, digest(events[-1].data)))
         return fresh

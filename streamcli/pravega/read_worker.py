@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from streamcli.pravega.event_bytes import EventBytes
+from streamcli.identity import digest
+from streamcli.pravega.event_bytes import EventBytes, NoEvents
 from streamcli.pravega.frames import Frame, Splitter, pack, pack_events, pack_json
 from streamcli.pravega.worker import Output, load_client, open_stream, run
 
@@ -102,11 +103,25 @@ def work(orders: dict[str, Any], output: Output) -> None:
 def _read_past(raw: EventBytes, orders: dict[str, Any], log: str, place: str, parent: Parent) -> int:
     """Hand over all that is in the log now, from the ordered position if it is one of this place; its tail."""
     head, tail = raw.head(), raw.tail()
-    known = orders["log"] == place and head <= orders["position"] <= tail
+    known = orders["log"] == place and head <= orders["position"] <= tail and _is_there(raw, orders["last"], head, tail)
     start = orders["position"] if known else head
     parent.send(pack_json(Frame.OPENED, log=log, segments=1, start=start, tail=tail, place=place))
     parent.hand_over(raw.events(start, tail))
     return tail
+
+
+def _is_there(raw: EventBytes, last: tuple[int, str] | None, head: int, tail: int) -> bool:
+    """Whether the last event that the prompt has taken is still what it was, as far as that can be told.
+
+    A stream that somebody else made has no id of its own, and one with an id may come back from an old copy.
+    """
+    if last is None or last[0] < head:
+        return True
+    try:
+        offset, data = next(raw.events(last[0], tail), (0, b""))
+    except NoEvents:
+        return False
+    return offset == last[0] and digest(data).hex() == last[1]
 
 
 def _follow_bytes(raw: EventBytes, start: int, parent: Parent) -> None:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from hashlib import blake2b
 
 from streamcli.message import DEFAULT_ROOM, NOBODY, Chat, Emote, Greet, Joke, Message
@@ -47,12 +47,22 @@ class Look:
         """The line between two days."""
         return self._styled(DIM, f"-- {day:%A}, {day.day} {day:%B %Y}")
 
+    def since(self, message: Message, today: date) -> str:
+        """When ``message`` was sent, as short as it is clear today; "" when it doesn't say."""
+        if message.sent_at is None:
+            return ""
+        local = self._local(message.sent_at)
+        return f"{local:%H:%M}" if local.date() == today else f"{local.day} {local:%B %H:%M}"
+
     def local_day(self, message: Message) -> date | None:
         """The local day on which ``message`` was sent, if it says when."""
         return self._local(message.sent_at).date() if message.sent_at else None
 
-    def message(self, message: Message) -> str:
-        """A message as it enters the scrollback: one line or, if its text has several, more of them indented."""
+    def message(self, message: Message, off: timedelta | None = None) -> str:
+        """A message as it enters the scrollback: one line or, if its text has several, more of them indented.
+
+        ``off`` is by how much its time doesn't fit where it stands in the log (streamcli.clocks).
+        """
         time = f"{self._local(message.sent_at):%H:%M}" if message.sent_at else NO_TIME
         room = "" if message.room == self.room else self._styled(DIM, f"[{_one_word(message.room)}] ")
         first, *more = clean_text(message.message)
@@ -61,6 +71,8 @@ class Look:
             text = self._styled(BOLD, text)
         if message.typed_at:
             text += self._styled(DIM, f" (typed {self._local(message.typed_at):%H:%M})")
+        if off:
+            text += self._styled(DIM, f" (time {_span(off)} {'early' if off < timedelta() else 'late'})")
         return f"{self._styled(DIM, time)} {room}{self._said(message, text)}"
 
     def pending(self, messages: Sequence[Message]) -> Iterator[str]:
@@ -104,6 +116,14 @@ class Look:
 
     def _styled(self, style: str, text: str) -> str:
         return f"{style}{text}{RESET}" if self.colour else text
+
+
+def _span(off: timedelta) -> str:
+    minutes = round(abs(off).total_seconds() / 60)
+    for size, unit in ((1440, "d"), (60, "h")):
+        if minutes >= 2 * size:
+            return f"{minutes // size} {unit}"
+    return f"{minutes} min"
 
 
 def _one_word(room: str) -> str:

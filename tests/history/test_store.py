@@ -14,8 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamcli.errors import FileTrouble
-from streamcli.history.events import Event, digest, identity
+from streamcli.history.events import Event
 from streamcli.history.store import History
+from streamcli.identity import digest, identity
 from streamcli.message import MAX_EVENT_BYTES, Unreadable, decode, encode
 from tests.history.events import PLACE, log_of, message, said, talk
 

@@ -1,0 +1,101 @@
+"""`Answers`: what a person asks of this machine's memory (/history, /search, /outbox …), answered above the prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Protocol
+
+from streamcli.commands import Ask, Drop, Outbox, Recall, Retry, Search
+from streamcli.errors import StreamcliError
+from streamcli.history.outbox import Entry
+from streamcli.keeper import Keeper, counted
+from streamcli.lookup import Lookup
+from streamcli.message import Message
+from streamcli.screen.render import Look
+
+FOUND_SHOWN = 20
+
+
+class Resender(Protocol):
+    """Who sends again."""
+
+    def send_again(self, entries: Sequence[Entry]) -> None:
+        """Take on what had failed."""
+
+
+class Answers:
+    """Asks the threads that know, and says what they answer; nothing here waits."""
+
+    def __init__(
+        self, lookup: Lookup, keeper: Keeper, resender: Resender, look: Look, say: Callable[[str], None]
+    ) -> None:
+        self._lookup, self._keeper, self._resender, self._say = lookup, keeper, resender, say
+        self._look = replace(look, colour=False)
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def ask(self, question: Ask) -> None:
+        """Say the answer when it is there."""
+        task = asyncio.create_task(self._ask(question))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _ask(self, question: Ask) -> None:
+        try:
+            self._say(await self._answer(question))
+        except StreamcliError as error:
+            self._say(str(error))
+
+    async def _answer(self, question: Ask) -> str:
+        if isinstance(question, Recall):
+            messages = await self._lookup.last(question.count)
+            if not messages:
+                return "There are no messages yet."
+            return "\n".join([f"The last {counted(len(messages))}:", *self._quoted(messages)])
+        if isinstance(question, Search):
+            return await self._found(question.words)
+        if isinstance(question, Outbox):
+            return await self._content()
+        if isinstance(question, Retry):
+            entries = await self._keeper.retry()
+            self._resender.send_again(entries)
+            return f"Sending {_named(entries)} once more." if entries else "Nothing has failed."
+        assert isinstance(question, Drop)
+        entries = await self._keeper.drop()
+        return f"Forgotten: {_named(entries)}." if entries else "Nothing has failed."
+
+    async def _found(self, words: str) -> str:
+        found = await self._lookup.search(words, FOUND_SHOWN + 1)
+        messages = list(reversed(found.messages[:FOUND_SHOWN]))
+        behind = f" The newest {found.behind:,} are not looked through yet." if found.behind else ""
+        if not messages:
+            return f"Nothing found.{behind}"
+        more = "the newest of more" if len(found.messages) > FOUND_SHOWN else "found"
+        return "\n".join([f"{counted(len(messages))} {more}:{behind}", *self._quoted(messages)])
+
+    async def _content(self) -> str:
+        content = await self._keeper.content()
+        if content is None:
+            return "The outbox can't be used; the log file says why."
+        lines = [f"failed: {entry.text()} ({entry.reason})" for entry in content.failures]
+        lines += [f"waits: {entry.text()}" for entry in content.waiting]
+        if content.failures:
+            lines.append("/retry sends what failed once more, /drop forgets it.")
+        return "\n".join(lines) or "The outbox is empty: all that was typed is in the log."
+
+    def _quoted(self, messages: Sequence[Message]) -> list[str]:
+        lines: list[str] = []
+        day: date | None = None
+        for message in messages:
+            at = self._look.local_day(message)
+            if at and at != day:
+                lines.append(f"{at:%A}, {at.day} {at:%B %Y}")
+                day = at
+            lines.append(f"  {self._look.message(message)}")
+        return lines
+
+
+def _named(entries: Sequence[Entry]) -> str:
+    return f"“{entries[0].text()}”" if len(entries) == 1 else counted(len(entries))

@@ -1,0 +1,169 @@
+"""``streamcli history`` and ``streamcli search``: what this machine remembers, after a look whether there is more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import IO
+
+from streamcli.address import Controller
+from streamcli.clocks import Clocks
+from streamcli.config import Settings, wants_colour
+from streamcli.errors import NothingFound, Unreachable
+from streamcli.history.places import Places, address_key
+from streamcli.lookup import Lookup
+from streamcli.message import Message
+from streamcli.paths import state_dir
+from streamcli.pravega.groups import GroupNames
+from streamcli.pravega.supervisor import Link, Supervisor
+from streamcli.reader import Reader
+from streamcli.recorder import Recorder
+from streamcli.screen.render import Look
+from streamcli.screen.wire import wire_line
+from streamcli.state import Arrived, Opened, Place, State
+
+MOMENT = 2.0  # seconds a server gets to open the log, of which our own worker needs 0.3
+SHOWN = 50
+INDEXING = 2.0  # seconds for the word index to follow
+STEP = 2000  # messages indexed in one go: nobody types here
+SAID_EVERY = 0.2  # seconds between two looks at how far reading is
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The last ``count`` messages, or of those with ``words`` the newest; as text or JSON."""
+
+    count: int
+    words: str | None = None
+    json: bool = False
+
+
+async def recall(settings: Settings, asked: Asked, locate: Callable[[], Controller], worker_log: IO[bytes]) -> int:
+    """Print what is asked for and return 0; raises NothingFound, and Unreachable without history and server."""
+    look = Look("", os.isatty(1) and wants_colour())
+    taking = _TakingIn(settings, locate, worker_log, lambda text: print(look.note(text), file=sys.stderr))
+    why_not = await taking.run()
+    if why_not and not taking.recorder.path:
+        raise Unreachable(f"There is no history on this machine yet, and no server to read from: {why_not}")
+    if why_not:
+        print(look.note(f"From this machine's disk only: {why_not}"), file=sys.stderr)
+    lookup = Lookup(lambda: taking.recorder.path)
+    try:
+        messages = await _found(lookup, asked, look)
+    finally:
+        lookup.close()
+    if not messages:
+        raise NothingFound("Nothing found." if asked.words else "There are no messages yet.")
+    print("\n".join(map(wire_line, messages) if asked.json else _lines(look, messages)))
+    return 0
+
+
+async def _found(lookup: Lookup, asked: Asked, look: Look) -> list[Message]:
+    if asked.words is None:
+        return await lookup.last(asked.count)
+    until = time.monotonic() + INDEXING
+    while await lookup.index(STEP) and time.monotonic() < until:
+        pass
+    found = await lookup.search(asked.words, asked.count)
+    if found.behind:
+        text = f"The newest {found.behind:,} messages are not looked through yet; ask again to get on."
+        print(look.note(text), file=sys.stderr)
+    return list(reversed(found.messages))
+
+
+def _lines(look: Look, messages: Sequence[Message]) -> list[str]:
+    lines: list[str] = []
+    day: date | None = None
+    for message, off in zip(messages, Clocks().judge(messages), strict=True):
+        at = look.local_day(message)
+        if at and at != day and not off:
+            lines.append(look.day(at))
+            day = at
+        lines.append(look.message(message, off))
+    return lines
+
+
+class _TakingIn:
+    """Reads what is new in the log into the history, as a chat does, but draws nothing."""
+
+    def __init__(
+        self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes], say: Callable[[str], None]
+    ) -> None:
+        self._timeout = settings.timeout
+        self._state = State()
+        self._loop = asyncio.get_running_loop()
+        self._say = say
+        self.recorder = Recorder(Places(settings.user), address_key(settings.controller, settings.stream), self._note)
+        self._groups = GroupNames(state_dir() / "groups", settings.user, settings.stream)
+        self._lane = Reader(settings.stream, self._groups, self, self.recorder, lambda: None, trace=False).lane
+        self._supervisor = Supervisor(locate, [self._lane], self._on_link, worker_log)
+        self._gone = f"the stream {settings.stream} does not exist on that server"
+        self._moved = time.monotonic()
+        self._opened = False
+        self._why_not = "the server does not answer in time"
+        self._end = asyncio.Event()
+
+    async def run(self) -> str:
+        """Read up to the tail and return "", or why that was not possible."""
+        self.recorder.resume(self._state)
+        work = [asyncio.create_task(self._supervisor.run()), asyncio.create_task(self._watch())]
+        try:
+            await asyncio.wait([*work, asyncio.create_task(self._end.wait())], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in work:
+                task.cancel()
+            self._supervisor.kill()
+            await asyncio.wait(work, timeout=1)
+            self._groups.close()
+        return "" if self._state.live else self._why_not
+
+    async def _watch(self) -> None:
+        """End the reading when it stands still, and show how far it is while it takes long."""
+        shown = False
+        while time.monotonic() < self._moved + (self._timeout if self._opened else MOMENT):
+            await asyncio.sleep(SAID_EVERY)
+            if self._opened and (progress := self._state.progress) is not None and os.isatty(2):
+                print(f"\rreading the log {progress:4.0%}", end="", file=sys.stderr, flush=True)
+                shown = True
+        if shown:
+            print(file=sys.stderr)
+        self._end.set()
+
+    def place(self) -> Place:
+        """Where a new reader goes on."""
+        return self._state.place or Place()
+
+    def opened(self, opened: Opened) -> None:
+        """A reader begins."""
+        self._opened = True
+        self._moved = time.monotonic()
+        if self._state.open(opened):
+            self._say("This is another log than before: the server or the stream was made anew.")
+
+    def arrived(self, batch: list[Arrived]) -> None:
+        """It is stored already."""
+        self._moved = time.monotonic()
+        self._state.take(batch)
+
+    def caught_up(self) -> None:
+        """That is all there is."""
+        self._state.caught_up()
+        self._end.set()
+
+    def stuck(self, passable: bool) -> None:
+        """The next reader leads past it, or as far as anybody gets."""
+
+    def _on_link(self, link: Link) -> None:
+        if link.words:
+            self._why_not = self._gone if self._lane.trouble.get("kind") == "gone" else link.words
+            self._end.set()
+
+    def _note(self, text: str) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._say, text)
