@@ -17,6 +17,7 @@ from streamcli.message import Message
 from streamcli.screen.render import Look
 
 FOUND_SHOWN = 20
+INDEXING = 0.3  # seconds that a search waits for the word index to follow
 
 
 class Resender(Protocol):
@@ -67,7 +68,7 @@ class Answers:
         return f"Forgotten: {_named(entries)}." if entries else "Nothing has failed."
 
     async def _found(self, words: str) -> str:
-        found = await self._lookup.search(words, FOUND_SHOWN + 1)
+        found = await self._lookup.search(words, FOUND_SHOWN + 1, INDEXING)
         messages = list(reversed(found.messages[:FOUND_SHOWN]))
         behind = f" The newest {found.behind:,} are not looked through yet." if found.behind else ""
         if not messages:

@@ -63,9 +63,7 @@ class Chatter:
         ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
         places, address = Places(settings.user), address_key(settings.controller, settings.stream)
         self._keeper = Keeper(places, address, self.note)
-        self._writer = Writer(
-            settings.stream, settings.user, settings.room, ids, clock, self._keeper, self._changed, self._refused
-        )
+        self._writer = Writer(settings.stream, settings.user, settings.room, ids, clock, self._keeper, self)
         self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
         self._reader = Reader(settings.stream, self._groups, self, self._recorder, self._own_unread_since)
         self._supervisor = Supervisor(locate, [self._reader.lane, self._writer.lane], self._on_link, worker_log)
@@ -106,6 +104,8 @@ class Chatter:
             self._groups.close()
             self._lookup.close()
             self._keeper.close()
+            if self._reader.lane.process is None:  # else its thread may be storing; the file bears that
+                self._recorder.close()
         if self._failure:
             raise self._failure
         return self._code
@@ -176,6 +176,8 @@ class Chatter:
             self._before = None
             self._writer.log_replaced(opened.log)
             self._own.clear()
+        elif self._state.missed:
+            self.note("The head of the log was cut off meanwhile: what was not read before is gone.")
         self._writer.reader_replaced()
         self._screen.refresh()
 
@@ -210,6 +212,21 @@ class Chatter:
                 "What comes from now on is read."
             )
 
+    # What the writer tells (streamcli.writer.Owner).
+
+    def acknowledged(self) -> None:
+        """A message of ours is in the log, or nobody waits for it any more."""
+        self._news.set()
+
+    def refused(self, entries: Sequence[Entry]) -> None:
+        """Say what will never be sent."""
+        self.note(f"Not sent: {_named(entries)}: {entries[0].reason}. /retry sends once more, /drop forgets.")
+        self.acknowledged()
+
+    def stream_gone(self) -> None:
+        """Have the reader begin anew."""
+        self._reader.lane.replace()
+
     def _make_screen(self) -> Screen:
         if self._interactive:
             from streamcli.screen.prompt import PromptScreen
@@ -243,11 +260,7 @@ class Chatter:
             # Also those that came with many others and were only counted.
             self._writer.read_back(self._own)
             self._own.clear()
-            self._changed()
-
-    def _refused(self, entries: Sequence[Entry]) -> None:
-        self.note(f"Not sent: {_named(entries)}: {entries[0].reason}. /retry sends once more, /drop forgets.")
-        self._changed()
+            self.acknowledged()
 
     def _connection(self) -> str:
         link, where = self._link, self._where()
@@ -266,9 +279,6 @@ class Chatter:
 
     def _own_unread_since(self) -> float | None:
         return self._writer.unread_since() if self._state.live else None
-
-    def _changed(self) -> None:
-        self._news.set()
 
     def _on_link(self, link: Link) -> None:
         self._link = link

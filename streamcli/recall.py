@@ -31,7 +31,6 @@ from streamcli.state import Arrived, Opened, Place, State
 MOMENT = 2.0  # seconds a server gets to open the log, of which our own worker needs 0.3
 SHOWN = 50
 INDEXING = 2.0  # seconds for the word index to follow
-STEP = 2000  # messages indexed in one go: nobody types here
 SAID_EVERY = 0.2  # seconds between two looks at how far reading is
 
 
@@ -58,6 +57,7 @@ async def recall(settings: Settings, asked: Asked, locate: Callable[[], Controll
         messages = await _found(lookup, asked, look)
     finally:
         lookup.close()
+        taking.recorder.close()
     if not messages:
         raise NothingFound("Nothing found." if asked.words else "There are no messages yet.")
     print("\n".join(map(wire_line, messages) if asked.json else _lines(look, messages)))
@@ -67,10 +67,7 @@ async def recall(settings: Settings, asked: Asked, locate: Callable[[], Controll
 async def _found(lookup: Lookup, asked: Asked, look: Look) -> list[Message]:
     if asked.words is None:
         return await lookup.last(asked.count)
-    until = time.monotonic() + INDEXING
-    while await lookup.index(STEP) and time.monotonic() < until:
-        pass
-    found = await lookup.search(asked.words, asked.count)
+    found = await lookup.search(asked.words, asked.count, INDEXING)
     if found.behind:
         text = f"The newest {found.behind:,} messages are not looked through yet; ask again to get on."
         print(look.note(text), file=sys.stderr)

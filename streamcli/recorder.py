@@ -92,11 +92,15 @@ class Recorder:
             self.last_event = history.progress.last
         return fresh
 
-    def _switch(self, log: str) -> History:
-        """Open the history of this log in place of the one before."""
+    def close(self) -> None:
+        """Let the file go."""
         if self._history:
             self._history.close()
             self._history = None
+
+    def _switch(self, log: str) -> History:
+        """Open the history of this log in place of the one before."""
+        self.close()
         history, aside = History.open_anyway(self._places.history(log))
         if aside:
             self._say(f"The history was damaged: it is read anew from the log. The old file is {aside}.")
@@ -106,9 +110,7 @@ class Recorder:
     def _give_up(self, error: StreamcliError) -> None:
         _log.error("going on without a history: %s", error)
         self._given_up, self.path = True, None
-        if self._history:
-            self._history.close()
-            self._history = None
+        self.close()
         text = f"{error} Nothing more is kept in the history until the next start; the log has it all."
         if isinstance(error, Damaged):
             try:

@@ -73,6 +73,7 @@ class State:
     def __init__(self) -> None:
         self.place: Place | None = None  # None before the first log
         self.segments = 0
+        self.missed = 0  # bytes that were cut off the log's head before this reader could read them
         self.tail = 0
         self.live = False
         self.people: dict[str, None] = {}  # in the order of who spoke last
@@ -103,6 +104,7 @@ class State:
             self._clear_waiting()
         elif self.segments and self.live:
             self._waiting = deque()  # who has seen what came before wants to see all that comes now
+        self.missed = 0 if self.place is None or other or opened.segments > 1 else opened.start - self.place.position
         self.place, self.segments = Place(opened.log, opened.place, opened.start), opened.segments
         self._start, self.tail, self.live = opened.start, opened.tail, False
         return other

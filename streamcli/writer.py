@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from streamcli.address import Stream
 from streamcli.commands import Send
@@ -45,6 +45,19 @@ class Clock:
     monotonic: Callable[[], float]
 
 
+class Owner(Protocol):
+    """Who is told what becomes of messages; all calls come in the loop's thread."""
+
+    def acknowledged(self) -> None:
+        """The server has some of them."""
+
+    def refused(self, entries: Sequence[Entry]) -> None:
+        """The server will never take these, each for a reason."""
+
+    def stream_gone(self) -> None:
+        """The stream that was opened is no more, and a reader of it waits for ever."""
+
+
 class Writer:
     """One terminal's way from the keys to the log."""
 
@@ -56,16 +69,11 @@ class Writer:
         ids: Ids,
         clock: Clock,
         keeper: Keeper,
-        on_change: Callable[[], None],
-        on_refused: Callable[[Sequence[Entry]], None],
+        owner: Owner,
     ) -> None:
-        """``on_change()`` is called in the loop when a message was acknowledged.
-
-        ``on_refused(entries)`` is called when the server will never take some, each with its reason.
-        """
         self._stream, self._sender, self._room = stream, sender, room
         self._ids, self._clock, self._keeper = ids, clock, keeper
-        self._on_change, self._on_refused = on_change, on_refused
+        self._owner = owner
         self._unconfirmed: dict[str, Unconfirmed] = {}
         self._in_flight: deque[str] = deque()
         self._handed_over = 0.0
@@ -98,8 +106,8 @@ class Writer:
             typed_at=now,
         )
         encode(message)  # the longest form it can take
-        self._take_on([message])
         self._keeper.add(message)
+        self._take_on([message])
 
     def send_again(self, entries: Iterable[Entry]) -> None:
         """Take on what had failed and is to be tried once more."""
@@ -197,8 +205,10 @@ class Writer:
         """In the listening thread: leave it to the loop."""
         if frame is Frame.WRITTEN:
             self._loop.call_soon_threadsafe(self._acknowledge, unpack_count(payload))
-        elif frame is Frame.FAILED and unpack_json(payload)["kind"] == "denied":
-            self._loop.call_soon_threadsafe(self._refused)
+        elif frame is Frame.FAILED:
+            kind = unpack_json(payload)["kind"]
+            if kind in ("denied", "gone"):
+                self._loop.call_soon_threadsafe(self._refused if kind == "denied" else self._owner.stream_gone)
 
     def _refused(self) -> None:
         """The server takes nothing from this user: what waits would stand there for ever."""
@@ -207,7 +217,7 @@ class Writer:
             del self._unconfirmed[entry.message.id]
         self._keeper.failed([entry.message.id for entry in entries], NOT_PERMITTED)
         if entries:
-            self._on_refused(entries)
+            self._owner.refused(entries)
 
     def _acknowledge(self, count: int) -> None:
         now = self._clock.monotonic()
@@ -215,4 +225,4 @@ class Writer:
             if entry := self._unconfirmed.get(self._in_flight.popleft()):
                 entry.acknowledged, entry.log = now, self._log
         self._handed_over = now
-        self._on_change()
+        self._owner.acknowledged()

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from streamcli.history.outbox import Entry
 from streamcli.history.places import Places
 from streamcli.keeper import Keeper
 from streamcli.message import Ids
-from streamcli.pravega.frames import Frame, Splitter, pack_count, unpack_write
+from streamcli.pravega.frames import Frame, Splitter, pack_count, pack_json, unpack_write
 from streamcli.pravega.supervisor import Lane
-from streamcli.writer import Clock, Writer
+from streamcli.writer import NOT_PERMITTED, Clock, Writer
 
 
 class FakeLane(Lane):
@@ -36,26 +36,17 @@ class FakeLane(Lane):
 class Desk:
     """A writer, its worker, its outbox, and time."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, first_id: int = 0) -> None:
         self.seconds = 0.0
         self.said: list[str] = []
-        self.refused: list[Entry] = []
-        numbers = itertools.count()
+        self.not_taken: list[Entry] = []
+        numbers = itertools.count(first_id)
         clock = Clock(
             lambda: datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=self.seconds), lambda: self.seconds
         )
         ids = Ids(lambda: next(numbers), lambda size: bytes(size))
         self.keeper = Keeper(Places("tim", root), "address", self.said.append)
-        self.writer = Writer(
-            Stream(),
-            "tim",
-            "lobby",
-            ids,
-            clock,
-            self.keeper,
-            lambda: None,
-            self.refused.extend,
-        )
+        self.writer = Writer(Stream(), "tim", "lobby", ids, clock, self.keeper, self)
         self.lane = self.writer.lane = FakeLane(self.writer)
 
     def types(self, *lines: str) -> None:
@@ -71,6 +62,21 @@ class Desk:
     async def writes(self, count: int) -> None:
         """The worker says that it has written ``count`` more."""
         self.writer._on_frame(Frame.WRITTEN, pack_count(Frame.WRITTEN, count)[5:])
+        await asyncio.sleep(0)
+
+    def acknowledged(self) -> None:
+        pass
+
+    def refused(self, entries: Sequence[Entry]) -> None:
+        self.not_taken.extend(entries)
+
+    def stream_gone(self) -> None:
+        self.said.append("gone")
+
+    async def fails(self, kind: str) -> None:
+        """The worker ends and says why."""
+        self.lane.opened = False
+        self.writer._on_frame(Frame.FAILED, pack_json(Frame.FAILED, kind=kind, text="")[5:])
         await asyncio.sleep(0)
 
     async def settled(self) -> None:
@@ -180,3 +186,65 @@ def test_a_line_that_waited_says_when_it_was_typed() -> None:
         assert (event["typed_at"][11:19], event["sent_at"][11:19]) == ("00:00:00", "00:01:00")
 
     at_a_desk(check)
+
+
+def test_what_the_server_will_never_take_fails_with_a_reason_and_blocks_nobody() -> None:
+    async def check(desk: Desk) -> None:
+        desk.types("one", "two")
+        desk.opens("log")
+        await desk.writes(1)
+        await desk.fails("denied")
+        assert [(entry.message.message, entry.reason) for entry in desk.not_taken] == [("two", NOT_PERMITTED)]
+        assert [entry.message.message for entry in desk.writer.unconfirmed] == ["one"]
+        desk.types("three")
+        assert desk.opens("log") == ["three"]
+        await desk.settled()
+        content = await desk.keeper.content()
+        assert content
+        assert [entry.text() for entry in content.waiting] == ["one", "three"]
+        assert content.failures == desk.not_taken
+        desk.writer.send_again(await desk.keeper.retry())
+        assert desk.lane.given == ["three", "two"]
+        content = await desk.keeper.content()
+        assert content
+        assert [entry.text() for entry in content.waiting] == ["one", "two", "three"]  # each in its old place
+        await desk.fails("denied")
+        assert [entry.message.message for entry in await desk.keeper.drop()] == ["two", "three"]
+        assert await desk.keeper.content() == ([Entry(desk.writer.unconfirmed[0].message)], [])
+
+    at_a_desk(check)
+
+
+def test_a_stream_that_is_gone_is_told() -> None:
+    async def check(desk: Desk) -> None:
+        desk.types("one")
+        desk.opens("log")
+        await desk.fails("gone")
+        assert desk.said == ["gone"]
+        assert desk.unsent() == ["one"]
+
+    at_a_desk(check)
+
+
+def test_what_an_earlier_life_left_goes_first_once_the_log_was_read() -> None:
+    async def main(root: Path) -> None:
+        desk = Desk(root)
+        await desk.settled()
+        desk.types("one", "two", "three")
+        await desk.settled()
+        kept = [entry.message.id for entry in desk.writer.unconfirmed]
+        assert desk.keeper.keeps(kept)
+        desk.keeper.close()
+        later = Desk(root, first_id=100)
+        later.types("four")
+        await later.settled()
+        assert later.opens("log") == [], "what is in the log already need not be sent again: it is read first"
+        later.writer.read_back([kept[1]])
+        later.writer.live()
+        assert later.lane.given == ["one", "three", "four"]
+        later.types("five")
+        assert later.lane.given[-1] == "five"
+        later.keeper.close()
+
+    with tempfile.TemporaryDirectory() as root:
+        asyncio.run(main(Path(root)))

@@ -18,6 +18,7 @@ from streamcli.pravega.frames import Frame, pack_json
 
 _PR_SET_PDEATHSIG = 1
 TAG = "streamcli-log-"
+_GONE = ("NotFound", "NoSuchSegment", "ReaderGroup is deleted")
 
 
 class Output:
@@ -135,7 +136,7 @@ def _kind(error: BaseException) -> str:
         return "denied"
     if "Unauthenticated" in text:
         return "password"
-    return "gone" if "NotFound" in text or "ReaderGroup is deleted" in text else "other"
+    return "gone" if any(sign in text for sign in _GONE) else "other"
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,17 +3,22 @@
 What has piled up in the pipe is written as one batch and flushed once, so a single event costs one round trip and a
 burst hardly more. Only a flush proves anything: the client's ``write_event_async`` reports success for events that
 were never written.
+
+In between it looks whether the stream is still the one that was opened: a reader of a stream that somebody has deleted
+waits for ever, and must not be asked (no other call of the library may run beside it).
 """
 
 from __future__ import annotations
 
 import os
+import select
 from typing import Any
 
 from streamcli.pravega.frames import Frame, Splitter, pack_count, pack_json, unpack_write
 from streamcli.pravega.worker import Output, load_client, open_stream, run
 
 IN_FLIGHT = 1000
+LOOK_EVERY = 2.0  # seconds without anything to write; a look takes about a millisecond
 _PIECE = 1 << 20
 
 
@@ -23,7 +28,13 @@ def work(orders: dict[str, Any], output: Output) -> None:
     writer = manager.create_writer(orders["scope"], orders["stream"], IN_FLIGHT)
     output.send(pack_json(Frame.OPENED, log=log))
     splitter = Splitter()
-    while piece := os.read(0, _PIECE):
+    opened = manager.create_byte_stream(orders["scope"], orders["stream"])
+    while True:
+        while not select.select([0], [], [], LOOK_EVERY)[0]:
+            opened.current_tail_offset()  # raises when the segment that it was opened on is gone
+        piece = os.read(0, _PIECE)
+        if not piece:
+            return
         events = [unpack_write(payload) for kind, payload in splitter.feed(piece) if kind is Frame.WRITE]
         if events:
             for routing_key, data in events:
