@@ -33,7 +33,7 @@ def test_silence_and_small_differences_are_no_error() -> None:
 
 
 def test_who_is_late_or_early_among_others_is_marked_and_they_are_not() -> None:
-    assert off(("a", 0), ("b", 1), ("c", -9), ("a", 2)) == [None, None, -9, None]
+    assert off(("a", 0), ("b", 1), ("c", -9), ("a", 2)) == [None, None, -10, None]
     assert off(("a", 0), ("b", 1), ("c", 40), ("a", 2), ("b", 3)) == [None, None, 37, None, None]
     assert off(("c", 40), ("a", 0), ("b", 1)) == [39, None, None]
     assert off(("c", -40), ("a", 0), ("b", 1)) == [None] * 3  # nothing stands before it: it may be long ago
@@ -62,10 +62,8 @@ def test_nobody_with_a_good_clock_is_marked_whatever_one_bad_clock_says(
         good.append((sender, at + error))
     assert off(*good) == [None] * len(good)
     # Three good witnesses on either side of one whose clock is off by more than they differ.
-    before, after = (
-        [(name, 0.1 * n) for n, name in enumerate("abc")],
-        [(name, 0.4 + 0.1 * n) for n, name in enumerate("abc")],
-    )
+    before = [(name, 0.1 * number) for number, name in enumerate("abc")]
+    after = [(name, 0.4 + at) for name, at in before]
     marked = off(*before, ("x", wrong), *after)
     assert [n for n, span in enumerate(marked) if span is not None] == [3]
     assert abs((marked[3] or 0) - wrong) <= OFF / MINUTE

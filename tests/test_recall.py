@@ -46,8 +46,7 @@ def test_search_finds_the_newest_and_says_when_there_is_nothing(people: People, 
         0,
         ["-- Friday, 20 November 2026", "14:03 alex: the quick brown fox"],
     )
-    code, lines, words = ask(people, "search", "message")
-    assert lines[1:] == [f"14:04 alex: message {number}." for number in range(10, 60)]
+    assert ask(people, "search", "message")[1][1:] == [f"14:04 alex: message {number}." for number in range(10, 60)]
     assert ask(people, "search", "--last", "1", "--", "alex", "--json")[0] == 1
     assert ask(people, "search", "nowhere") == (1, [], "streamcli: Nothing found.\n")
 
