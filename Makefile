@@ -37,7 +37,7 @@ format: ## put every file in the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: ## measure, beside the raw client, for three minutes; ARGS="--help" says what else
+bench: ## measure, beside the raw client, for five minutes; ARGS="--help" says what else
 	$(VENV) --dev
 	@exec $(BIN)/python -m bench $(ARGS)
 

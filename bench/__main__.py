@@ -1,6 +1,6 @@
 """``python -m bench``: measures streamcli on a server of its own, prints one table and writes a JSON file.
 
-It takes about three minutes. Take figures from a machine that has nothing else to do: the load average before and after
+It takes about five minutes. Take figures from a machine that has nothing else to do: the load average before and after
 stands in the file.
 """
 
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import latency, load, report
+from bench import latency, load, memory, report
 from bench.figures import table
 from bench.house import House, house
 
-PARTS = ("start", "latency", "echo", "send", "catch-up", "idle")
+PARTS = ("start", "latency", "echo", "send", "catch-up", "history", "search", "idle")
 RESULT = report.ROOT / "build" / "bench.json"
 
 
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _parts(quick: bool) -> dict[str, Callable[[House], dict[str, Any]]]:
-    lines, messages = 20_000, 100_000
+    lines, messages, remembered = 20_000, 100_000, 50_000 if quick else 1_000_000
     blocks, keys, starts, runs, seconds = (1, 50, 5, 1, 5) if quick else (4, 200, 15, 3, 20)
     return {
         "start": lambda house: {
@@ -53,6 +53,8 @@ def _parts(quick: bool) -> dict[str, Callable[[House], dict[str, Any]]]:
         "echo": lambda house: latency.key_to_echo(house, keys),
         "send": lambda house: {"lines": lines, **load.send(house, lines, runs)},
         "catch-up": lambda house: {"messages": messages, **load.catch_up(house, messages, runs)},
+        "history": lambda house: {"messages": messages, **memory.start_from_disk(house, messages, starts)},
+        "search": lambda house: {"messages": remembered, **memory.search(remembered, rounds=keys // 2)},
         "idle": lambda house: load.idle(house, seconds),
     }
 

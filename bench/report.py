@@ -67,8 +67,24 @@ def _catch_up(found: Figures) -> list[Row]:
         Row(f"someone new, {messages:,} messages: to the prompt", f"{prompt:.2f} s ({_runs(found['prompt'])})"),
         Row("– until the last one is on the screen", f"{everything:.2f} s ({_runs(found['all'])})"),
         at_least("– messages a second, from the command on", messages / everything, 50_000, "/s"),
-        Row("– messages a second, from the prompt on", f"{messages / (everything - prompt):,.0f} /s"),
+        at_least("– messages a second into the history", messages / (everything - prompt), 100_000, "/s"),
         at_most("– memory of the chat's processes then", median(found["rss"]), 150, "MiB", note=_pss(found)),
+    ]
+
+
+def _history(found: Figures) -> list[Row]:
+    shown = summary(found["shown"])
+    what = f"a start with {found['messages']:,} messages in the history, until the last is on the screen"
+    return [at_most(what, shown.p50, 0.5, "s", note=_start_note(shown))]
+
+
+def _search(found: Figures) -> list[Row]:
+    stored, searched, messages = summary(found["store"]), summary(found["search"]), found["messages"]
+    return [
+        at_least(f"storing {messages:,} messages, a second", stored.p50, 100_000, "/s", note=f" (n = {stored.n})"),
+        Row("– indexing their words, a second", f"{median(found['index']):,.0f} /s"),
+        Row("searching them", spread(searched)),
+        at_most("– p50", searched.p50, 30, "ms"),
     ]
 
 
@@ -96,6 +112,8 @@ _BUILDERS = {
     "start": _start,
     "send": _send,
     "catch-up": _catch_up,
+    "history": _history,
+    "search": _search,
     "idle": _idle,
 }
 

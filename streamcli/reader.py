@@ -119,7 +119,6 @@ class Reader:
 
 def events(payload: bytes) -> list[Event]:
     """Decode an EVENTS frame."""
-    return [
-        Event(offset, offset + HEAD_BYTES + len(data), data, decode(data, offset))
-        for offset, data in unpack_events(payload)
-    ]
+    offsets, datas = zip(*unpack_events(payload), strict=True)
+    ends = [offset + HEAD_BYTES + len(data) for offset, data in zip(offsets, datas, strict=True)]
+    return list(map(Event, offsets, ends, datas, map(decode, datas, offsets)))

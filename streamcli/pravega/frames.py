@@ -57,14 +57,15 @@ def pack_events(events: Iterable[tuple[int, bytes]]) -> bytes:
     return pack(Frame.EVENTS, b"".join(parts))
 
 
-def unpack_events(payload: bytes) -> Iterator[tuple[int, bytes]]:
+def unpack_events(payload: bytes) -> list[tuple[int, bytes]]:
     """The ``(offset, data)`` pairs of an EVENTS frame, in the log's order."""
-    at = 0
+    events, at, unpack, head = [], 0, _EVENT.unpack_from, _EVENT.size
     while at < len(payload):
-        offset, size = _EVENT.unpack_from(payload, at)
-        at += _EVENT.size
-        yield offset, payload[at : at + size]
+        offset, size = unpack(payload, at)
+        at += head
+        events.append((offset, payload[at : at + size]))
         at += size
+    return events
 
 
 def pack_write(routing_key: str, data: bytes) -> bytes:
