@@ -73,6 +73,10 @@ class Raw:
         """Whether a reader group that once was is no more, which the client library takes 10 s to find out."""
         return bool(self._ask("deleted", group=name))
 
+    def take_offline(self, group: str) -> None:
+        """Take the reader of somebody's group offline."""
+        self._ask("offline", group=group)
+
     def streams(self) -> list[str]:
         """The names of the scope's streams."""
         return [str(name) for name in self._ask("streams")]
@@ -125,6 +129,8 @@ def main(url: str, scope: str, stream: str, segments: int) -> None:
                 answer = False
             except BaseException:  # a panic: a group that was deleted is opened, but has no table any more
                 answer = True
+        elif order["do"] == "offline":
+            manager.create_reader_group(order["group"], scope, stream, True).reader_offline("main")
         elif order["do"] == "streams":
             answer = manager.list_stream(scope)
         elif order["do"] == "renew":

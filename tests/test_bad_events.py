@@ -222,6 +222,18 @@ def test_reader_groups_of_crashed_runs_do_not_pile_up(people: People, raw: Raw) 
     assert len(kept()) <= 2  # that of the terminal that is open, and its like for several segments
 
 
+def test_a_reader_that_somebody_takes_offline_is_replaced(people: People, raw: Raw) -> None:
+    tim = people.joins("tim")
+    raw.say("alex", "before.")
+    tim.see("alex: before.")
+    (kept,) = (people.folder / "tim").rglob("groups/*.json")
+    raw.take_offline(json.loads(kept.read_text())["groups"][0])
+    raw.say("alex", "after.")
+    tim.see("alex: after.")
+    assert tim.count("alex: before.") == tim.count("alex: after.") == 1
+    tim.connected()
+
+
 def split(url: str, stream: str, segments: list[int], into: int) -> None:
     """Have ``segments`` of a stream replaced by ``into`` new ones; refused until the split before is finished."""
     refused = b"\x08\x01"  # field 1, the status: PRECONDITION_FAILED
