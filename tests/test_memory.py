@@ -144,6 +144,22 @@ def test_a_living_terminals_messages_are_not_taken_over_and_a_dead_ones_are(
     assert order.index("from one") < order.index("from three")
 
 
+def test_a_message_that_comes_again_after_a_restart_is_not_shown_again(people: People, raw: Raw) -> None:
+    raw.say("alex", "once and for all.", id="a-retry")
+    for number in range(60):  # so that it is no more among the last that a start shows
+        raw.say("alex", f"message {number}.")
+    leaves(people.joins("tim"))
+    raw.say("alex", "once and for all.", id="a-retry")
+    raw.say("alex", "message 60.")
+    tim = people.joins("tim")
+    tim.see("alex: message 60.")
+    assert tim.count("-- 1 new") == 1
+    raw.say("alex", "once and for all.", id="a-retry")
+    raw.say("alex", "message 61.")
+    tim.see("alex: message 61.")
+    assert texts(tim) == [f"message {number}." for number in range(10, 62)]
+
+
 def test_a_full_disk_costs_a_catch_up(people: People, raw: Raw) -> None:
     raw.say("alex", "message 0.")
     leaves(people.joins("tim"))
@@ -233,6 +249,27 @@ def test_another_server_behind_the_same_address(own_server: Server, tmp_path: Pa
         with Terminal([*STREAMCLI, "--id", "tim"], env, columns=WIDE).connected() as tim:
             assert tim.count("tim: in the second") == 1
             assert tim.count("tim: in the first log") == tim.count("another log") == 0
+    finally:
+        again.stop()
+
+
+def test_a_log_without_an_id_is_known_by_what_stands_in_it(own_server: Server, tmp_path: Path, stream: str) -> None:
+    env = {**own_server.env, "STREAMCLI_STREAM": stream}
+    tim = [*STREAMCLI, "--id", "tim"]
+    with Raw(own_server.url, stream) as raw, Terminal(tim, env, columns=WIDE).connected() as terminal:
+        raw.say("alex", "in the first log.")
+        terminal.see("alex: in the first log.")
+        leaves(terminal)
+    own_server.stop()
+    again = start_server(own_server.env)
+    try:
+        with Raw(again.url, stream) as raw:
+            for number in range(9):  # longer than the first: its tail says nothing
+                raw.say("alex", f"in the second {number}.")
+            with Terminal(tim, env, columns=WIDE) as terminal:
+                terminal.see("This is another log than before")
+                terminal.see("alex: in the second 8.")
+                assert texts(terminal) == ["in the first log.", *(f"in the second {number}." for number in range(9))]
     finally:
         again.stop()
 
