@@ -57,7 +57,7 @@ class Chatter:
         self._interactive = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") not in (None, "dumb")
         self._look = Look(settings.user, self._interactive and wants_colour(), room=settings.room)
         self._state = State()
-        self._groups = GroupNames(state_dir() / "groups", settings.user, settings.stream)
+        self._groups = GroupNames(state_dir() / "groups", settings.group_owner, settings.stream)
         self._loop = asyncio.get_running_loop()
         clock = Clock(_now, time.monotonic)
         ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)

@@ -253,7 +253,9 @@ def _settings(arguments: dict[str, Any]) -> Settings:
         "id": arguments["--id"] if arguments["<id>"] is None else arguments["<id>"],
         **{name: arguments[f"--{name}"] for name in ("scope", "stream", "room", "timeout")},
     }
-    return settle(options, os.environ)
+    settings = settle(options, os.environ)
+    os.environ.pop("STREAMCLI_PASSWORD", None)  # no program that is started from here inherits it
+    return settings
 
 
 def _log_path() -> str:

@@ -46,7 +46,7 @@ class _RoundTrip:
     def __init__(self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int) -> None:
         unique = os.urandom(4).hex()
         self._scope, self._stream = settings.stream.scope, f"streamcli-doctor-{unique}"
-        self.group = reader_group(settings.user, f"doctor.{unique}")
+        self.group = reader_group(settings.group_owner, f"doctor.{unique}")
         self.words = ""
         self._locate, self._log = locate, worker_log
         self._loop = asyncio.get_running_loop()
@@ -77,7 +77,7 @@ class _RoundTrip:
     async def clean(self) -> None:
         """Delete the stream and the groups, if the server lets us in time."""
         groups = [self.group, head_group(self.group)]
-        await clean(self._locate().url, self._scope, groups, self._log, stream=self._stream)
+        await clean(self._locate(), self._scope, groups, self._log, stream=self._stream)
 
     def _orders(self) -> dict[str, Any]:
         return {"scope": self._scope, "stream": self._stream}

@@ -89,9 +89,9 @@ class Tail:
 
     async def _clean(self) -> None:
         # On several segments there were no bytes to read but only a reader group.
-        if self._state.segments > 1 and self._lane.url:
+        if self._state.segments > 1 and self._lane.controller:
             groups = [self._group, head_group(self._group)]
-            await clean(self._lane.url, self._settings.stream.scope, groups, self._log)
+            await clean(self._lane.controller, self._settings.stream.scope, groups, self._log)
 
     async def _give_up(self) -> None:
         """End with an error when nothing moves for too long; who follows waits for a server that was there once."""
@@ -107,7 +107,7 @@ class Tail:
 
     def _orders(self) -> dict[str, Any]:
         old, slot = self._group, f"tail.{os.urandom(6).hex()}"
-        self._group = group = reader_group(self._settings.user, slot, self._settings.stream.stream)
+        self._group = group = reader_group(self._settings.group_owner, slot, self._settings.stream.stream)
         return {
             "scope": self._settings.stream.scope,
             "stream": self._settings.stream.stream,

@@ -146,7 +146,12 @@ class Life:
         self.frames: list[tuple[Frame, bytes]] = []
         self.ended = 0
         self.process = WorkerProcess(
-            FAKE, {"do": do}, subprocess.DEVNULL, lambda *frame: self.frames.append(frame), self._end
+            FAKE,
+            Controller("nowhere", 1),
+            {"do": do},
+            subprocess.DEVNULL,
+            lambda *frame: self.frames.append(frame),
+            self._end,
         )
 
     def _end(self) -> None:
@@ -373,7 +378,7 @@ def test_a_server_that_comes_back_elsewhere_is_followed(impatient: None) -> None
             await until(lambda: watch.link().phase is Phase.LIVE)
             where[0] = second
             os.kill(watch.pids()[0], signal.SIGKILL)
-            await until(lambda: [lane.url for lane in watch.lanes if lane.opened] == [second.url] * 2)
+            await until(lambda: [lane.controller for lane in watch.lanes if lane.opened] == [second] * 2)
 
     run(main())
 

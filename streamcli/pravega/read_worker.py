@@ -22,7 +22,7 @@ from typing import Any
 from streamcli.identity import digest
 from streamcli.pravega.event_bytes import EventBytes, NoEvents
 from streamcli.pravega.frames import Frame, Splitter, pack, pack_events, pack_json
-from streamcli.pravega.worker import Output, load_client, open_stream, run
+from streamcli.pravega.worker import Output, connect, open_stream, run
 
 READER = "main"  # one id for ever: a crash leaves at most one stale reader in the group
 BATCH = 2000  # events in a frame: some milliseconds of work for the prompt's process
@@ -75,8 +75,8 @@ class Parent:
 
 def work(orders: dict[str, Any], output: Output) -> None:
     """Read until killed."""
-    client = load_client()
-    manager, log = open_stream(client, orders, make=orders["trace"])
+    client, manager = connect(orders)
+    log = open_stream(client, manager, orders, make=orders["trace"])
     parent = Parent(output)
     scope, stream, name = orders["scope"], orders["stream"], orders["group"]
     for old in orders["old_groups"]:

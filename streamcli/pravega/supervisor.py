@@ -76,7 +76,7 @@ class Lane:
         self.module, self._orders, self._on_frame, self._due_since = module, orders, on_frame, due_since
         self._on_open = on_open
         self.process: WorkerProcess | None = None
-        self.url = ""
+        self.controller: Controller | None = None
         self.opened = False
         self.trouble: dict[str, str] = {}
         self.good_probes = 0
@@ -86,10 +86,11 @@ class Lane:
         self._opened_at = 0.0
         self._given_up = self._gives_way = False
 
-    def start(self, url: str, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
+    def start(self, controller: Controller, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
         """Start a new worker in this lane; it counts as one that failed when the system can't."""
         loop = asyncio.get_running_loop()
-        self.url, self.opened, self.good_probes, self._given_up, self._opened_at = url, False, 0, False, 0.0
+        self.controller, self.good_probes, self._opened_at = controller, 0, 0.0
+        self.opened = self._given_up = False
         self._last_frame, self._gives_way = time.monotonic(), False
 
         def arrived(frame: Frame, payload: bytes) -> None:
@@ -109,7 +110,7 @@ class Lane:
             wake()
 
         try:
-            self.process = WorkerProcess(self.module, {"url": url, **self._orders()}, log, arrived, ended)
+            self.process = WorkerProcess(self.module, controller, self._orders(), log, arrived, ended)
             _log.info("%s started as process %d", self.module, self.process.pid)
         except (OSError, RuntimeError) as error:  # no more processes, files, memory or threads
             self.trouble = {"kind": "system", "text": str(error)}
@@ -217,8 +218,8 @@ class Supervisor:
         except Unreachable as error:
             return str(error)
         for lane in self._lanes:
-            if lane.process and lane.url != controller.url:
-                lane.replace()  # the server was started anew on another port, and nobody comes back to the old one
+            if lane.process and lane.controller != controller:
+                lane.replace()  # the server was started anew, on another port or with another password
         answer = await probe(controller, PROBE_TIMEOUT)
         if self._ending:
             return ""
@@ -229,7 +230,7 @@ class Supervisor:
         if answer is not Answer.WELL:
             return f"the server {answer.value}"
         for lane in missing:
-            lane.start(controller.url, self._log, self._wake.set)
+            lane.start(controller, self._log, self._wake.set)
         return ""
 
     def _say(self, down: str, stalled: bool) -> None:
