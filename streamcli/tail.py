@@ -64,10 +64,13 @@ class Tail:
         self._loop = asyncio.get_running_loop()
         self._lines: queue.Queue[tuple[list[str], Callable[[], None]]] = queue.Queue()
         self._lane = Lane(MODULE, self._orders, self._on_frame, lambda last: None, self._opened)
-        self._supervisor = Supervisor(locate, [self._lane], self._on_link, worker_log)
+        self._supervisor = Supervisor(locate, [self._lane], settings.stream, self._on_link, worker_log)
 
     async def run(self) -> int:
-        """Print until the end of the log, or for ever; returns 0 and raises NoSuchStream, Unreachable, Interrupted."""
+        """Print until the end of the log, or for ever; returns 0.
+
+        Raises NoSuchStream, NotPermitted, Unreachable and Interrupted.
+        """
         task = asyncio.current_task()
         assert task
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -125,7 +128,11 @@ class Tail:
         if link.words:
             self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link.words)
         # Who follows has seen it: then somebody is about to make it anew.
-        if self._lane.trouble.get("kind") == "gone" and not (self._wanted.follow and self._read_once):
+        if self._wanted.follow and self._read_once:
+            return
+        if link.refusal:
+            self._fail(link.refusal)
+        elif self._lane.trouble.get("kind") == "gone":
             self._fail(NoSuchStream(f"The stream {self._settings.stream} does not exist on that server."))
 
     def _say_trouble(self, words: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from streamcli.address import Controller
+from streamcli.address import Controller, Stream
 from streamcli.errors import Unreachable
 from streamcli.pravega import supervisor as watching
 from streamcli.pravega.frames import Frame, pack, unpack_count
@@ -28,6 +28,7 @@ from streamcli.pravega.process import WorkerProcess
 from streamcli.pravega.supervisor import BACK_OFF, Lane, Link, Phase, Supervisor
 
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+YES = SETTINGS + b"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"  # and an answer that says nothing against us
 FAKE = "tests.fake_worker"
 HANG = 20.0
 
@@ -83,8 +84,10 @@ def free_port() -> int:
 @pytest.mark.parametrize(
     ("says", "answer"),
     [
-        (SETTINGS, Answer.WELL),
-        (SETTINGS + b"more", Answer.WELL),
+        (YES, Answer.WELL),
+        (YES + b"more", Answer.WELL),
+        (SETTINGS, Answer.SILENT),
+        (SETTINGS + b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x", Answer.STRANGER),  # data on stream 0
         (None, Answer.SILENT),
         (b"", Answer.SILENT),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", Answer.STRANGER),
@@ -94,7 +97,7 @@ def free_port() -> int:
 def test_the_probe_tells_a_controller_from_others(says: bytes | None, answer: Answer) -> None:
     async def main() -> None:
         async with FakeController(says).listening() as controller:
-            assert await probe(controller, 0.3 if says is None else HANG) is answer
+            assert await probe(controller, Stream(), 0.3 if says is None else HANG) is answer
 
     run(main())
 
@@ -102,7 +105,7 @@ def test_the_probe_tells_a_controller_from_others(says: bytes | None, answer: An
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_the_probe_finds_nobody(host: str) -> None:
     async def main() -> None:
-        assert await probe(Controller(host, free_port()), HANG) is Answer.REFUSED
+        assert await probe(Controller(host, free_port()), Stream(), HANG) is Answer.REFUSED
 
     run(main())
 
@@ -112,8 +115,8 @@ def test_the_probe_tries_all_addresses_of_a_host(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: two)
 
     async def main() -> None:
-        async with FakeController(SETTINGS).listening() as controller:
-            assert await probe(Controller("two.example", controller.port), HANG) is Answer.WELL
+        async with FakeController(YES).listening() as controller:
+            assert await probe(Controller("two.example", controller.port), Stream(), HANG) is Answer.WELL
 
     run(main())
 
@@ -133,7 +136,7 @@ def test_an_unknown_host_and_a_name_server_that_is_silent(monkeypatch: pytest.Mo
 
 
 async def _asserted(controller: Controller, timeout: float, answer: Answer) -> None:
-    assert await probe(controller, timeout) is answer
+    assert await probe(controller, Stream(), timeout) is answer
 
 
 # A worker's process.
@@ -222,7 +225,7 @@ class Watch:
     """A supervisor over fake workers and a fake controller."""
 
     def __init__(self, *doings: str, due: Callable[[float], float | None] = lambda last: None) -> None:
-        self.controller = FakeController(SETTINGS)
+        self.controller = FakeController(YES)
         self.links: list[Link] = []
         self.doings = list(doings)
         self.starts: list[list[float]] = [[] for _ in doings]
@@ -246,7 +249,7 @@ class Watch:
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[Supervisor]:
-        supervisor = Supervisor(self.locate, self.lanes, self.links.append, subprocess.DEVNULL)
+        supervisor = Supervisor(self.locate, self.lanes, Stream(), self.links.append, subprocess.DEVNULL)
         async with self.controller.listening():
             task = asyncio.create_task(supervisor.run())
             try:
@@ -316,7 +319,7 @@ def test_nobody_is_replaced_while_the_server_is_silent(impatient: None) -> None:
             await asyncio.sleep(2 * watching.GOOD_PROBES * (watching.PROBE_TIMEOUT + watching.TICK))
             assert watch.pids() == before
             os.kill(before[0], signal.SIGCONT)
-            watch.controller.says = SETTINGS
+            watch.controller.says = YES
             await until(lambda: watch.link().phase is Phase.LIVE)
             assert watch.pids() == before
 
@@ -327,7 +330,7 @@ def test_good_probes_count_in_a_row_only(monkeypatch: pytest.MonkeyPatch) -> Non
     async def main() -> None:
         due: list[float | None] = [None]
         watch = Watch("count", due=lambda last: due[0])
-        supervisor = Supervisor(watch.locate, watch.lanes, watch.links.append, subprocess.DEVNULL)
+        supervisor = Supervisor(watch.locate, watch.lanes, Stream(), watch.links.append, subprocess.DEVNULL)
         async with watch.controller.listening():
             await supervisor._look()
             await until(lambda: watch.lanes[0].opened)
@@ -363,7 +366,7 @@ def test_a_start_that_the_system_refuses_is_tried_again(impatient: None, monkeyp
 
 def test_a_server_that_comes_back_elsewhere_is_followed(impatient: None) -> None:
     async def main() -> None:
-        watch, elsewhere = Watch("count", "count"), FakeController(SETTINGS)
+        watch, elsewhere = Watch("count", "count"), FakeController(YES)
         where: list[Controller | str] = ["The server was stopped on purpose."]
 
         def locate() -> Controller:

@@ -22,7 +22,7 @@ from typing import Any
 from streamcli.identity import digest
 from streamcli.pravega.event_bytes import EventBytes, NoEvents
 from streamcli.pravega.frames import Frame, Splitter, pack, pack_events, pack_json
-from streamcli.pravega.worker import Output, connect, open_stream, run
+from streamcli.pravega.worker import Output, connect, needing, open_stream, run
 
 READER = "main"  # one id for ever: a crash leaves at most one stale reader in the group
 BATCH = 2000  # events in a frame: some milliseconds of work for the prompt's process
@@ -82,7 +82,10 @@ def work(orders: dict[str, Any], output: Output) -> None:
     for old in orders["old_groups"]:
         with contextlib.suppress(Exception):  # whoever may not delete groups can chat all the same
             manager.delete_reader_group(old, scope)
-    group = manager.create_reader_group(name, scope, stream, True)
+    # The client keeps a group's state in a table, and a table is a stream to the server.
+    tables = f"prn::/scope:{scope}/stream:{name.partition('-')[0]}-*_kvtable"
+    with needing(tables, "keep reader groups"):
+        group = manager.create_reader_group(name, scope, stream, True)
     segments = list(group.get_streamcut().get_segment_offset_map())
     if len(segments) == 1 and segments[0] < NEVER_SPLIT:
         place = f"{log}#{segments[0]}"

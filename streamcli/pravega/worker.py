@@ -6,12 +6,13 @@ standard output; it ends when its parent does. It may be killed at any moment: n
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from streamcli.address import Controller, Login
@@ -21,6 +22,10 @@ from streamcli.pravega.redaction import redacted
 _PR_SET_PDEATHSIG = 1
 TAG = "streamcli-log-"
 _GONE = ("NotFound", "NoSuchSegment", "ReaderGroup is deleted")
+
+
+class Denied(Exception):
+    """The account lacks a right; the text says which, and the server's does not."""
 
 
 class Output:
@@ -112,7 +117,23 @@ def open_stream(client: Any, manager: Any, orders: dict[str, Any], make: bool = 
     try:
         return _log_id(manager.get_stream_tags(scope, stream))
     except Exception as error:
+        if denied and _kind(denied) == "denied":
+            raise Denied(
+                f"the stream {scope}/{stream} does not exist and this account may not make it: that needs READ_UPDATE "
+                f"on prn::/scope:{scope}, and on prn::/ to make the scope"
+            ) from None
         raise (denied or error) from None
+
+
+@contextlib.contextmanager
+def needing(right: str, what: str) -> Iterator[None]:
+    """Around a call that needs ``right``: if the server denies it, the error says so."""
+    try:
+        yield
+    except BaseException as error:  # the client's panics are no Exceptions
+        if _kind(error) == "denied":
+            raise Denied(f"the server does not let this account {what}: that needs READ_UPDATE on {right}") from None
+        raise
 
 
 def _log_id(tags: list[str] | None) -> str:
@@ -156,7 +177,7 @@ def _orders() -> dict[str, Any]:
 
 def _kind(error: BaseException) -> str:
     text = str(error)
-    if "PermissionDenied" in text:
+    if isinstance(error, Denied) or "PermissionDenied" in text:
         return "denied"
     if "Unauthenticated" in text:
         return "password"
