@@ -18,7 +18,7 @@ from streamcli.pravega.frames import Frame, pack_json, read_frames
 from streamcli.pravega.redaction import redacted
 
 _PIECE = 1 << 16
-_LONGEST_LINE = 8192
+_LONGEST_LINE = 1 << 16
 _log = logging.getLogger(__name__)
 
 
@@ -113,14 +113,15 @@ class WorkerProcess:
     def _keep_log(self) -> None:
         assert self._process.stderr
         with self._process.stderr as errors:
-            whole = True
-            while line := errors.readline(_LONGEST_LINE):
-                # What goes on after the cut is left out: half a password would not be recognised.
-                if whole and self._log:
-                    text = redacted(line.decode(errors="replace").rstrip("\n"), self._login)
+            follows = False  # on the beginning of a line that was too long
+            while piece := errors.readline(_LONGEST_LINE):
+                whole = piece.endswith(b"\n")
+                # Half a line could end in half a password, which nobody would recognise.
+                if whole and not follows and self._log:
+                    text = redacted(piece.decode(errors="replace"), self._login)
                     with contextlib.suppress(OSError, ValueError):  # full, or closed because the program ends
-                        self._log.write(text.encode() + b"\n")
-                whole = line.endswith(b"\n")
+                        self._log.write(text.encode())
+                follows = not whole
 
     def _end(self) -> None:
         # In one step with on_end: nobody may write to this pipe's number once it can mean another file.
