@@ -160,6 +160,7 @@ RIGHT = f"READ_UPDATE on prn::/scope:{SCOPE}/stream:{STREAM}"
         ("alice", WRONG, ("send", "hi"), "does not accept the account 'alice' with this password"),
         ("alice", WRONG, ("tail",), "does not accept the account 'alice' with this password"),
         ("alice", WRONG, ("doctor",), "does not accept the account 'alice' with this password"),
+        ("alice", WRONG, ("history",), "does not accept the account 'alice' with this password"),
         ("alice", WRONG, CHAT, "does not accept the account 'alice' with this password"),
         ("nobody", WRONG, ("send", "hi"), "does not accept the account 'nobody' with this password"),
         ("", None, ("send", "hi"), "asks for an account"),
