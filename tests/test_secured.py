@@ -255,6 +255,7 @@ def test_a_certificate_that_is_out_of_date(tmp_path: Path, days: int, answer: An
     async def main() -> None:
         def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"220 mail.example ESMTP\r\n")
+            writer.close()
 
         server = await asyncio.start_server(speak, "127.0.0.1", 0, ssl=context)
         async with server:
