@@ -29,6 +29,7 @@ from streamcli.pravega.supervisor import BACK_OFF, Lane, Link, Phase, Supervisor
 
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 YES = SETTINGS + b"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"  # and an answer that says nothing against us
+NO = SETTINGS + b"\x00\x00\x11\x01\x05\x00\x00\x00\x01\x88\x00\x0bgrpc-status\x0216"  # it asks for an account
 FAKE = "tests.fake_worker"
 HANG = 20.0
 
@@ -86,6 +87,7 @@ def free_port() -> int:
     [
         (YES, Answer.WELL),
         (YES + b"more", Answer.WELL),
+        (NO, Answer.NO_ACCOUNT),
         (SETTINGS, Answer.SILENT),
         (SETTINGS + b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x", Answer.STRANGER),  # data on stream 0
         (None, Answer.SILENT),
@@ -290,6 +292,25 @@ def test_a_worker_that_says_why_it_fails_is_quoted(impatient: None) -> None:
             await until(lambda: "no luck" in watch.link().words)
             watch.doings[0] = "count"
             await until(lambda: watch.link() == Link(Phase.LIVE, since=watch.link().since))
+
+    run(main())
+
+
+def test_no_worker_is_started_on_a_server_that_refuses_us(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "TICK_WHEN_REFUSED", 0.3)
+
+    async def main() -> None:
+        watch = Watch("count")
+        watch.controller.says = NO
+        async with watch.watching():
+            await until(lambda: watch.link().refused)
+            refusal = watch.link().refusal
+            assert refusal and str(refusal).startswith("The server asks for an account: ")
+            begun = time.monotonic()
+            watch.controller.says = YES
+            await until(lambda: watch.link() == Link(Phase.LIVE, since=watch.link().since))
+            assert time.monotonic() - begun > 0.2  # it was not asked again at once
+            assert len(watch.starts[0]) == 1
 
     run(main())
 
