@@ -1,4 +1,4 @@
-"""What watches over the workers, without a server: the probe, a worker's pipes, and who is replaced when."""
+"""What watches over the workers, without a server: a worker's pipes, and who is replaced when."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import functools
 import itertools
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,122 +22,16 @@ from streamcli.address import Controller, Stream
 from streamcli.errors import Unreachable
 from streamcli.pravega import supervisor as watching
 from streamcli.pravega.frames import Frame, pack, unpack_count
-from streamcli.pravega.probe import Answer, probe
 from streamcli.pravega.process import WorkerProcess
 from streamcli.pravega.supervisor import BACK_OFF, Lane, Link, Phase, Supervisor
+from tests.fake_controller import NO, YES, FakeController, run, until
 
-SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-YES = SETTINGS + b"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"  # and an answer that says nothing against us
-NO = SETTINGS + b"\x00\x00\x11\x01\x05\x00\x00\x00\x01\x88\x00\x0bgrpc-status\x0216"  # it asks for an account
 FAKE = "tests.fake_worker"
-HANG = 20.0
 
 
 @pytest.fixture(autouse=True)
 def workers_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, HANG))
-
-
-async def until(what: Callable[[], object]) -> None:
-    while not what():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-
-
-class FakeController:
-    """Listens, and says to each caller what ``says`` is then: None is silence, b"" is hanging up."""
-
-    def __init__(self, says: bytes | None) -> None:
-        self.says, self.port = says, 0
-
-    @contextlib.asynccontextmanager
-    async def listening(self, host: str = "127.0.0.1") -> AsyncIterator[Controller]:
-        server = await asyncio.start_server(self._answer, host, self.port)
-        async with server:
-            self.port = server.sockets[0].getsockname()[1]
-            yield Controller(host, self.port)
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            await reader.read(100)
-            if self.says is None:
-                await reader.read()
-            else:
-                writer.write(self.says)
-            writer.close()
-            await writer.wait_closed()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-# The probe.
-
-
-@pytest.mark.parametrize(
-    ("says", "answer"),
-    [
-        (YES, Answer.WELL),
-        (YES + b"more", Answer.WELL),
-        (NO, Answer.NO_ACCOUNT),
-        (SETTINGS, Answer.SILENT),
-        (SETTINGS + b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x", Answer.STRANGER),  # data on stream 0
-        (None, Answer.SILENT),
-        (b"", Answer.SILENT),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", Answer.STRANGER),
-        (b"SSH", Answer.STRANGER),
-    ],
-)
-def test_the_probe_tells_a_controller_from_others(says: bytes | None, answer: Answer) -> None:
-    async def main() -> None:
-        async with FakeController(says).listening() as controller:
-            assert await probe(controller, Stream(), 0.3 if says is None else HANG) is answer
-
-    run(main())
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_the_probe_finds_nobody(host: str) -> None:
-    async def main() -> None:
-        assert await probe(Controller(host, free_port()), Stream(), HANG) is Answer.REFUSED
-
-    run(main())
-
-
-def test_the_probe_tries_all_addresses_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    two = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in ("127.0.0.2", "127.0.0.1")]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: two)
-
-    async def main() -> None:
-        async with FakeController(YES).listening() as controller:
-            assert await probe(Controller("two.example", controller.port), Stream(), HANG) is Answer.WELL
-
-    run(main())
-
-
-def test_an_unknown_host_and_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*args: object, **more: object) -> None:
-        raise socket.gaierror("no such name")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    run(_asserted(Controller("nobody.example", 1), HANG, Answer.UNKNOWN_HOST))
-    answered = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: answered.wait(HANG) and None)
-    begun = time.monotonic()
-    run(_asserted(Controller("nobody.example", 1), 0.1, Answer.SILENT))  # the loop's end must not wait for it either
-    assert time.monotonic() - begun < HANG / 2
-    answered.set()
-
-
-async def _asserted(controller: Controller, timeout: float, answer: Answer) -> None:
-    assert await probe(controller, Stream(), timeout) is answer
 
 
 # A worker's process.
