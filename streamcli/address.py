@@ -1,7 +1,8 @@
-"""Which log: the controller's URL, the scope and the stream."""
+"""Which log: the controller's URL, as whom to speak to it, the scope and the stream."""
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -26,12 +27,14 @@ class Controller:
     host: str
     port: int
     login: Login | None = None
+    tls: bool = False
+    ca: str | None = None  # PEM file with the authorities that may vouch for a TLS server; None: the system's
 
     @property
     def url(self) -> str:
-        """The URL in the form the client library takes."""
+        """The URL in the form the client library takes; no account stands in it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"tcp://{host}:{self.port}"
+        return f"{'tls' if self.tls else 'tcp'}://{host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,10 @@ class Stream:
 
 
 def parse_url(text: str) -> Controller:
-    """Read ``tcp://host:port``; raise UsageError for anything else."""
-    form = "a controller's URL looks like tcp://127.0.0.1:9090"
+    """Read ``tcp://host:port`` or ``tls://host:port``; raise UsageError for anything else."""
+    form = "a controller's URL looks like tcp://127.0.0.1:9090 or tls://chat.example.org:9090"
+    if "@" in text:  # never said again: what stands before it may be a password
+        raise UsageError(f"An account does not belong in a URL, where others can see it; {form}.")
     if "://" not in text:
         raise UsageError(f"{text!r} is no URL: {form}.")
     try:
@@ -55,10 +60,19 @@ def parse_url(text: str) -> Controller:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise UsageError(f"{text!r} is no URL with a valid port: {form}.") from None
-    if parts.scheme == "tls":
-        raise UsageError(f"{text!r}: TLS is not supported yet; {form}.")
-    if parts.scheme != "tcp":
+    if parts.scheme not in ("tcp", "tls"):
         raise UsageError(f"{text!r}: the scheme {parts.scheme!r} is unknown; {form}.")
-    if not host or not port or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+    if not host or not port or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UsageError(f"{text!r} needs a host and a port and nothing else; {form}.")
-    return Controller(host, port)
+    if parts.scheme == "tls" and _is_ip(host):
+        raise UsageError(f"{text!r}: TLS needs the server's name, not its IP address; {form}.")
+    return Controller(host, port, tls=parts.scheme == "tls")
+
+
+def _is_ip(host: str) -> bool:
+    # The client library looks for host names only in a certificate, also where it holds addresses.
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -57,7 +57,7 @@ class Chatter:
         self._interactive = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") not in (None, "dumb")
         self._look = Look(settings.user, self._interactive and wants_colour(), room=settings.room)
         self._state = State()
-        self._groups = GroupNames(state_dir() / "groups", settings.user, settings.stream)
+        self._groups = GroupNames(state_dir() / "groups", settings.group_owner, settings.stream)
         self._loop = asyncio.get_running_loop()
         clock = Clock(_now, time.monotonic)
         ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
@@ -66,7 +66,8 @@ class Chatter:
         self._writer = Writer(settings.stream, settings.user, settings.room, ids, clock, self._keeper, self)
         self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
         self._reader = Reader(settings.stream, self._groups, self, self._recorder, self._own_unread_since)
-        self._supervisor = Supervisor(locate, [self._reader.lane, self._writer.lane], self._on_link, worker_log)
+        lanes = [self._reader.lane, self._writer.lane]
+        self._supervisor = Supervisor(locate, lanes, settings.stream, self._on_link, worker_log)
         self._link = Link(Phase.CONNECTING, since=time.monotonic())
         self._screen = self._make_screen()
         self._scroll = Scroll(self._look, self._screen, datetime.now().date(), self._loop.call_later)
@@ -282,7 +283,10 @@ class Chatter:
 
     def _on_link(self, link: Link) -> None:
         self._link = link
-        if link.words:
+        if link.refusal and not self._interactive:
+            self._failure = self._failure or link.refusal
+            self._told_to_leave(link.refusal.exit_code)
+        elif link.words:
             self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link)
         self._screen.refresh()
 

@@ -12,11 +12,12 @@ Usage:
   streamcli --help
 
 Without a command it is the chat. Without a URL it is on the embedded server, which is started when
-needed; a URL is a Pravega controller's, such as tcp://127.0.0.1:9090. Without an id you speak under
-your login name. send takes its arguments as one message, or each line of standard input as one, and
-ends when all are in the log. tail prints messages from the head of the log and follows. history and
-search print what this machine remembers, after a look whether there is more, without a server too.
-doctor says what works and what does not.
+needed; a URL is a Pravega controller's, such as tcp://127.0.0.1:9090 or tls://chat.example.org:9090.
+If it asks for an account, that comes from STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD or a login file,
+never from an option. Without an id you speak under your login name. send takes its arguments as one
+message, or each line of standard input as one, and ends when all are in the log. tail prints messages
+from the head of the log and follows. history and search print what this machine remembers, after a
+look whether there is more, without a server too. doctor says what works and what does not.
 
 Options:
   --url URL        the controller, instead of <url> [STREAMCLI_URL]
@@ -172,6 +173,7 @@ def _server(arguments: dict[str, Any]) -> int:
     from streamcli.config import seconds
     from streamcli.server import command
 
+    os.environ.pop("STREAMCLI_PASSWORD", None)  # the server's processes live long, and it is not theirs
     action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
     return command.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr)
 
@@ -253,7 +255,9 @@ def _settings(arguments: dict[str, Any]) -> Settings:
         "id": arguments["--id"] if arguments["<id>"] is None else arguments["<id>"],
         **{name: arguments[f"--{name}"] for name in ("scope", "stream", "room", "timeout")},
     }
-    return settle(options, os.environ)
+    settings = settle(options, os.environ)
+    os.environ.pop("STREAMCLI_PASSWORD", None)  # no program that is started from here inherits it
+    return settings
 
 
 def _log_path() -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import getpass
 import math
 import os
+import ssl
+import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from streamcli.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Stream, parse_url
+from streamcli.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Login, Stream, parse_url
 from streamcli.errors import Unusable, UsageError
 from streamcli.names import valid_id, valid_room, valid_scope_or_stream
 from streamcli.paths import config_file
@@ -21,7 +23,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-KEYS = ("url", "id", "scope", "stream", "room")
+KEYS = ("url", "id", "scope", "stream", "room", "ca", "login_file")
+LOGIN_KEYS = {"url", "account", "password"}
 DEFAULT_ROOM = "lobby"
 DEFAULT_TIMEOUT = 10.0
 MAX_TIMEOUT = 86_400.0
@@ -38,18 +41,34 @@ class Settings:
     room: str
     timeout: float
 
+    @property
+    def group_owner(self) -> str:
+        """Whose name the reader groups begin with: a server's access rules know the account, not who speaks."""
+        login = self.controller.login if self.controller else None
+        return login.user if login else self.user
+
 
 def settle(options: Mapping[str, str | None], environment: Mapping[str, str], file: Path | None = None) -> Settings:
     """Work the settings out; raise UsageError for a bad value, Unusable for a bad file."""
-    kept = {"scope": DEFAULT_SCOPE, "stream": DEFAULT_STREAM, "room": DEFAULT_ROOM, **_read(file or config_file())}
+    file = file or config_file()
+    kept = {"scope": DEFAULT_SCOPE, "stream": DEFAULT_STREAM, "room": DEFAULT_ROOM, **_read(file)}
 
     def value(key: str) -> str | None:
         option = options.get(key)
         return option if option is not None else environment.get(f"STREAMCLI_{key.upper()}") or kept.get(key)
 
+    def path(key: str) -> Path | None:
+        if named := environment.get(f"STREAMCLI_{key.upper()}"):
+            return Path(named).expanduser().absolute()
+        return file.parent / Path(kept[key]).expanduser() if key in kept else None
+
     url, name = value("url"), value("id")
+    controller = parse_url(url) if url is not None else None
+    if controller:
+        login = _login(controller, environment, path("login_file"))
+        controller = replace(controller, login=login, ca=_authorities(path("ca")) if controller.tls else None)
     return Settings(
-        controller=parse_url(url) if url is not None else None,
+        controller=controller,
         user=valid_id(_login_name() if name is None else name),
         stream=Stream(
             valid_scope_or_stream(value("scope") or "", "scope"),
@@ -92,9 +111,63 @@ def _read(file: Path) -> dict[str, str]:
     except tomllib.TOMLDecodeError as error:
         raise Unusable(f"The settings in {file} are no valid TOML: {error}.") from error
     for key, value in kept.items():
-        if key not in KEYS or not isinstance(value, str):
-            raise Unusable(f"The settings in {file}: {key} = {value!r} is none of the texts {', '.join(KEYS)}.")
+        if key not in KEYS or not isinstance(value, str):  # its value is not said: it may be a password
+            raise Unusable(f"The settings in {file}: {key} is none of the texts {', '.join(KEYS)}.")
     return kept
+
+
+def _authorities(path: Path | None) -> str | None:
+    """The PEM file ``path``, which is looked at here: the client library does not say what it has against it."""
+    if path is None:
+        return None
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise Unusable(f"The authorities' certificates in {path} can't be used: {reason}.") from None
+    return str(path)
+
+
+def _login(controller: Controller, environment: Mapping[str, str], path: Path | None) -> Login | None:
+    """The account for ``controller``: the environment's, or the login file's if that is meant for this server."""
+    user, password = environment.get("STREAMCLI_ACCOUNT"), environment.get("STREAMCLI_PASSWORD")
+    if user or password:
+        if not (user and password):
+            raise Unusable("STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD belong together: set both or none.")
+        return _checked(user, password, "STREAMCLI_ACCOUNT")
+    if path is None:
+        return None
+    login = _read_login(path)
+    meant = parse_url(login["url"])
+    if (meant.tls, meant.host, meant.port) != (controller.tls, controller.host, controller.port):
+        return None  # a password is shown to the server it is for and to no other
+    return _checked(login["account"], login["password"], str(path))
+
+
+def _read_login(path: Path) -> dict[str, str]:
+    """The login file's texts. No error repeats what stands in it."""
+    wanted = f"The login file {path} needs the texts url, account and password, as TOML."
+    try:
+        with path.open("rb") as file:
+            about = os.fstat(file.fileno())
+            if stat.S_IMODE(about.st_mode) & 0o077:
+                raise Unusable(f"Others can read the login file {path}. Make it yours alone: chmod 600 {path}")
+            if about.st_uid not in (0, os.getuid()):
+                raise Unusable(f"The login file {path} belongs to another user. Make one of your own.")
+            login = tomllib.load(file)
+    except OSError as error:
+        raise Unusable(f"The login file {path} can't be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise Unusable(wanted) from None
+    if login.keys() != LOGIN_KEYS or not all(isinstance(value, str) and value for value in login.values()):
+        raise Unusable(wanted)
+    return login
+
+
+def _checked(user: str, password: str, where: str) -> Login:
+    if ":" in user or not (user + password).isprintable():
+        raise Unusable(f"{where}: an account's name has no colon, and neither it nor the password a control character.")
+    return Login(user, password)
 
 
 def _login_name() -> str:

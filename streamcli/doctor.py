@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from streamcli import paths
-from streamcli.address import Controller
+from streamcli.address import Controller, Stream
 from streamcli.config import Settings
-from streamcli.errors import StreamcliError, Unreachable, Unusable
+from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable
 from streamcli.history.places import Places, address_key, data_dir
 from streamcli.history.store import History
 from streamcli.logs import log_path
-from streamcli.pravega.probe import Answer, probe
+from streamcli.pravega.probe import Answer, probe, worded
 from streamcli.roundtrip import round_trip
 from streamcli.server import state as server_state
 from streamcli.server.jars import default_folder, read_lock
@@ -29,6 +29,7 @@ from streamcli.server.java import VARIABLE, java
 
 PROBE_TIMEOUT = 2.0
 JAVA_TIMEOUT = 20.0
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,22 @@ async def doctor(settings: Settings, locate: Callable[[], Controller], worker_lo
         say(finding)
     try:
         controller = locate()
-        answer = await probe(controller, PROBE_TIMEOUT)
+        answer = await probe(controller, settings.stream, PROBE_TIMEOUT)
         if answer is not Answer.WELL:
-            raise Unreachable(f"{controller.url}: the server {answer.value}.")
-    except Unreachable as error:
+            text = f"{controller.url}: {worded(answer, controller, settings.stream)}."
+            raise NotPermitted(text) if answer.final else Unreachable(text)
+    except (NotPermitted, Unreachable) as error:
         say(Finding("server", "", error))
         out.write("      The rest needs a server.\n")
         return code
     say(Finding("server", f"Pravega answers at {controller.url}"))
+    for finding in _access(controller, settings.stream):
+        say(finding)
     try:
         group, times = await round_trip(settings, locate, worker_log)
+    except NotPermitted as error:  # which does not keep the account from chatting
+        say(Finding("round trip", f"not measured, it needs a stream of its own: {error}"))
+        return code
     except StreamcliError as error:
         say(Finding("reader group", "", error))
         return code
@@ -118,6 +125,18 @@ def _jars() -> Finding:
             "Jars", f"{len(here)} of {len(jars)} are here; the first start fetches the rest of {total:.1f} MB"
         )
     return Finding("Jars", f"all {len(jars)} are here, {total:.1f} MB in {folder}")
+
+
+def _access(controller: Controller, stream: Stream) -> Iterator[Finding]:
+    """As whom and how safely we speak to a server that answers."""
+    if controller.tls:
+        yield Finding("TLS", f"the server's certificate is vouched for by {controller.ca or 'the system'}")
+    if not controller.login:
+        yield Finding("account", "none, the server asks for none")
+        return
+    open_ = not controller.tls and controller.host not in LOOPBACK
+    warning = ", but its password crosses the network for all to read: tls:// protects it" if open_ else ""
+    yield Finding("account", f"{controller.login.user} may use the stream {stream}{warning}")
 
 
 def _folders() -> Iterator[Finding]:

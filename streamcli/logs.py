@@ -64,12 +64,12 @@ def set_up(*, verbose: bool) -> None:
         handlers.append(_terminal)
     logging.raiseExceptions = False  # a full disk must not print a traceback over the prompt
     logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
+        level=logging.WARNING,  # of libraries: what they say beside our own lines may quote a password, as hpack's does
         format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
         handlers=handlers,
         force=True,
     )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("streamcli").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def worker_log() -> IO[bytes]:

@@ -15,7 +15,7 @@ from typing import IO
 from streamcli.address import Controller
 from streamcli.clocks import Clocks
 from streamcli.config import Settings, wants_colour
-from streamcli.errors import NothingFound, Unreachable
+from streamcli.errors import NothingFound, NotPermitted, Unreachable
 from streamcli.history.places import Places, address_key
 from streamcli.lookup import Lookup
 from streamcli.message import Message
@@ -44,12 +44,14 @@ class Asked:
 
 
 async def recall(settings: Settings, asked: Asked, locate: Callable[[], Controller], worker_log: IO[bytes]) -> int:
-    """Print what is asked for and return 0; raises NothingFound, and Unreachable without history and server."""
+    """Print what is asked for and return 0; raises NothingFound, and without history Unreachable and NotPermitted."""
     look = Look("", os.isatty(1) and wants_colour())
     taking = _TakingIn(settings, locate, worker_log, lambda text: print(look.note(text), file=sys.stderr))
     why_not = await taking.run()
     if why_not and not taking.recorder.path:
-        raise Unreachable(f"There is no history on this machine yet, and no server to read from: {why_not}")
+        raise taking.refusal or Unreachable(
+            f"There is no history on this machine yet, and no server to read from: {why_not}"
+        )
     if why_not:
         print(look.note(f"From this machine's disk only: {why_not}"), file=sys.stderr)
     lookup = Lookup(lambda: taking.recorder.path)
@@ -97,12 +99,13 @@ class _TakingIn:
         self._loop = asyncio.get_running_loop()
         self._say = say
         self.recorder = Recorder(Places(settings.user), address_key(settings.controller, settings.stream), self._note)
-        self._groups = GroupNames(state_dir() / "groups", settings.user, settings.stream)
+        self._groups = GroupNames(state_dir() / "groups", settings.group_owner, settings.stream)
         self._lane = Reader(settings.stream, self._groups, self, self.recorder, lambda: None, trace=False).lane
-        self._supervisor = Supervisor(locate, [self._lane], self._on_link, worker_log)
+        self._supervisor = Supervisor(locate, [self._lane], settings.stream, self._on_link, worker_log)
         self._gone = f"the stream {settings.stream} does not exist on that server"
         self._moved = time.monotonic()
         self._opened = False
+        self.refusal: NotPermitted | None = None
         self._why_not = "the server does not answer in time"
         self._end = asyncio.Event()
 
@@ -157,6 +160,7 @@ class _TakingIn:
         """The next reader leads past it, or as far as anybody gets."""
 
     def _on_link(self, link: Link) -> None:
+        self.refusal = link.refusal
         if link.words:
             self._why_not = self._gone if self._lane.trouble.get("kind") == "gone" else link.words
             self._end.set()

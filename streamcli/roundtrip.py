@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
-from streamcli.address import Controller
+from streamcli.address import Controller, Stream
 from streamcli.config import Settings
-from streamcli.errors import Unreachable
+from streamcli.errors import NotPermitted, Unreachable
 from streamcli.names import reader_group
 from streamcli.pravega.cleaning import clean
 from streamcli.pravega.frames import Frame, pack, pack_write, unpack_events
@@ -27,7 +27,7 @@ async def round_trip(
 ) -> tuple[str, list[float]]:
     """Return the name of the reader group that was used and the seconds each message took there and back.
 
-    Raises Unreachable when it does not work within the settings' timeout.
+    Raises NotPermitted, and Unreachable when it does not work within the settings' timeout.
     """
     trip = _RoundTrip(settings, locate, worker_log)
     try:
@@ -46,14 +46,15 @@ class _RoundTrip:
     def __init__(self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int) -> None:
         unique = os.urandom(4).hex()
         self._scope, self._stream = settings.stream.scope, f"streamcli-doctor-{unique}"
-        self.group = reader_group(settings.user, f"doctor.{unique}")
+        self.group = reader_group(settings.group_owner, f"doctor.{unique}")
         self.words = ""
         self._locate, self._log = locate, worker_log
         self._loop = asyncio.get_running_loop()
-        self._news: asyncio.Queue[Frame] = asyncio.Queue()
+        self._news: asyncio.Queue[Frame | NotPermitted] = asyncio.Queue()
         self._reading = Lane(READ, self._read_orders, self._on_read, lambda last: last)
         self._writing = Lane(WRITE, self._orders, self._on_write, lambda last: None)
-        self._supervisor = Supervisor(locate, [self._reading, self._writing], self._on_link, worker_log)
+        stream = Stream(self._scope, self._stream)
+        self._supervisor = Supervisor(locate, [self._reading, self._writing], stream, self._on_link, worker_log)
 
     async def run(self) -> list[float]:
         """Send and wait, one message after the other."""
@@ -61,12 +62,12 @@ class _RoundTrip:
         try:
             opened = 0
             while opened < 2:  # caught up, and open for writing
-                opened += await self._news.get() in (Frame.CAUGHT_UP, Frame.OPENED)
+                opened += await self._next() in (Frame.CAUGHT_UP, Frame.OPENED)
             times = []
             for _ in range(MESSAGES):
                 start = time.perf_counter()
                 self._writing.send(pack_write("doctor", b"a message to measure with"))
-                while await self._news.get() is not Frame.EVENTS:
+                while await self._next() is not Frame.EVENTS:
                     pass
                 times.append(time.perf_counter() - start)
             return times
@@ -74,10 +75,16 @@ class _RoundTrip:
             watching.cancel()
             self._supervisor.kill()
 
+    async def _next(self) -> Frame:
+        news = await self._news.get()
+        if isinstance(news, NotPermitted):
+            raise news
+        return news
+
     async def clean(self) -> None:
         """Delete the stream and the groups, if the server lets us in time."""
         groups = [self.group, head_group(self.group)]
-        await clean(self._locate().url, self._scope, groups, self._log, stream=self._stream)
+        await clean(self._locate(), self._scope, groups, self._log, stream=self._stream)
 
     def _orders(self) -> dict[str, Any]:
         return {"scope": self._scope, "stream": self._stream}
@@ -88,6 +95,8 @@ class _RoundTrip:
 
     def _on_link(self, link: Link) -> None:
         self.words = link.words
+        if link.refusal:
+            self._news.put_nowait(link.refusal)
 
     def _on_write(self, frame: Frame, payload: bytes) -> None:
         if frame is Frame.OPENED:

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from streamcli.address import Controller
 from streamcli.config import Settings
-from streamcli.errors import InputError, Interrupted, StreamcliError, Unreachable, from_os_error
+from streamcli.errors import InputError, Interrupted, NotPermitted, StreamcliError, Unreachable, from_os_error
 from streamcli.message import MAX_EVENT_BYTES, Ids, TooLong, encode, make
 from streamcli.pravega.frames import Frame, pack_write, unpack_count
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
@@ -36,15 +36,16 @@ class Sender:
         self._in_flight = 0
         self._moved = 0.0
         self._words = ""
+        self._refusal: NotPermitted | None = None
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
-        self._supervisor = Supervisor(locate, [self._lane], self._on_link, worker_log)
+        self._supervisor = Supervisor(locate, [self._lane], settings.stream, self._on_link, worker_log)
 
     async def send(self, batches: asyncio.Queue[list[bytes] | StreamcliError | None]) -> None:
         """Send what comes until None; raises what comes as an error once all before it is in the log.
 
-        Raises Unreachable when nothing moves for the settings' timeout.
+        Raises NotPermitted at once and Unreachable when nothing moves for the settings' timeout.
         """
         watching = asyncio.create_task(self._supervisor.run())
         failure: StreamcliError | None = None
@@ -73,6 +74,8 @@ class Sender:
 
     async def _until(self, done: Callable[[], bool]) -> None:
         while not done():
+            if self._refusal:
+                raise self._refusal
             self._news.clear()
             left = self._moved + self._settings.timeout - time.monotonic()
             if left <= 0:
@@ -89,7 +92,8 @@ class Sender:
         return max(last_frame, self._moved) if self._in_flight else None
 
     def _on_link(self, link: Link) -> None:
-        self._words = link.words
+        self._words, self._refusal = link.words, link.refusal
+        self._news.set()
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         if frame is Frame.WRITTEN:
@@ -118,7 +122,8 @@ async def send(
 ) -> int:
     """Send the lines that ``source`` brings. Returns 0 when all is in the log.
 
-    Raises InputError for a line that can't be sent, Unreachable, and Interrupted; each says how many are in the log.
+    Raises InputError for a line that can't be sent, Unreachable, NotPermitted, and Interrupted; each says how many are
+    in the log.
     """
     ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
 

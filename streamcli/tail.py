@@ -64,10 +64,13 @@ class Tail:
         self._loop = asyncio.get_running_loop()
         self._lines: queue.Queue[tuple[list[str], Callable[[], None]]] = queue.Queue()
         self._lane = Lane(MODULE, self._orders, self._on_frame, lambda last: None, self._opened)
-        self._supervisor = Supervisor(locate, [self._lane], self._on_link, worker_log)
+        self._supervisor = Supervisor(locate, [self._lane], settings.stream, self._on_link, worker_log)
 
     async def run(self) -> int:
-        """Print until the end of the log, or for ever; returns 0 and raises NoSuchStream, Unreachable, Interrupted."""
+        """Print until the end of the log, or for ever; returns 0.
+
+        Raises NoSuchStream, NotPermitted, Unreachable and Interrupted.
+        """
         task = asyncio.current_task()
         assert task
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -89,9 +92,9 @@ class Tail:
 
     async def _clean(self) -> None:
         # On several segments there were no bytes to read but only a reader group.
-        if self._state.segments > 1 and self._lane.url:
+        if self._state.segments > 1 and self._lane.controller:
             groups = [self._group, head_group(self._group)]
-            await clean(self._lane.url, self._settings.stream.scope, groups, self._log)
+            await clean(self._lane.controller, self._settings.stream.scope, groups, self._log)
 
     async def _give_up(self) -> None:
         """End with an error when nothing moves for too long; who follows waits for a server that was there once."""
@@ -107,7 +110,7 @@ class Tail:
 
     def _orders(self) -> dict[str, Any]:
         old, slot = self._group, f"tail.{os.urandom(6).hex()}"
-        self._group = group = reader_group(self._settings.user, slot, self._settings.stream.stream)
+        self._group = group = reader_group(self._settings.group_owner, slot, self._settings.stream.stream)
         return {
             "scope": self._settings.stream.scope,
             "stream": self._settings.stream.stream,
@@ -125,7 +128,11 @@ class Tail:
         if link.words:
             self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link.words)
         # Who follows has seen it: then somebody is about to make it anew.
-        if self._lane.trouble.get("kind") == "gone" and not (self._wanted.follow and self._read_once):
+        if self._wanted.follow and self._read_once:
+            return
+        if link.refusal:
+            self._fail(link.refusal)
+        elif self._lane.trouble.get("kind") == "gone":
             self._fail(NoSuchStream(f"The stream {self._settings.stream} does not exist on that server."))
 
     def _say_trouble(self, words: str) -> None:

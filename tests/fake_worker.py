@@ -13,8 +13,14 @@ from streamcli.pravega.frames import Frame, Splitter, pack, pack_count, pack_jso
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     splitter = Splitter()
-    frames = splitter.feed(os.read(0, 4096))
-    do = unpack_json(frames[0][1])["do"]
+    frames: list[tuple[Frame, bytes]] = []
+    while not frames:
+        frames = splitter.feed(os.read(0, 1 << 16))
+    orders = unpack_json(frames[0][1])
+    do = orders["do"]
+    if do == "complain":
+        sys.stderr.write(orders["text"])
+        return
     if do == "die":
         return
     if do == "fail":

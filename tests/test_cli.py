@@ -60,6 +60,7 @@ BAD_LINES = [
     (["127.0.0.1:9090", "tim"], "tcp://127.0.0.1:9090"),
     (["http://127.0.0.1:9090", "tim"], "http"),
     (["tls://127.0.0.1:9090", "tim"], "TLS"),
+    (["tcp://tim:secret@127.0.0.1:9090", "tim"], "does not belong in a URL"),
     (["tcp://127.0.0.1", "tim"], "port"),
     (["tcp://127.0.0.1:99999", "tim"], "port"),
     (["tcp://127.0.0.1:9090/path", "tim"], "nothing else"),

@@ -41,7 +41,7 @@ def test_the_embedded_server_and_its_parts_are_looked_at(server: Server) -> None
     assert done.returncode == 0, done.stdout
     for what in ("Python", "Client", "Java", "Jars", "cache folder", "state folder", "settings", "log file", "server"):
         assert f"ok    {what} " in done.stdout
-    assert "all 109 are here" in done.stdout
+    assert "all 110 are here" in done.stdout
 
 
 def test_what_is_not_well_is_one_line_with_what_to_do(tmp_path: Path) -> None:

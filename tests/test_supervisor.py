@@ -1,4 +1,4 @@
-"""What watches over the workers, without a server: the probe, a worker's pipes, and who is replaced when."""
+"""What watches over the workers, without a server: a worker's pipes, and who is replaced when."""
 
 from __future__ import annotations
 
@@ -8,132 +8,30 @@ import functools
 import itertools
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from streamcli.address import Controller
+from streamcli.address import Controller, Stream
 from streamcli.errors import Unreachable
 from streamcli.pravega import supervisor as watching
 from streamcli.pravega.frames import Frame, pack, unpack_count
-from streamcli.pravega.probe import Answer, probe
 from streamcli.pravega.process import WorkerProcess
 from streamcli.pravega.supervisor import BACK_OFF, Lane, Link, Phase, Supervisor
+from tests.fake_controller import NO, YES, FakeController, run, until
 
-SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 FAKE = "tests.fake_worker"
-HANG = 20.0
 
 
 @pytest.fixture(autouse=True)
 def workers_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, HANG))
-
-
-async def until(what: Callable[[], object]) -> None:
-    while not what():  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-
-
-class FakeController:
-    """Listens, and says to each caller what ``says`` is then: None is silence, b"" is hanging up."""
-
-    def __init__(self, says: bytes | None) -> None:
-        self.says, self.port = says, 0
-
-    @contextlib.asynccontextmanager
-    async def listening(self, host: str = "127.0.0.1") -> AsyncIterator[Controller]:
-        server = await asyncio.start_server(self._answer, host, self.port)
-        async with server:
-            self.port = server.sockets[0].getsockname()[1]
-            yield Controller(host, self.port)
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            await reader.read(100)
-            if self.says is None:
-                await reader.read()
-            else:
-                writer.write(self.says)
-            writer.close()
-            await writer.wait_closed()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-# The probe.
-
-
-@pytest.mark.parametrize(
-    ("says", "answer"),
-    [
-        (SETTINGS, Answer.WELL),
-        (SETTINGS + b"more", Answer.WELL),
-        (None, Answer.SILENT),
-        (b"", Answer.SILENT),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", Answer.STRANGER),
-        (b"SSH", Answer.STRANGER),
-    ],
-)
-def test_the_probe_tells_a_controller_from_others(says: bytes | None, answer: Answer) -> None:
-    async def main() -> None:
-        async with FakeController(says).listening() as controller:
-            assert await probe(controller, 0.3 if says is None else HANG) is answer
-
-    run(main())
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_the_probe_finds_nobody(host: str) -> None:
-    async def main() -> None:
-        assert await probe(Controller(host, free_port()), HANG) is Answer.REFUSED
-
-    run(main())
-
-
-def test_the_probe_tries_all_addresses_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    two = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in ("127.0.0.2", "127.0.0.1")]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: two)
-
-    async def main() -> None:
-        async with FakeController(SETTINGS).listening() as controller:
-            assert await probe(Controller("two.example", controller.port), HANG) is Answer.WELL
-
-    run(main())
-
-
-def test_an_unknown_host_and_a_name_server_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*args: object, **more: object) -> None:
-        raise socket.gaierror("no such name")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    run(_asserted(Controller("nobody.example", 1), HANG, Answer.UNKNOWN_HOST))
-    answered = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: answered.wait(HANG) and None)
-    begun = time.monotonic()
-    run(_asserted(Controller("nobody.example", 1), 0.1, Answer.SILENT))  # the loop's end must not wait for it either
-    assert time.monotonic() - begun < HANG / 2
-    answered.set()
-
-
-async def _asserted(controller: Controller, timeout: float, answer: Answer) -> None:
-    assert await probe(controller, timeout) is answer
 
 
 # A worker's process.
@@ -146,7 +44,12 @@ class Life:
         self.frames: list[tuple[Frame, bytes]] = []
         self.ended = 0
         self.process = WorkerProcess(
-            FAKE, {"do": do}, subprocess.DEVNULL, lambda *frame: self.frames.append(frame), self._end
+            FAKE,
+            Controller("nowhere", 1),
+            {"do": do},
+            subprocess.DEVNULL,
+            lambda *frame: self.frames.append(frame),
+            self._end,
         )
 
     def _end(self) -> None:
@@ -217,7 +120,7 @@ class Watch:
     """A supervisor over fake workers and a fake controller."""
 
     def __init__(self, *doings: str, due: Callable[[float], float | None] = lambda last: None) -> None:
-        self.controller = FakeController(SETTINGS)
+        self.controller = FakeController(YES)
         self.links: list[Link] = []
         self.doings = list(doings)
         self.starts: list[list[float]] = [[] for _ in doings]
@@ -241,7 +144,7 @@ class Watch:
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[Supervisor]:
-        supervisor = Supervisor(self.locate, self.lanes, self.links.append, subprocess.DEVNULL)
+        supervisor = Supervisor(self.locate, self.lanes, Stream(), self.links.append, subprocess.DEVNULL)
         async with self.controller.listening():
             task = asyncio.create_task(supervisor.run())
             try:
@@ -286,6 +189,25 @@ def test_a_worker_that_says_why_it_fails_is_quoted(impatient: None) -> None:
     run(main())
 
 
+def test_no_worker_is_started_on_a_server_that_refuses_us(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "TICK_WHEN_REFUSED", 0.3)
+
+    async def main() -> None:
+        watch = Watch("count")
+        watch.controller.says = NO
+        async with watch.watching():
+            await until(lambda: watch.link().refused)
+            refusal = watch.link().refusal
+            assert refusal and str(refusal).startswith("The server asks for an account: ")
+            begun = time.monotonic()
+            watch.controller.says = YES
+            await until(lambda: watch.link() == Link(Phase.LIVE, since=watch.link().since))
+            assert time.monotonic() - begun > 0.2  # it was not asked again at once
+            assert len(watch.starts[0]) == 1
+
+    run(main())
+
+
 def test_a_frozen_worker_is_replaced(impatient: None) -> None:
     async def main() -> None:
         watch = Watch("beat", due=lambda last: last)
@@ -311,7 +233,7 @@ def test_nobody_is_replaced_while_the_server_is_silent(impatient: None) -> None:
             await asyncio.sleep(2 * watching.GOOD_PROBES * (watching.PROBE_TIMEOUT + watching.TICK))
             assert watch.pids() == before
             os.kill(before[0], signal.SIGCONT)
-            watch.controller.says = SETTINGS
+            watch.controller.says = YES
             await until(lambda: watch.link().phase is Phase.LIVE)
             assert watch.pids() == before
 
@@ -322,7 +244,7 @@ def test_good_probes_count_in_a_row_only(monkeypatch: pytest.MonkeyPatch) -> Non
     async def main() -> None:
         due: list[float | None] = [None]
         watch = Watch("count", due=lambda last: due[0])
-        supervisor = Supervisor(watch.locate, watch.lanes, watch.links.append, subprocess.DEVNULL)
+        supervisor = Supervisor(watch.locate, watch.lanes, Stream(), watch.links.append, subprocess.DEVNULL)
         async with watch.controller.listening():
             await supervisor._look()
             await until(lambda: watch.lanes[0].opened)
@@ -358,7 +280,7 @@ def test_a_start_that_the_system_refuses_is_tried_again(impatient: None, monkeyp
 
 def test_a_server_that_comes_back_elsewhere_is_followed(impatient: None) -> None:
     async def main() -> None:
-        watch, elsewhere = Watch("count", "count"), FakeController(SETTINGS)
+        watch, elsewhere = Watch("count", "count"), FakeController(YES)
         where: list[Controller | str] = ["The server was stopped on purpose."]
 
         def locate() -> Controller:
@@ -373,7 +295,7 @@ def test_a_server_that_comes_back_elsewhere_is_followed(impatient: None) -> None
             await until(lambda: watch.link().phase is Phase.LIVE)
             where[0] = second
             os.kill(watch.pids()[0], signal.SIGKILL)
-            await until(lambda: [lane.url for lane in watch.lanes if lane.opened] == [second.url] * 2)
+            await until(lambda: [lane.controller for lane in watch.lanes if lane.opened] == [second] * 2)
 
     run(main())
 

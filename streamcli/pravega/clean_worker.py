@@ -9,12 +9,12 @@ import contextlib
 from typing import Any
 
 from streamcli.pravega.frames import Frame, pack_json
-from streamcli.pravega.worker import Output, load_client, run
+from streamcli.pravega.worker import Output, connect, run
 
 
 def work(orders: dict[str, Any], output: Output) -> None:
     """Delete the reader groups in ``groups`` and, if one is named, the stream ``delete_stream``."""
-    manager = load_client().StreamManager(orders["url"])
+    _, manager = connect(orders)
     for group in orders["groups"]:
         manager.delete_reader_group(group, orders["scope"])
     if stream := orders["delete_stream"]:

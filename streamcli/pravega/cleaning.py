@@ -7,17 +7,20 @@ import contextlib
 from collections.abc import Sequence
 from typing import IO
 
+from streamcli.address import Controller
 from streamcli.pravega.process import WorkerProcess
 
 MODULE = "streamcli.pravega.clean_worker"
 WITHIN = 5.0  # seconds
 
 
-async def clean(url: str, scope: str, groups: Sequence[str], log: IO[bytes] | int, stream: str = "") -> None:
+async def clean(
+    controller: Controller, scope: str, groups: Sequence[str], log: IO[bytes] | int, stream: str = ""
+) -> None:
     """Delete ``groups`` and, if one is named, ``stream``, whether they exist or not; gives up after a while."""
     done = asyncio.Event()
-    orders = {"url": url, "scope": scope, "groups": list(groups), "delete_stream": stream}
-    worker = WorkerProcess(MODULE, orders, log, lambda frame, payload: None, done.set)
+    orders = {"scope": scope, "groups": list(groups), "delete_stream": stream}
+    worker = WorkerProcess(MODULE, controller, orders, log, lambda frame, payload: None, done.set)
     with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
         await asyncio.wait_for(done.wait(), WITHIN)
     worker.kill()

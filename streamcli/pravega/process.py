@@ -10,11 +10,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import IO, Any
 
+from streamcli.address import Controller
 from streamcli.pravega.frames import Frame, pack_json, read_frames
+from streamcli.pravega.redaction import redacted
 
 _PIECE = 1 << 16
+_LONGEST_LINE = 1 << 16
 _log = logging.getLogger(__name__)
 
 
@@ -24,13 +28,15 @@ class WorkerProcess:
     def __init__(
         self,
         module: str,
+        controller: Controller,
         orders: dict[str, Any],
         log: IO[bytes] | int,
         on_frame: Callable[[Frame, bytes], None],
         on_end: Callable[[], None],
     ) -> None:
-        """Start ``python -m module``; raises OSError when the system can't.
+        """Start ``python -m module`` with ``orders`` for ``controller``; raises OSError when the system can't.
 
+        ``log`` takes its standard error, without passwords: the library's panics quote them.
         ``on_frame`` is called in a thread of its own; ``on_end`` once, in the loop, when the process is gone and all
         that it said was passed on. The worker runs in a session of its own, so that Ctrl-C and Ctrl-Z reach only the
         prompt, and in ``/``, so that no module in the user's current folder is imported by accident.
@@ -40,7 +46,7 @@ class WorkerProcess:
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=subprocess.PIPE,
             start_new_session=True,
             cwd="/",
         )
@@ -51,8 +57,13 @@ class WorkerProcess:
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._on_frame, self._on_end = on_frame, on_end
-        self.send(pack_json(Frame.START, parent=os.getpid(), **orders))
-        threading.Thread(target=self._listen, name=module.rpartition(".")[2], daemon=True).start()
+        self._login, self._log = controller.login, None if isinstance(log, int) else log
+        # The account goes through the pipe: others could read it in the arguments or the environment of a process.
+        self.send(pack_json(Frame.START, parent=os.getpid(), controller=asdict(controller), **orders))
+        name = module.rpartition(".")[2]
+        self._logging = threading.Thread(target=self._keep_log, name=f"{name}-log", daemon=True)
+        self._logging.start()
+        threading.Thread(target=self._listen, name=name, daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -94,9 +105,23 @@ class WorkerProcess:
         finally:
             self.kill()
             self._process.wait()
+            self._logging.join()
             self._process.stdout.close()  # type: ignore[union-attr]
             with contextlib.suppress(RuntimeError):  # the loop is closed when the program ends first
                 self._loop.call_soon_threadsafe(self._end)
+
+    def _keep_log(self) -> None:
+        assert self._process.stderr
+        with self._process.stderr as errors:
+            follows = False  # on the beginning of a line that was too long
+            while piece := errors.readline(_LONGEST_LINE):
+                whole = piece.endswith(b"\n")
+                # Half a line could end in half a password, which nobody would recognise.
+                if whole and not follows and self._log:
+                    text = redacted(piece.decode(errors="replace"), self._login)
+                    with contextlib.suppress(OSError, ValueError):  # full, or closed because the program ends
+                        self._log.write(text.encode())
+                follows = not whole
 
     def _end(self) -> None:
         # In one step with on_end: nobody may write to this pipe's number once it can mean another file.

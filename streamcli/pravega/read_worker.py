@@ -22,7 +22,7 @@ from typing import Any
 from streamcli.identity import digest
 from streamcli.pravega.event_bytes import EventBytes, NoEvents
 from streamcli.pravega.frames import Frame, Splitter, pack, pack_events, pack_json
-from streamcli.pravega.worker import Output, load_client, open_stream, run
+from streamcli.pravega.worker import Output, connect, needing, open_stream, run
 
 READER = "main"  # one id for ever: a crash leaves at most one stale reader in the group
 BATCH = 2000  # events in a frame: some milliseconds of work for the prompt's process
@@ -75,14 +75,17 @@ class Parent:
 
 def work(orders: dict[str, Any], output: Output) -> None:
     """Read until killed."""
-    client = load_client()
-    manager, log = open_stream(client, orders, make=orders["trace"])
+    client, manager = connect(orders)
+    log = open_stream(client, manager, orders, make=orders["trace"])
     parent = Parent(output)
     scope, stream, name = orders["scope"], orders["stream"], orders["group"]
     for old in orders["old_groups"]:
         with contextlib.suppress(Exception):  # whoever may not delete groups can chat all the same
             manager.delete_reader_group(old, scope)
-    group = manager.create_reader_group(name, scope, stream, True)
+    # The client keeps a group's state in a table, and a table is a stream to the server.
+    tables = f"prn::/scope:{scope}/stream:{name.partition('-')[0]}-*_kvtable"
+    with needing(tables, "keep reader groups"):
+        group = manager.create_reader_group(name, scope, stream, True)
     segments = list(group.get_streamcut().get_segment_offset_map())
     if len(segments) == 1 and segments[0] < NEVER_SPLIT:
         place = f"{log}#{segments[0]}"

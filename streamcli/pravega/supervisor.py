@@ -14,25 +14,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
-from streamcli.address import Controller
-from streamcli.errors import Unreachable
+from streamcli.address import Controller, Stream
+from streamcli.errors import NotPermitted, Unreachable
 from streamcli.pravega.frames import Frame, unpack_json
-from streamcli.pravega.probe import Answer, probe
+from streamcli.pravega.probe import Answer, probe, worded
 from streamcli.pravega.process import WorkerProcess
 
 TICK = 1.0
 TICK_WHEN_DOWN = 0.5
+TICK_WHEN_REFUSED = 5.0  # nothing changes until a person changes it, and each try costs the server a slow hash
 PROBE_TIMEOUT = 1.5
 OPEN_WITHIN = 8.0  # seconds for a worker to open the stream before it counts as overdue
 OVERDUE_AFTER = 3.0  # seconds without a sign that is due
 GOOD_PROBES = 4  # in a row before an overdue worker is replaced
 BACK_OFF = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by failures in a row
-WORDS = {
-    "denied": "the server does not permit this user to use the stream",
-    "password": "the server wants a password, which streamcli can't give yet",
-}
 SETTLED = 10.0  # a worker that lived this long after opening did not fail at once
 END_WITHIN = 0.3  # seconds to wait for killed workers when the program leaves
 
@@ -54,6 +51,19 @@ class Link:
     phase: Phase
     words: str = ""
     since: float = 0.0  # monotonic seconds
+    refused: bool = False  # trying again is of no use: account, right or certificate are not as they should be
+
+    @property
+    def refusal(self) -> NotPermitted | None:
+        """The error of who does not wait for a person to change that."""
+        return NotPermitted(f"{self.words[0].upper()}{self.words[1:]}.") if self.refused else None
+
+
+class Trouble(NamedTuple):
+    """Why there is no connection, in words; ``final`` when only a person can change it."""
+
+    words: str = ""
+    final: bool = False
 
 
 class Lane:
@@ -76,7 +86,7 @@ class Lane:
         self.module, self._orders, self._on_frame, self._due_since = module, orders, on_frame, due_since
         self._on_open = on_open
         self.process: WorkerProcess | None = None
-        self.url = ""
+        self.controller: Controller | None = None
         self.opened = False
         self.trouble: dict[str, str] = {}
         self.good_probes = 0
@@ -86,10 +96,11 @@ class Lane:
         self._opened_at = 0.0
         self._given_up = self._gives_way = False
 
-    def start(self, url: str, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
+    def start(self, controller: Controller, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
         """Start a new worker in this lane; it counts as one that failed when the system can't."""
         loop = asyncio.get_running_loop()
-        self.url, self.opened, self.good_probes, self._given_up, self._opened_at = url, False, 0, False, 0.0
+        self.controller, self.good_probes, self._opened_at = controller, 0, 0.0
+        self.opened = self._given_up = False
         self._last_frame, self._gives_way = time.monotonic(), False
 
         def arrived(frame: Frame, payload: bytes) -> None:
@@ -109,7 +120,7 @@ class Lane:
             wake()
 
         try:
-            self.process = WorkerProcess(self.module, {"url": url, **self._orders()}, log, arrived, ended)
+            self.process = WorkerProcess(self.module, controller, self._orders(), log, arrived, ended)
             _log.info("%s started as process %d", self.module, self.process.pid)
         except (OSError, RuntimeError) as error:  # no more processes, files, memory or threads
             self.trouble = {"kind": "system", "text": str(error)}
@@ -157,14 +168,17 @@ class Supervisor:
         self,
         locate: Callable[[], Controller],
         lanes: Sequence[Lane],
+        stream: Stream,
         on_link: Callable[[Link], None],
         log: IO[bytes] | int,
     ) -> None:
         """``locate`` is asked before each start and raises Unreachable, in words for the person, if there is no server.
 
-        ``on_link`` is called in the loop whenever the state changes; ``log`` takes the workers' standard error.
+        All lanes use ``stream``. ``on_link`` is called in the loop whenever the state changes; ``log`` takes what the
+        workers say on standard error.
         """
-        self._locate, self._lanes, self._on_link, self._log = locate, lanes, on_link, log
+        self._locate, self._lanes, self._stream = locate, lanes, stream
+        self._on_link, self._log = on_link, log
         self._link = Link(Phase.CONNECTING, since=time.monotonic())
         self._wake = asyncio.Event()
         self._ending = False
@@ -175,14 +189,18 @@ class Supervisor:
             while not self._ending:
                 self._wake.clear()
                 await self._look()
-                pause = TICK if self._link.phase is Phase.LIVE else TICK_WHEN_DOWN
                 try:
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    await asyncio.wait_for(self._wake.wait(), self._pause())
                 except (asyncio.TimeoutError, TimeoutError):
                     continue
         finally:
             self.kill()
             await self._ended()
+
+    def _pause(self) -> float:
+        if self._link.refused:
+            return TICK_WHEN_REFUSED
+        return TICK if self._link.phase is Phase.LIVE else TICK_WHEN_DOWN
 
     def kill(self) -> None:
         """End all workers now, for good."""
@@ -205,49 +223,54 @@ class Supervisor:
         for lane in self._lanes:
             if lane not in overdue:
                 lane.good_probes = 0  # they count in a row only
-        down = ""
+        down = Trouble()
         if missing or overdue:
             down = await self._care_for(missing, overdue)
         self._say(down, stalled=any(lane.overdue(now) for lane in overdue))
 
-    async def _care_for(self, missing: Sequence[Lane], overdue: Sequence[Lane]) -> str:
-        """Ask the server how it is and act on it; returns why it can't be used, "" when it is well."""
+    async def _care_for(self, missing: Sequence[Lane], overdue: Sequence[Lane]) -> Trouble:
+        """Ask the server how it is and act on it; returns why it can't be used, no words when it is well."""
         try:
             controller = self._locate()
         except Unreachable as error:
-            return str(error)
+            return Trouble(str(error))
         for lane in self._lanes:
-            if lane.process and lane.url != controller.url:
-                lane.replace()  # the server was started anew on another port, and nobody comes back to the old one
-        answer = await probe(controller, PROBE_TIMEOUT)
+            if lane.process and lane.controller != controller:
+                lane.replace()  # the server was started anew, on another port or with another password
+        answer = await probe(controller, self._stream, PROBE_TIMEOUT)
         if self._ending:
-            return ""
+            return Trouble()
         for lane in overdue:
             lane.good_probes = lane.good_probes + 1 if answer is Answer.WELL else 0
             if lane.good_probes >= GOOD_PROBES:
                 lane.replace()
         if answer is not Answer.WELL:
-            return f"the server {answer.value}"
+            return Trouble(worded(answer, controller, self._stream), answer.final)
         for lane in missing:
-            lane.start(controller.url, self._log, self._wake.set)
-        return ""
+            lane.start(controller, self._log, self._wake.set)
+        return Trouble()
 
-    def _say(self, down: str, stalled: bool) -> None:
-        trouble = next((_worded(lane.trouble) for lane in self._lanes if lane.trouble), "")
+    def _say(self, down: Trouble, stalled: bool) -> None:
+        failed = next((_failure(lane.trouble) for lane in self._lanes if lane.trouble), Trouble())
+        last = Trouble(self._link.words, self._link.refused)
         if all(lane.opened for lane in self._lanes):
-            phase, words = (Phase.STALLED, down) if stalled else (Phase.LIVE, "")
-        elif not down and self._link.words and any(not lane.process for lane in self._lanes):
-            phase, words = Phase.CONNECTING, trouble or self._link.words  # between two tries nothing new is known
+            phase, why = (Phase.STALLED, down) if stalled else (Phase.LIVE, Trouble())
+        elif not down.words and last.words and any(not lane.process for lane in self._lanes):
+            phase, why = Phase.CONNECTING, failed if failed.words else last  # between two tries nothing new is known
         else:
-            phase, words = Phase.CONNECTING, down or trouble
-        if (phase, words) != (self._link.phase, self._link.words):
+            phase, why = Phase.CONNECTING, down if down.words else failed
+        if (phase, why) != (self._link.phase, last):
             since = self._link.since if phase is self._link.phase else time.monotonic()
-            self._link = Link(phase, words, since)
-            _log.info("%s %s", phase.value, words)
+            self._link = Link(phase, why.words, since, why.final)
+            _log.info("%s %s", phase.value, why.words)
             self._on_link(self._link)
 
 
-def _worded(trouble: dict[str, str]) -> str:
-    if trouble["kind"] == "system":
-        return f"no worker can be started: {trouble['text']}"
-    return WORDS.get(trouble["kind"]) or f"the client library failed: {trouble['text']}"
+def _failure(said: dict[str, str]) -> Trouble:
+    if said["kind"] == "system":
+        return Trouble(f"no worker can be started: {said['text']}")
+    if said["kind"] == "denied":
+        return Trouble(said["text"], final=True)
+    if said["kind"] == "password":
+        return Trouble("the server does not accept this account with this password", final=True)
+    return Trouble(f"the client library failed: {said['text']}")

@@ -6,19 +6,26 @@ standard output; it ends when its parent does. It may be killed at any moment: n
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from streamcli.address import Controller, Login
 from streamcli.pravega.frames import Frame, pack_json
+from streamcli.pravega.redaction import redacted
 
 _PR_SET_PDEATHSIG = 1
 TAG = "streamcli-log-"
 _GONE = ("NotFound", "NoSuchSegment", "ReaderGroup is deleted")
+
+
+class Denied(Exception):
+    """The account lacks a right; the text says which, and the server's does not."""
 
 
 class Output:
@@ -49,25 +56,46 @@ def end_with_parent(parent: int) -> None:
             os._exit(0)
 
 
-def load_client() -> Any:
-    """Import the client library with its own log silenced: it writes to standard output otherwise."""
+def connect(orders: dict[str, Any]) -> tuple[Any, Any]:
+    """The client library and its manager for the ordered controller.
+
+    The library takes account and certificates from the environment, when it is imported. Its own log is silenced: it
+    would write to standard output.
+    """
+    controller = _controller(orders)
     os.environ.setdefault("RUST_LOG", "off")
     os.environ.pop("RUST_BACKTRACE", None)  # a panic takes 330 ms with it
+    if login := controller.login:
+        account = {"method": "Basic", "username": login.user, "password": login.password}
+        os.environ.update({f"pravega_client_auth_{key}": value for key, value in account.items()})
+    if controller.tls:
+        os.environ.update(pravega_client_tls_cert_path=controller.ca or _certificates())
     import pravega_client
 
-    return pravega_client
+    return pravega_client, pravega_client.StreamManager(controller.url, login is not None, controller.tls)
 
 
-def open_stream(client: Any, orders: dict[str, Any], make: bool = True) -> tuple[Any, str]:
-    """Connect, make scope and stream where they are missing and ``make`` says so; the manager and the log's id.
+def _controller(orders: dict[str, Any]) -> Controller:
+    fields = orders["controller"]
+    return Controller(**{**fields, "login": Login(**fields["login"]) if fields["login"] else None})
+
+
+def _certificates() -> str:
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.capath or ""
+
+
+def open_stream(client: Any, manager: Any, orders: dict[str, Any], make: bool = True) -> str:
+    """Make scope and stream where they are missing and ``make`` says so; returns the log's id.
 
     The id is a random tag given to a stream when streamcli makes it, "" for a stream made by someone else. A user who
     may not make streams, or not even look at tags, goes on: opening a reader group tells whether the stream is there.
     """
-    manager = client.StreamManager(orders["url"])
     scope, stream = orders["scope"], orders["stream"]
     try:
-        return manager, _log_id(manager.get_stream_tags(scope, stream))
+        return _log_id(manager.get_stream_tags(scope, stream))
     except Exception as error:
         if not make and _kind(error) == "gone":
             raise
@@ -87,9 +115,25 @@ def open_stream(client: Any, orders: dict[str, Any], make: bool = True) -> tuple
     except Exception as error:
         denied = denied or error
     try:
-        return manager, _log_id(manager.get_stream_tags(scope, stream))
+        return _log_id(manager.get_stream_tags(scope, stream))
     except Exception as error:
+        if denied and _kind(denied) == "denied":
+            raise Denied(
+                f"the stream {scope}/{stream} does not exist and this account may not make it: that needs READ_UPDATE "
+                f"on prn::/scope:{scope}, and on prn::/ to make the scope"
+            ) from None
         raise (denied or error) from None
+
+
+@contextlib.contextmanager
+def needing(right: str, what: str) -> Iterator[None]:
+    """Around a call that needs ``right``: if the server denies it, the error says so."""
+    try:
+        yield
+    except BaseException as error:  # the client's panics are no Exceptions
+        if _kind(error) == "denied":
+            raise Denied(f"the server does not let this account {what}: that needs READ_UPDATE on {right}") from None
+        raise
 
 
 def _log_id(tags: list[str] | None) -> str:
@@ -109,7 +153,8 @@ def run(work: Callable[[dict[str, Any], Output], None]) -> NoReturn:
     try:
         work(orders, output)
     except BaseException as error:  # the client's panics are no Exceptions
-        output.send(pack_json(Frame.FAILED, kind=_kind(error), text=_first_line(error)))
+        text = redacted(_first_line(error), _controller(orders).login)
+        output.send(pack_json(Frame.FAILED, kind=_kind(error), text=text))
         code = 1
     os._exit(code)
 
@@ -132,7 +177,7 @@ def _orders() -> dict[str, Any]:
 
 def _kind(error: BaseException) -> str:
     text = str(error)
-    if "PermissionDenied" in text:
+    if isinstance(error, Denied) or "PermissionDenied" in text:
         return "denied"
     if "Unauthenticated" in text:
         return "password"

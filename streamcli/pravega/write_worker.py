@@ -15,7 +15,7 @@ import select
 from typing import Any
 
 from streamcli.pravega.frames import Frame, Splitter, pack_count, pack_json, unpack_write
-from streamcli.pravega.worker import Output, load_client, open_stream, run
+from streamcli.pravega.worker import Output, connect, open_stream, run
 
 IN_FLIGHT = 1000
 LOOK_EVERY = 2.0  # seconds without anything to write; a look takes about a millisecond
@@ -24,7 +24,8 @@ _PIECE = 1 << 20
 
 def work(orders: dict[str, Any], output: Output) -> None:
     """Write until the parent closes the pipe."""
-    manager, log = open_stream(load_client(), orders)
+    client, manager = connect(orders)
+    log = open_stream(client, manager, orders)
     writer = manager.create_writer(orders["scope"], orders["stream"], IN_FLIGHT)
     output.send(pack_json(Frame.OPENED, log=log))
     splitter = Splitter()
