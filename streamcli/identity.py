@@ -29,7 +29,7 @@ def identity(content: Message | Unreadable, again: int = 1) -> bytes:
     id = content.id
     # The length keeps apart what would be one text when joined.
     text = f"{len(id)} {id}{content.sender}"
-    if id[0] == "o" and (made_up := _MADE_UP_ID.fullmatch(id)):
+    if id[:1] == "o" and (made_up := _MADE_UP_ID.fullmatch(id)):
         return _key(int(made_up[1]), text if again == 1 else f"{again} of {text}")
     try:
         order = bytes.fromhex(id[:12])

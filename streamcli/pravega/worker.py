@@ -95,7 +95,7 @@ def open_stream(client: Any, manager: Any, orders: dict[str, Any], make: bool = 
     """
     scope, stream = orders["scope"], orders["stream"]
     try:
-        return _log_id(manager.get_stream_tags(scope, stream))
+        return log_id(manager.get_stream_tags(scope, stream))
     except Exception as error:
         if not make and _kind(error) == "gone":
             raise
@@ -115,7 +115,7 @@ def open_stream(client: Any, manager: Any, orders: dict[str, Any], make: bool = 
     except Exception as error:
         denied = denied or error
     try:
-        return _log_id(manager.get_stream_tags(scope, stream))
+        return log_id(manager.get_stream_tags(scope, stream))
     except Exception as error:
         if denied and _kind(denied) == "denied":
             raise Denied(
@@ -136,7 +136,8 @@ def needing(right: str, what: str) -> Iterator[None]:
         raise
 
 
-def _log_id(tags: list[str] | None) -> str:
+def log_id(tags: list[str] | None) -> str:
+    """The log's id among a stream's tags, "" when it has none."""
     return next((tag for tag in tags or () if tag.startswith(TAG)), "")
 
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Callable
 from typing import Any
 
 from streamcli.pravega.frames import Frame, Splitter, pack_count, pack_json, unpack_write
-from streamcli.pravega.worker import Output, connect, open_stream, run
+from streamcli.pravega.worker import Output, connect, log_id, open_stream, run
 
 IN_FLIGHT = 1000
-LOOK_EVERY = 2.0  # seconds without anything to write; a look takes about a millisecond
+LOOK_EVERY = 2.0  # seconds without anything to write; a look takes about 1 ms, on several segments 12
 _PIECE = 1 << 20
 
 
@@ -29,10 +30,10 @@ def work(orders: dict[str, Any], output: Output) -> None:
     writer = manager.create_writer(orders["scope"], orders["stream"], IN_FLIGHT)
     output.send(pack_json(Frame.OPENED, log=log))
     splitter = Splitter()
-    opened = manager.create_byte_stream(orders["scope"], orders["stream"])
+    look = _look(manager, orders["scope"], orders["stream"], log)
     while True:
         while not select.select([0], [], [], LOOK_EVERY)[0]:
-            opened.current_tail_offset()  # raises when the segment that it was opened on is gone
+            look()
         piece = os.read(0, _PIECE)
         if not piece:
             return
@@ -42,6 +43,20 @@ def work(orders: dict[str, Any], output: Output) -> None:
                 writer.write_event_bytes(data, routing_key)
             writer.flush()
             output.send(pack_count(Frame.WRITTEN, len(events)))
+
+
+def _look(manager: Any, scope: str, stream: str, log: str) -> Callable[[], object]:
+    """What raises when the stream is no more, or another one of that name."""
+    try:
+        opened = manager.create_byte_stream(scope, stream)
+        return lambda: opened.current_tail_offset()  # of the segment that it was opened on
+    except BaseException:  # a panic: it has several segments, and is known by its tag, if it has one
+        return lambda: _compare(manager.get_stream_tags(scope, stream), log)
+
+
+def _compare(tags: list[str] | None, log: str) -> None:
+    if log_id(tags) != log:
+        raise LookupError("NotFound: another stream has this name now")
 
 
 if __name__ == "__main__":
