@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
@@ -49,11 +50,12 @@ class Identities:
         self._several = segments > 1
         self._same: Counter[bytes] = Counter()
 
-    def of(self, content: Message | Unreadable) -> bytes:
-        """The identity of the next event."""
+    def of(self, contents: Iterable[Message | Unreadable]) -> list[bytes]:
+        """The identities of the next events."""
+        return list(map(self._next if self._several else identity, contents))
+
+    def _next(self, content: Message | Unreadable) -> bytes:
         key = identity(content)
-        if not self._several:
-            return key
         if not isinstance(content, Unreadable) and not _MADE_UP_ID.fullmatch(content.id):
             return key
         self._same[key] += 1

@@ -95,9 +95,9 @@ class Reader:
         post = self._loop.call_soon_threadsafe
         if frame is Frame.EVENTS:
             batch = events(payload)
-            keys = [self._identities.of(event.content) for event in batch]
-            fresh = self._recorder.store(batch, keys)
             _, ends, _, contents = zip(*batch, strict=True)
+            keys = self._identities.of(contents)
+            fresh = self._recorder.store(batch, keys)
             post(self._take, list(map(Arrived, ends, contents, keys, fresh)))
         elif frame is Frame.OPENED:
             opened = Opened(**unpack_json(payload))

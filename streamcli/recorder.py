@@ -73,6 +73,7 @@ class Recorder:
             if opened.segments == 1:
                 history.begin(opened.place, opened.start)
             self._counts_in = opened.place
+            self.last_event = history.progress.last
             self._place = Place(opened.log, opened.place, opened.start)
         except StreamcliError as error:
             self._give_up(error)

@@ -144,8 +144,8 @@ class Tail:
         if frame is Frame.OPENED:
             self._identities = Identities(unpack_json(payload)["segments"])
         elif frame is Frame.EVENTS:
-            of = self._identities.of
-            batch = [Arrived(event.end, event.content, of(event.content)) for event in events(payload)]
+            _, ends, _, contents = zip(*events(payload), strict=True)
+            batch = list(map(Arrived, ends, contents, self._identities.of(contents)))
             self._loop.call_soon_threadsafe(self._take, batch)
         elif frame is Frame.CAUGHT_UP:
             self._loop.call_soon_threadsafe(self._caught_up)

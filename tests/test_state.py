@@ -82,8 +82,9 @@ def test_on_several_segments_each_message_comes_once_whatever_their_order(
     state, messages, unreadable = State(), list[Message](), 0
     for _ in range(data.draw(st.integers(1, 3))):
         assert not state.open(SEVERAL)
-        identities = Identities(SEVERAL.segments)
-        order = [event._replace(key=identities.of(event.content)) for event in data.draw(st.permutations(everything))]
+        order = data.draw(st.permutations(everything))
+        keys = Identities(SEVERAL.segments).of(event.content for event in order)
+        order = [event._replace(key=key) for event, key in zip(order, keys, strict=True)]
         cut = data.draw(st.integers(0, len(order)))
         for seen in (state.take(order[:cut]), state.caught_up(), state.take(order[cut:])):
             messages += seen.messages
