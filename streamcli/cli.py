@@ -6,7 +6,8 @@ Usage:
   streamcli history [--last N] [--json] [--timeout S] [--verbose] [options]
   streamcli search [--last N] [--json] [--timeout S] [--verbose] [options] [--] <words>...
   streamcli doctor [--timeout S] [--verbose] [options]
-  streamcli server (start|stop|status|logs) [--timeout S] [--verbose]
+  streamcli server start [--in-memory] [--data-dir DIR] [--no-auth] [--timeout S] [--verbose]
+  streamcli server (stop|status|logs) [--timeout S] [--verbose]
   streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
   streamcli --version
   streamcli --help
@@ -28,6 +29,9 @@ Options:
   --json           tail, history, search: print each message as one line of JSON
   --no-follow      tail: stop at the end of the log
   --last N         tail: begin with the last N messages; history, search: print so many (default: 50)
+  --in-memory      server start: keep nothing when the server ends
+  --data-dir DIR   server start: where to keep everything; remembered for later starts
+  --no-auth        server start: ask for no password, which is for tests
   --timeout S      how many seconds to wait for a server (default: 10)
   --verbose        write the program's log to the terminal as well
   --version        print the version
@@ -136,6 +140,9 @@ def _parse(argv: list[str]) -> dict[str, Any]:
     for first, second in (("<url>", "--url"), ("<id>", "--id")):
         if None not in (arguments[first], arguments[second]) and arguments[first] != arguments[second]:
             raise UsageError(f"{first} and {second} differ: give one of them. See streamcli --help.")
+    for option in ("--in-memory", "--data-dir", "--no-auth"):
+        if arguments[option] and not arguments["start"]:
+            raise UsageError(f"{option} belongs to `streamcli server start`. See streamcli --help.")
     return arguments
 
 
@@ -175,7 +182,9 @@ def _server(arguments: dict[str, Any]) -> int:
 
     os.environ.pop("STREAMCLI_PASSWORD", None)  # the server's processes live long, and it is not theirs
     action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
-    return command.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr)
+    options = (arguments["--in-memory"], arguments["--data-dir"], arguments["--no-auth"])
+    choice = command.chosen(*options) if action == "start" else None
+    return command.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr, choice)
 
 
 def _chat(arguments: dict[str, Any]) -> int:

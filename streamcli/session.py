@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import IO
 
 from streamcli import logs
@@ -40,12 +41,18 @@ def _embedded(settings: Settings, start: bool) -> Locate:
 
     if start:
         server.ensure_running(server.Lines(sys.stderr), settings.timeout)
+    look = server.Watch(settings.timeout).look if start else server.status
 
     def locate() -> Controller:
-        # Looked up anew each time: another start may have taken other ports. Nobody but a new run starts it.
-        now = server.status(patience=LOOK)
-        if now.url is None or now.state is server.State.STOPPED:
+        # Looked up anew each time: another start may have taken other ports. A server that crashed is started again in
+        # the background, one that was stopped on purpose is not.
+        now = look(patience=LOOK)
+        if now.state in (server.State.STOPPED, server.State.ABSENT) or (
+            now.state is server.State.CRASHED and not start
+        ):
             raise Unreachable(f"{now.detail} `streamcli server start` starts it.")
-        return parse_url(now.url)
+        if now.url is None or now.state is server.State.STARTING:
+            raise Unreachable(now.detail)
+        return replace(parse_url(now.url), login=server.login())
 
     return locate

@@ -30,6 +30,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STREAMCLI = [sys.executable, "-m", "streamcli"]
 KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
+OPEN = ("--in-memory", "--no-auth")  # how a server starts quickest and is asked with least ado
 _numbers = itertools.count(1)
 
 
@@ -87,9 +88,13 @@ class Server:
         subprocess.run([*STREAMCLI, "server", "stop"], env=self.env, check=True, capture_output=True, timeout=60)
 
 
-def start_server(env: dict[str, str]) -> Server:
+def start_server(env: dict[str, str], *options: str) -> Server:
+    """Start it in memory and open, unless ``options`` of `server start` say more."""
+    options = options or OPEN
     run = [*STREAMCLI, "server"]
-    subprocess.run([*run, "start", "--timeout", "60"], env=env, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    subprocess.run(
+        [*run, "start", "--timeout", "60", *options], env=env, check=True, stdout=subprocess.DEVNULL, timeout=300
+    )
     status = subprocess.run([*run, "status"], env=env, check=True, capture_output=True, text=True, timeout=30).stdout
     facts = dict(line.split(maxsplit=1) for line in status.splitlines()[1:])
     return Server(facts["url"], int(facts["pid"]), env)

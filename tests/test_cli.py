@@ -53,8 +53,8 @@ def test_version_and_help(tmp_path: Path) -> None:
 BAD_LINES = [
     (["tcp://127.0.0.1:1", "tim", "--foo"], "--foo"),
     (["tcp://127.0.0.1:1", "tim", "more"], "more"),
-    (["sevrer", "start"], "streamcli server (start|stop|status|logs)"),
-    (["server"], "streamcli server (start|stop|status|logs)"),
+    (["sevrer", "start"], "streamcli server start"),
+    (["server"], "streamcli server start"),
     (["tail", "foo"], "These arguments don't fit tail"),
     (["tcp://127.0.0.1:1", "x", "--url", "tcp://127.0.0.1:2"], "differ"),
     (["127.0.0.1:9090", "tim"], "tcp://127.0.0.1:9090"),

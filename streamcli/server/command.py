@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
 from streamcli.errors import UsageError, from_os_error
-from streamcli.server import control, state
+from streamcli.server import control, data, health, launch, state
 from streamcli.server.control import State, Status
 from streamcli.server.progress import Lines
+from streamcli.server.state import Choice
 
 _NOT_RUNNING = 3
 _LOG_LINES = 100
 _WHAT_TO_DO = {
     State.STARTING: "It will be there in a moment.",
     State.STOPPED: "`streamcli server start` starts it.",
-    State.CRASHED: "`streamcli server start` starts a new one, `streamcli server logs` may say why.",
+    State.CRASHED: "`streamcli server start` starts it again, `streamcli server logs` may say why.",
     State.UNRESPONSIVE: "`streamcli server stop` ends it, `streamcli server logs` may say why.",
     State.ABSENT: "`streamcli server start` starts it.",
 }
 
 
-def run(action: str, timeout: float, out: TextIO, err: TextIO) -> int:
+def chosen(in_memory: bool, data_dir: str | None, no_auth: bool) -> Choice:
+    """What ``server start`` with these options means: what is not said is the default, but the folder is remembered."""
+    before = state.remembered()
+    folder = before.data if data_dir is None else str(Path(data_dir).expanduser().absolute())
+    return replace(before, durable=not in_memory, data=folder, auth=not no_auth)
+
+
+def run(action: str, timeout: float, out: TextIO, err: TextIO, choice: Choice | None = None) -> int:
     """Do one of the four actions and return the exit code; results go to ``out``, stages of a start to ``err``.
 
-    ``timeout`` is how many seconds Java may take to get ready, or to end before it is killed. Raises StreamcliError.
+    ``timeout`` is how many seconds the server may take to get ready, or to end before it is killed; ``choice`` says how
+    it is to run. Raises StreamcliError.
     """
     if action == "start":
-        return _start(timeout, out, err)
+        return _start(timeout, out, err, choice)
     if action == "stop":
         return _stop(timeout, out)
     if action == "status":
@@ -38,11 +49,11 @@ def run(action: str, timeout: float, out: TextIO, err: TextIO) -> int:
     raise UsageError(f"There is no `streamcli server {action}`; it is start, stop, status or logs.")
 
 
-def _start(timeout: float, out: TextIO, err: TextIO) -> int:
+def _start(timeout: float, out: TextIO, err: TextIO, choice: Choice | None) -> int:
     before = control.status()
-    url = control.ensure_running(Lines(err), timeout)
+    url = control.ensure_running(Lines(err), timeout, choice)
     verb = "runs already" if before.state is State.RUNNING else "is running"
-    out.write(f"The embedded server {verb} at {url}\n")
+    out.write(f"The embedded server {verb} at {url}, {control.in_words(state.remembered())}\n")
     return 0
 
 
@@ -62,23 +73,35 @@ def _status(out: TextIO) -> int:
         return _NOT_RUNNING
     out.write(now.detail + "\n")
     for name, value in _facts(now):
-        out.write(f"  {name:<8}{value}\n")
+        out.write(f"  {name:<15}{value}\n")
     return 0
 
 
 def _facts(now: Status) -> list[tuple[str, str]]:
     facts = [("url", str(now.url)), ("pid", str(now.pid))]
-    if now.ports:
-        facts.append(
-            (
-                "ports",
-                f"{now.ports.rpc} controller, {now.ports.rest} REST, {now.ports.segment_store} segment store, "
-                f"{now.ports.zookeeper} ZooKeeper, {now.ports.segment_store_rest} segment store REST",
-            )
-        )
+    for part in health.parts(now):
+        facts.append((part.name, f"{'no port' if part.port is None else f'port {part.port}'}, {part.health}"))
     if now.since:
         facts.append(("up", uptime(time.time() - now.since)))
-    return [*facts, ("log", str(state.log_path())), ("data", "in memory: all of it goes when the server ends")]
+    facts.append(("log", str(state.log_path())))
+    if now.choice:
+        facts.append(
+            ("password", "asked for, known to your own clients" if now.choice.auth else "none: for tests only")
+        )
+        facts.append(("data", _data(now.choice)))
+    return facts
+
+
+def _data(choice: Choice) -> str:
+    if not choice.durable:
+        return "in memory: all of it goes when the server ends"
+    folder = launch.data_folder(choice)
+    try:
+        room = f"{data.words(data.free(folder))} free"
+    except OSError as error:
+        room = f"can't be looked at: {error.strerror}"
+    low = data.warning(folder)
+    return f"{folder}, {low or room}"
 
 
 def uptime(seconds: float) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import enum
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
-from streamcli.errors import NotPermitted, Unreachable
-from streamcli.server import archive, probe, standalone, state
+from streamcli.address import Login
+from streamcli.errors import NotPermitted, Unreachable, UsageError
+from streamcli.server import archive, credentials, data, launch, probe, state
 from streamcli.server.jars import ensure_jars
 from streamcli.server.java import java
 from streamcli.server.progress import Progress
-from streamcli.server.state import FETCHING, RUNNING, STARTING, STOPPED, Ports, Record
+from streamcli.server.state import FETCHING, RUNNING, STARTING, STOPPED, Choice, Ports, Record
 
 _POLL = 0.05  # seconds
 _LOOK_AT_LOG = 0.5  # seconds
@@ -40,9 +41,10 @@ class Status:
     state: State
     detail: str
     pid: int | None = None  # of the JVM, when it lives
-    ports: Ports | None = None  # the last four are None unless the JVM lives
+    ports: Ports | None = None  # the last five are None unless the JVM lives
     url: str | None = None
     since: float | None = None  # when its phase began, seconds since the epoch
+    choice: Choice | None = None
 
 
 class _PortTaken(Exception):
@@ -67,7 +69,7 @@ def status(patience: float = 0.5) -> Status:
         return Status(State.STARTING, "Another terminal is fetching the embedded server.")
 
     def here(what: State, detail: str) -> Status:
-        return Status(what, detail, record.pid, record.ports, record.ports.url, record.since)
+        return Status(what, detail, record.pid, record.ports, record.ports.url, record.since, record.choice)
 
     if record.phase == STOPPED:
         return here(State.STOPPED, "The embedded server is just being stopped.")
@@ -75,7 +77,7 @@ def status(patience: float = 0.5) -> Status:
         return here(State.UNRESPONSIVE, f"The embedded server is suspended: kill -CONT {record.pid} lets it go on.")
     if record.phase == RUNNING and probe.is_alive(record.ports.rest, patience):
         return here(State.RUNNING, "The embedded server is running.")
-    if record.phase == STARTING and probe.is_ready(record.ports.rest, patience):
+    if record.phase == STARTING and _is_ready(record, patience):
         return here(State.RUNNING, "The embedded server is running.")
     if record.phase == STARTING and time.time() - record.since < _LONGEST_START:
         return here(State.STARTING, "The embedded server is starting.")
@@ -95,34 +97,74 @@ def _gone(record: Record) -> Status:
         return Status(State.STOPPED, "The embedded server was stopped on purpose.")
     if record.phase == FETCHING:
         return Status(State.ABSENT, "The last start was broken off before there was a server.")
-    return Status(
-        State.CRASHED,
-        f"The embedded server ended unexpectedly: its process {record.pid} is gone, and what it held too.",
+    lost = "" if record.choice.durable else ", and what it held too"
+    return Status(State.CRASHED, f"The embedded server ended unexpectedly: its process {record.pid} is gone{lost}.")
+
+
+def _is_ready(record: Record, patience: float) -> bool:
+    """Whether the server can be used. The password goes to nobody but the process that we have started."""
+    return probe.belongs_to(record.ports.rest, record.pid) and probe.is_ready(
+        record.ports.rest, patience, _login_of(record)
     )
 
 
-def ensure_running(progress: Progress, timeout: float) -> str:
+def login() -> Login | None:
+    """The account for the server last started; None when it asks for none. Reads two small files and asks nobody."""
+    record = state.read()
+    return _login_of(record) if record else None
+
+
+def _login_of(record: Record) -> Login | None:
+    secret = credentials.read() if record.choice.auth else None
+    return secret.login if secret else None
+
+
+def ensure_running(progress: Progress, timeout: float, choice: Choice | None = None) -> str:
     """The URL of the ready server; start it when none runs, also when it was stopped on purpose.
+
+    Without a ``choice`` it is started as it was the last time; with one, a server that runs otherwise is a UsageError.
 
     ``timeout`` is how many seconds Java may take until it is ready; fetching jars before that is not counted, nor is
     waiting for another terminal that does the same. Raises Unreachable when it does not get ready or jars can't be
     fetched, Unusable without a Java, CannotCreate and FileTrouble for files.
     """
     now = status()
-    if now.state is State.RUNNING and now.url:
+    if now.state is State.RUNNING and now.url and now.choice:
+        _same(now.choice, choice)
+        if now.choice.durable and (low := data.warning(launch.data_folder(now.choice))):
+            progress.stage(low)
         return now.url
     with state.lock("lock", wait=False) as mine:
         if mine:
-            return _ensure(progress, timeout)
+            return _ensure(progress, timeout, choice)
     progress.stage("another terminal is starting the server, waiting for it")
     with state.lock("lock"):
-        return _ensure(progress, timeout)
+        return _ensure(progress, timeout, choice)
 
 
-def _ensure(progress: Progress, timeout: float) -> str:
+def _same(runs: Choice, wanted: Choice | None) -> None:
+    if wanted is None or _settled(runs) == _settled(wanted):
+        return
+    raise UsageError(
+        f"The embedded server runs already, {in_words(runs)}. To have it otherwise, `streamcli server stop` first."
+    )
+
+
+def _settled(choice: Choice) -> Choice:
+    return replace(choice, data=str(launch.data_folder(choice)))
+
+
+def in_words(choice: Choice) -> str:
+    """How a server of ``choice`` runs."""
+    where = f"with its data in {launch.data_folder(choice)}" if choice.durable else "in memory"
+    return where if choice.auth else f"{where}, without a password"
+
+
+def _ensure(progress: Progress, timeout: float, choice: Choice | None) -> str:
     """As ensure_running, by the only one who may start a server now."""
     record, now = state.read(), status()
     if record and record.phase in (STARTING, RUNNING) and record.alive:
+        _same(record.choice, choice)
         # Another terminal was quicker; or the one who started it is gone, but not its JVM.
         if now.state is State.UNRESPONSIVE:
             progress.stage(f"process {record.pid} is there but does not answer, waiting for it")
@@ -130,13 +172,15 @@ def _ensure(progress: Progress, timeout: float) -> str:
     if record and record.phase == STOPPED and record.alive:
         progress.stage("waiting for the old server to end")
         _wait_until_gone(record, timeout)
+    choice = choice or state.remembered()
     if now.state is State.CRASHED:
-        progress.stage("the last server ended unexpectedly, starting a new and empty one")
+        again = "starting it again" if choice.durable else "starting a new and empty one"
+        progress.stage(f"the last server ended unexpectedly, {again}")
     me = psutil.Process()
-    state.write(Record(FETCHING, me.pid, me.create_time(), Ports(), time.time()))
+    state.write(Record(FETCHING, me.pid, me.create_time(), Ports(), time.time(), choice))
     try:
         runtime, jars = java(), ensure_jars(progress)
-        begun = _launch(runtime, jars, progress)
+        begun = _launch(runtime, jars, progress, choice)
     except BaseException:
         if (last := state.read()) and last.phase == FETCHING:
             state.put_back(record)
@@ -146,13 +190,13 @@ def _ensure(progress: Progress, timeout: float) -> str:
     except _PortTaken:
         progress.stage("another program took one of the ports, trying others")
         stop(_KILL_WAIT)
-        url = _second_try(runtime, jars, progress, timeout)
+        url = _second_try(runtime, jars, progress, timeout, choice)
     archive.make_later(runtime, jars, state.folder())
     return url
 
 
-def _second_try(runtime: Path, jars: list[Path], progress: Progress, timeout: float) -> str:
-    begun = _launch(runtime, jars, progress)
+def _second_try(runtime: Path, jars: list[Path], progress: Progress, timeout: float, choice: Choice) -> str:
+    begun = _launch(runtime, jars, progress, choice)
     try:
         return _wait_until_ready(begun, progress, timeout)
     except _PortTaken as error:
@@ -160,15 +204,17 @@ def _second_try(runtime: Path, jars: list[Path], progress: Progress, timeout: fl
         raise Unreachable("Other programs keep taking the embedded server's ports. Try again.") from error
 
 
-def _launch(runtime: Path, jars: list[Path], progress: Progress) -> Record:
+def _launch(runtime: Path, jars: list[Path], progress: Progress, choice: Choice) -> Record:
     progress.stage("starting Java")
     ports = probe.free_ports()
     usual = vars(Ports())
     if moved := [usual[name] for name, port in vars(ports).items() if port != usual[name]]:
         progress.stage(f"{_words(moved)} taken by other programs, using other ports")
-    pid = standalone.launch(runtime, jars, ports)
-    record = Record(STARTING, pid, _created(pid), ports, time.time())
+    pid = launch.launch(runtime, jars, ports, choice)
+    record = Record(STARTING, pid, _created(pid), ports, time.time(), choice)
     state.write(record)
+    if choice.durable and (low := data.warning(launch.data_folder(choice))):
+        progress.stage(low)
     return record
 
 
@@ -192,12 +238,12 @@ def _wait_until_ready(record: Record, progress: Progress, timeout: float) -> str
         (ports.rpc, "controller is up"),
     ]
     begun = looked = time.monotonic()
-    while not probe.is_ready(ports.rest, timeout=1.0):
+    while not _is_ready(record, patience=1.0):
         now = time.monotonic()
         ended = not record.alive
         if record.phase == STARTING and (ended or now - looked > _LOOK_AT_LOG):
             looked = now
-            if standalone.port_was_taken():
+            if launch.port_was_taken():
                 raise _PortTaken
         if ended:
             raise _ended(record)
@@ -221,7 +267,7 @@ def _ended(record: Record) -> Unreachable:
     now = state.read()
     if now and now.phase == STOPPED:
         return Unreachable("The embedded server was stopped while it started.")
-    words = standalone.last_words()
+    words = launch.last_words()
     said = f' with "{words}"' if words else ""
     return Unreachable(f"The embedded server ended while it started{said}. Its log: {state.log_path()}")
 
@@ -265,5 +311,5 @@ def stop(timeout: float) -> bool:
         # Who starts the next server empties the folder as well, and must not lose it while that one runs.
         now = state.read()
         if mine and now and now.pid == record.pid:
-            standalone.clean(state.folder())
+            launch.clean(state.folder())
     return True

@@ -32,3 +32,12 @@ def java() -> Path:
 
 def _runnable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
+
+
+def libjvm(java: Path) -> Path:
+    """The library of the JVM that ``java`` runs; raise Unusable when it can't be found."""
+    home = java.resolve().parent.parent
+    for name in ("lib/server/libjvm.so", "lib/server/libjvm.dylib"):
+        if (home / name).is_file():
+            return home / name
+    raise Unusable(f"{java} belongs to no Java 17 with a JVM library below {home}. Correct or unset {VARIABLE}.")

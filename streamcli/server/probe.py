@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
+import struct
+from contextlib import suppress
 
+import psutil
+
+from streamcli.address import Login
 from streamcli.server.state import Ports
+
+_HELLO = -127  # the wire protocol's type of a Hello
+_WIRE_VERSION, _WIRE_OLDEST = 15, 5
 
 
 def free_ports() -> Ports:
@@ -24,7 +33,6 @@ def free_ports() -> Ports:
                     usual.rest,
                     usual.segment_store,
                     usual.zookeeper,
-                    usual.segment_store_rest,
                 )
             )
         )
@@ -34,7 +42,7 @@ def free_ports() -> Ports:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on ``port`` of every interface: RPC and REST take them all."""
+    """Whether a server could listen on ``port`` of every interface: then no other program is meant by it."""
     if is_listening(port):
         return False
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
@@ -76,26 +84,58 @@ def is_listening(port: int, timeout: float = 0.5) -> bool:
         return False
 
 
+def zookeeper_answers(port: int, timeout: float) -> bool:
+    """Whether a ZooKeeper on ``port`` says that it is well."""
+    return _answer(port, b"ruok", 4, timeout) == b"imok"
+
+
+def segment_store_answers(port: int, timeout: float) -> bool:
+    """Whether a segment store on ``port`` answers a Hello of Pravega's wire protocol with its own."""
+    hello = struct.pack(">iiii", _HELLO, 8, _WIRE_VERSION, _WIRE_OLDEST)
+    return _answer(port, hello, 16, timeout)[:4] == hello[:4]
+
+
+def _answer(port: int, question: bytes, size: int, timeout: float) -> bytes:
+    """The first ``size`` bytes of the answer, or fewer."""
+    answer = b""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout) as one:
+        one.sendall(question)
+        while len(answer) < size and (block := one.recv(size - len(answer))):
+            answer += block
+    return answer
+
+
 def is_alive(port: int, timeout: float) -> bool:
     """Whether the controller's REST port answers within ``timeout`` seconds: a stopped JVM accepts but stays silent."""
     return _get(port, "/ping", timeout) is not None
 
 
-def is_ready(port: int, timeout: float) -> bool:
+def belongs_to(port: int, pid: int) -> bool:
+    """Whether it is process ``pid`` that listens on ``port``."""
+    try:
+        connections = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
+
+
+def is_ready(port: int, timeout: float, login: Login | None) -> bool:
     """Whether the server can be used: its REST port lists the scopes, and Pravega's own is among them."""
-    body = _get(port, "/v1/scopes", timeout)
+    body = _get(port, "/v1/scopes", timeout, login)
     try:
         return body is not None and any(s["scopeName"] == "_system" for s in json.loads(body)["scopes"])
     except (ValueError, KeyError, TypeError):
         return False
 
 
-def _get(port: int, path: str, timeout: float) -> bytes | None:
+def _get(port: int, path: str, timeout: float, login: Login | None = None) -> bytes | None:
     """The body of a 200 answer, or None. HTTP 1.0, so that it is not chunked and ends with the connection."""
-    answer = b""
+    answer, header = b"", ""
+    if login:
+        header = f"Authorization: Basic {base64.b64encode(f'{login.user}:{login.password}'.encode()).decode()}\r\n"
     try:
         with socket.create_connection(("127.0.0.1", port), timeout) as one:
-            one.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            one.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n{header}\r\n".encode())
             while (block := one.recv(65536)) and len(answer) < 1 << 20:
                 answer += block
     except OSError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from streamcli import paths
-from streamcli.errors import from_os_error
+from streamcli.server import files
 
 FETCHING, STARTING, RUNNING, STOPPED = "fetching", "starting", "running", "stopped"
 _SAME_START = 2.0  # seconds: the boot time that create_time() builds on may be corrected by a little
@@ -21,18 +20,26 @@ _SAME_START = 2.0  # seconds: the boot time that create_time() builds on may be 
 
 @dataclass(frozen=True)
 class Ports:
-    """The five TCP ports of a standalone server."""
+    """The TCP ports of the server, all on loopback. The bookie has none."""
 
     rpc: int = 9090
     rest: int = 9091
     segment_store: int = 6000
     zookeeper: int = 4000
-    segment_store_rest: int = 6061
 
     @property
     def url(self) -> str:
         """The address that a client takes."""
         return f"tcp://127.0.0.1:{self.rpc}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the server is meant to run. A client that has to start it again takes what was chosen last."""
+
+    durable: bool = True
+    data: str | None = None  # the data folder, None for the platform's; remembered even while it runs in memory
+    auth: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Record:
     created: float  # the process's create_time, seconds since the epoch: tells a reused pid
     ports: Ports
     since: float  # when this phase began, seconds since the epoch
+    choice: Choice = Choice()
 
     @property
     def alive(self) -> bool:
@@ -61,9 +69,14 @@ def log_path() -> Path:
     return folder() / "log" / "server.log"
 
 
-def log_property() -> str:
-    """The argument that names the log on the JVM's command line; no other program has it."""
-    return f"-Dstreamcli.log={log_path()}"
+def launch_path() -> Path:
+    """What the server's process was told; it stands on its command line, and on that of no other program."""
+    return folder() / "launch.json"
+
+
+def health_path() -> Path:
+    """What the server's process says about its parts; it may not exist yet."""
+    return folder() / "health.json"
 
 
 def console_path() -> Path:
@@ -78,7 +91,7 @@ def process(record: Record) -> psutil.Process | None:
         if found.status() == psutil.STATUS_ZOMBIE:
             return None
         # Where the clock was set since, the time of creation is off, but the command line still tells our server.
-        if abs(found.create_time() - record.created) > _SAME_START and log_property() not in found.cmdline():
+        if abs(found.create_time() - record.created) > _SAME_START and str(launch_path()) not in found.cmdline():
             return None
     except (psutil.Error, ValueError, OverflowError):
         return None
@@ -90,20 +103,32 @@ def read() -> Record | None:
     try:
         fields = json.loads((folder() / "state.json").read_text(encoding="utf-8"))
         ports = Ports(*(int(fields["ports"][name]) for name in Ports.__dataclass_fields__))
-        return Record(str(fields["phase"]), int(fields["pid"]), float(fields["created"]), ports, float(fields["since"]))
+        return Record(
+            str(fields["phase"]),
+            int(fields["pid"]),
+            float(fields["created"]),
+            ports,
+            float(fields["since"]),
+            _choice(fields["choice"]) if "choice" in fields else Choice(),
+        )
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
+def _choice(fields: dict[str, object]) -> Choice:
+    data = fields["data"]
+    return Choice(bool(fields["durable"]), None if data is None else str(data), bool(fields["auth"]))
+
+
+def remembered() -> Choice:
+    """How the server was last meant to run."""
+    record = read()
+    return record.choice if record else Choice()
+
+
 def write(record: Record) -> None:
     """Replace the record as a whole: a reader sees the old one or the new one, never a part."""
-    path = folder() / "state.json"
-    fresh = path.with_name(f"state.{os.getpid()}.new")
-    try:
-        fresh.write_text(json.dumps(asdict(record)), encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:
-        raise from_os_error(error, path) from error
+    files.write(folder() / "state.json", json.dumps(asdict(record)))
 
 
 def put_back(record: Record | None) -> None:
@@ -130,12 +155,7 @@ def change(pid: int, allowed: tuple[str, ...], phase: str, now: float) -> bool:
 @contextmanager
 def lock(name: str, wait: bool = True) -> Iterator[bool]:
     """Hold the file lock ``name``; with ``wait`` False give False when another process has it. Dies with its holder."""
-    path = paths.made(folder()) / name
-    try:
-        file = path.open("a")
-    except OSError as error:
-        raise from_os_error(error, path) from error
-    with file:
+    with files.opened(paths.made(folder()) / name) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamcli.server import state
+from streamcli.server import launch, state
 
 
 def until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
@@ -53,8 +53,9 @@ def heard() -> Heard:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An own state folder; the jars come from STREAMCLI_TEST_CACHE or else the user's real cache."""
+    """Own state and data folders; the jars come from STREAMCLI_TEST_CACHE or else the user's real cache."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     if cache := os.environ.get("STREAMCLI_TEST_CACHE"):
         monkeypatch.setenv("XDG_CACHE_HOME", cache)
     yield state.folder()
@@ -134,10 +135,9 @@ def repository(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
         gc.collect()
 
 
-_FAKE_JAVA = """\
-#!{python}
-import http.server, os, pathlib, signal, sys, time
-args = dict(a[2:].split("=", 1) for a in sys.argv if a.startswith("-D"))
+_FAKE_SERVER = """\
+import http.server, json, os, pathlib, signal, sys, time
+ports = json.loads(pathlib.Path(sys.argv[1]).read_text())["ports"]
 starts = pathlib.Path({folder!r}) / "starts"
 starts.write_text((starts.read_text() if starts.exists() else "") + "x")
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -148,21 +148,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *a):
         pass
 def serve():
-    http.server.HTTPServer(("127.0.0.1", int(args["singlenode.controller.rest.port"])), Handler).serve_forever()
+    http.server.HTTPServer(("127.0.0.1", ports["rest"]), Handler).serve_forever()
 first = starts.read_text() == "x"
 {body}
 """
 
 
 @pytest.fixture
-def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """A stand-in for Java where what counts is our side: its ``body`` may call serve(), and knows ``first``."""
+def fake_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """A stand-in for the server's process where what counts is our side.
+
+    Its ``body`` may call serve(), and knows ``first``. Each start adds an ``x`` to the file that is returned.
+    """
 
     def make(body: str) -> Path:
-        path = tmp_path / "java"
-        path.write_text(_FAKE_JAVA.format(python=sys.executable, folder=str(tmp_path), body=body))
-        path.chmod(0o755)
-        monkeypatch.setenv("STREAMCLI_JAVA", str(path))
+        path = tmp_path / "fake_server.py"
+        path.write_text(_FAKE_SERVER.format(folder=str(tmp_path), body=body))
+        monkeypatch.setattr(launch, "program", lambda: [sys.executable, str(path)])
         return tmp_path / "starts"
 
     return make

@@ -22,7 +22,7 @@ from streamcli.server import Ports, Quiet, State, command, current_url, ensure_r
 from streamcli.server.command import uptime
 from tests.server.conftest import Heard, until
 
-FakeJava = Callable[[str], Path]
+FakeServer = Callable[[str], Path]
 
 
 def test_never_started(home: Path) -> None:
@@ -46,8 +46,8 @@ def test_a_pid_that_another_program_has_now_is_not_the_server(home: Path) -> Non
         stranger.communicate(b"\n")
 
 
-def test_our_server_is_known_after_the_clock_was_set(home: Path, fake_java: FakeJava) -> None:
-    fake_java("serve()")
+def test_our_server_is_known_after_the_clock_was_set(home: Path, fake_server: FakeServer) -> None:
+    fake_server("serve()")
     ensure_running(Quiet(), 30)
     record = state.read()
     assert record
@@ -71,8 +71,8 @@ def test_a_state_file_with_nonsense_is_no_crash(home: Path, field: str, value: o
     assert status().state in (State.CRASHED, State.ABSENT)
 
 
-def test_java_that_ends_at_once_is_said_with_its_last_words(home: Path, fake_java: FakeJava) -> None:
-    fake_java("sys.exit('Error: Could not find or load main class')")
+def test_a_server_that_ends_at_once_is_said_with_its_last_words(home: Path, fake_server: FakeServer) -> None:
+    fake_server("sys.exit('Error: Could not find it')")
     begun = time.monotonic()
     with pytest.raises(Unreachable, match=r"ended while it started with .*Could not find.*log:"):
         ensure_running(Quiet(), 30)
@@ -80,8 +80,8 @@ def test_java_that_ends_at_once_is_said_with_its_last_words(home: Path, fake_jav
     assert status().state is State.CRASHED
 
 
-def test_a_port_taken_in_between_means_other_ports_once(home: Path, fake_java: FakeJava, heard: Heard) -> None:
-    starts = fake_java("if first:\n    print('Address already in use', flush=True)\n    time.sleep(60)\nserve()")
+def test_a_port_taken_in_between_means_other_ports_once(home: Path, fake_server: FakeServer, heard: Heard) -> None:
+    starts = fake_server("if first:\n    print('Address already in use', flush=True)\n    time.sleep(60)\nserve()")
     url = ensure_running(heard, 30)
     assert starts.read_text() == "xx"
     assert "another program took one of the ports, trying others" in heard.stages
@@ -89,15 +89,17 @@ def test_a_port_taken_in_between_means_other_ports_once(home: Path, fake_java: F
     assert url == current_url()
 
 
-def test_a_port_taken_again_and_again_is_said(home: Path, fake_java: FakeJava) -> None:
-    starts = fake_java("print('Address already in use', flush=True)\ntime.sleep(60)")
+def test_a_port_taken_again_and_again_is_said(home: Path, fake_server: FakeServer) -> None:
+    starts = fake_server("print('Address already in use', flush=True)\ntime.sleep(60)")
     with pytest.raises(Unreachable, match="taking"):
         ensure_running(Quiet(), 30)
     assert starts.read_text() == "xx"
 
 
-def test_not_ready_in_time_goes_on_and_is_found_by_the_next(home: Path, fake_java: FakeJava, tmp_path: Path) -> None:
-    starts = fake_java(f"while not os.path.exists({str(tmp_path / 'go')!r}):\n    time.sleep(0.01)\nserve()")
+def test_not_ready_in_time_goes_on_and_is_found_by_the_next(
+    home: Path, fake_server: FakeServer, tmp_path: Path
+) -> None:
+    starts = fake_server(f"while not os.path.exists({str(tmp_path / 'go')!r}):\n    time.sleep(0.01)\nserve()")
     with pytest.raises(Unreachable, match=r"not ready after 0\.2 s"):
         ensure_running(Quiet(), 0.2)
     assert status().state is State.STARTING
@@ -109,8 +111,8 @@ def test_not_ready_in_time_goes_on_and_is_found_by_the_next(home: Path, fake_jav
     assert status().state is State.RUNNING
 
 
-def test_one_that_ignores_the_signal_is_ended_by_force(home: Path, fake_java: FakeJava) -> None:
-    fake_java("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nserve()")
+def test_one_that_ignores_the_signal_is_ended_by_force(home: Path, fake_server: FakeServer) -> None:
+    fake_server("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nserve()")
     ensure_running(Quiet(), 30)
     pid = status().pid
     assert pid is not None
@@ -119,8 +121,8 @@ def test_one_that_ignores_the_signal_is_ended_by_force(home: Path, fake_java: Fa
     assert status().state is State.STOPPED
 
 
-def test_one_that_lives_but_is_silent_is_said(home: Path, fake_java: FakeJava, tmp_path: Path) -> None:
-    fake_java(
+def test_one_that_lives_but_is_silent_is_said(home: Path, fake_server: FakeServer, tmp_path: Path) -> None:
+    fake_server(
         "import socket, threading\nthreading.Thread(target=serve, daemon=True).start()\n"
         f"while not os.path.exists({str(tmp_path / 'go')!r}):\n    time.sleep(0.01)\n"
         "Handler.do_GET = lambda self: time.sleep(60)\ntime.sleep(60)"
@@ -180,8 +182,8 @@ def test_uptime() -> None:
     assert [uptime(s) for s in (-1, 59, 61, 7500)] == ["0 s", "59 s", "1 min 1 s", "2 h 5 min"]
 
 
-def test_a_server_ending_does_not_hold_the_signal_of_a_terminal(home: Path, fake_java: FakeJava) -> None:
-    fake_java("serve()")
+def test_a_server_ending_does_not_hold_the_signal_of_a_terminal(home: Path, fake_server: FakeServer) -> None:
+    fake_server("serve()")
     ensure_running(Quiet(), 30)
     pid = status().pid
     assert pid is not None

@@ -1,0 +1,62 @@
+"""The embedded server's own account: made once and kept in a file that only its user can read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from streamcli import paths
+from streamcli.address import Login
+from streamcli.server import files, state
+
+USER = "streamcli"
+_ROUNDS = 5000  # as Pravega's own tool for account files has it
+_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """All that the embedded server keeps secret; it stands in no text that Python makes of it."""
+
+    password: str = field(repr=False)  # of the one account, which may do everything
+    signing_key: str = field(repr=False)  # with which the controller signs what the segment store lets in
+    zookeeper: str = field(repr=False)  # password of ZooKeeper, which only the parts of the server use
+
+    @property
+    def login(self) -> Login:
+        """The account as a client needs it."""
+        return Login(USER, self.password)
+
+
+def path() -> Path:
+    """Where they are kept; the file need not exist."""
+    return state.folder() / "credentials.json"
+
+
+def read() -> Credentials | None:
+    """What is kept, or None when there is nothing that can be used."""
+    try:
+        fields = json.loads(path().read_text(encoding="utf-8"))
+        return Credentials(*(str(fields[name]) for name in Credentials.__dataclass_fields__))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def ensure() -> Credentials:
+    """What is kept, made first when there is none. Raises CannotCreate and FileTrouble."""
+    if found := read():
+        return found
+    fresh = Credentials(*(secrets.token_urlsafe(_BYTES) for _ in Credentials.__dataclass_fields__))
+    paths.made(state.folder())
+    files.write(path(), json.dumps(asdict(fresh)))
+    return fresh
+
+
+def account_line(login: Login) -> str:
+    """The line of Pravega's account file that lets ``login`` do everything; it holds no password, only its hash."""
+    salt = secrets.token_bytes(16)
+    digest = hashlib.pbkdf2_hmac("sha256", login.password.encode(), salt, _ROUNDS, 64)
+    return f"{login.user}:{f'{_ROUNDS}:{salt.hex()}:{digest.hex()}'.encode().hex()}:prn::*,READ_UPDATE;\n"

@@ -1,0 +1,84 @@
+"""The folder in which the durable server keeps everything: whose it is, and how much room is left."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from pathlib import Path
+
+import platformdirs
+
+from streamcli import paths
+from streamcli.errors import CannotCreate, FileTrouble, Unusable, from_os_error
+
+FORMAT = "format"  # the file that says the folder is ready for use
+LOCK = "lock"  # held by the server's process as long as it lives
+PARTS = ("zookeeper", "journal", "ledgers", "storage")
+LOW = 500_000_000  # bytes of free space below which it is said
+FLOOR = 150_000_000  # below it no server is started: a bookie needs room to say that it has none
+
+
+def default_folder() -> Path:
+    """Where the durable server keeps its data unless told otherwise; it need not exist."""
+    return Path(platformdirs.user_data_dir(paths.APP, appauthor=False)) / "server"
+
+
+def prepare(folder: Path) -> None:
+    """Make ``folder`` if need be, for its owner only.
+
+    Raises Unusable when somebody else's files or another server are in it, FileTrouble when its disk is full.
+    """
+    paths.made(folder)
+    try:
+        strange = [one.name for one in folder.iterdir() if one.name not in (*PARTS, FORMAT, LOCK)]
+        if strange and not (folder / FORMAT).exists():
+            raise Unusable(
+                f"{folder} holds other files ({strange[0]}): name an empty folder, or one with a server's data."
+            )
+        if is_locked(folder):
+            raise Unusable(f"The data folder {folder} is in use by another server. Stop that one, or name another.")
+        folder.chmod(0o700)
+        for part in PARTS:
+            paths.made(folder / part)
+    except PermissionError as error:
+        raise CannotCreate(
+            f"The data folder {folder} belongs to somebody else. Name another with --data-dir."
+        ) from error
+    except OSError as error:
+        raise from_os_error(error, folder) from error
+    if (left := free(folder)) < FLOOR:
+        raise FileTrouble(
+            f"The disk is full: {words(left)} are left for {folder}, and the embedded server needs {words(FLOOR)}. "
+            "Free some space and try again."
+        )
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a server works on ``folder`` now."""
+    try:
+        with (folder / LOCK).open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def free(folder: Path) -> int:
+    """How many bytes this user can still write at ``folder``."""
+    return shutil.disk_usage(folder).free
+
+
+def warning(folder: Path) -> str | None:
+    """A sentence when the disk of ``folder`` runs full, else None."""
+    try:
+        left = free(folder)
+    except OSError:
+        return None
+    return f"The disk runs full: only {words(left)} are left for {folder}." if left < LOW else None
+
+
+def words(size: int) -> str:
+    """A number of bytes as a person reads it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,180 @@
+"""The server's process: one JVM in which ZooKeeper, bookie, controller and segment store run.
+
+Run as ``python -m streamcli.server.jvm FILE``, where FILE (made by launch.py) says all. It writes how the parts are to
+the file ``health.json``, and it dies as soon as one of them fails: a dead server is seen and started again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_LOOK = 0.02  # seconds between looks at a port while starting
+_BEAT = 2.0  # seconds between looks at the bookie
+_SESSION = 10_000  # milliseconds a ZooKeeper session outlives its connection
+_LOCKED = 75
+_FAILED = 70
+_NETTY = "io.grpc.netty.shaded.io.grpc.netty"
+_AVAILABLE = "/pravega/bookkeeper/ledgers/available"
+
+
+def main(file: str) -> None:
+    """Run the server that ``file`` describes until it dies."""
+    told = json.loads(Path(file).read_text(encoding="utf-8"))
+    os.umask(0o077)
+    if told["data"]:
+        _lock(Path(told["data"]) / "lock")
+    import jpype
+
+    # -Xrs among the flags leaves SIGTERM alone: the process ends at once, which is how the server is stopped.
+    jpype.startJVM(told["jvm"], *told["flags"], classpath=told["classpath"], convertStrings=True, interrupt=False)
+    system = jpype.JClass("java.lang.System")
+    for name, value in told["properties"].items():
+        system.setProperty(name, value)
+    _die_at_exit(jpype)
+    _bind_to_loopback(jpype)
+    _run(jpype, "org.apache.zookeeper.server.quorum.QuorumPeerMain", told["zookeeper"])
+    _wait_for_zookeeper(told["ports"]["zookeeper"])
+    zookeeper = _connected(jpype, told["ports"]["zookeeper"])
+    _forget_the_dead(zookeeper, "/pravega")
+    if told["bookie"]:
+        _format_once(jpype, Path(told["data"]) / "format", told["bookie"])
+        _run(jpype, "org.apache.bookkeeper.server.Main", "--conf", told["bookie"])
+    _run(jpype, "io.pravega.controller.server.Main")
+    _run(jpype, "io.pravega.segmentstore.server.host.ServiceStarter")
+    _watch(zookeeper, bool(told["bookie"]), Path(told["health"]))
+
+
+def _lock(path: Path) -> None:
+    """Keep other servers away from the data for as long as this process lives."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # never closed
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"Error: the data folder {path.parent} is in use by another server", flush=True)
+        os._exit(_LOCKED)
+
+
+def _die_at_exit(jpype: Any) -> None:
+    """A part that fails calls System.exit: then go at once instead of waiting for the other parts' farewells."""
+
+    class Halt:
+        def run(self) -> None:
+            os._exit(_FAILED)
+
+    thread = jpype.JClass("java.lang.Thread")(jpype.JProxy("java.lang.Runnable", inst=Halt()))
+    jpype.JClass("java.lang.Runtime").getRuntime().addShutdownHook(thread)
+
+
+def _bind_to_loopback(jpype: Any) -> None:
+    """Let the RPC port listen on loopback only. Pravega has no setting for that, so one method is replaced."""
+    pool = jpype.JClass("javassist.ClassPool").getDefault()
+    builder = pool.get(f"{_NETTY}.NettyServerBuilder")
+    method = builder.getDeclaredMethod("forPort", [pool.get("int")])
+    method.setBody('{ return forAddress(new java.net.InetSocketAddress("127.0.0.1", $1)); }')
+    builder.toClass(jpype.JClass(f"{_NETTY}.NettyChannelBuilder").class_)
+
+
+def _run(jpype: Any, main_class: str, *arguments: str) -> None:
+    """Run a part's main method in a thread of its own."""
+
+    def part() -> None:
+        # Without it ZooKeeper does not find its own classes.
+        jpype.JClass("java.lang.Thread").currentThread().setContextClassLoader(
+            jpype.JClass("java.lang.ClassLoader").getSystemClassLoader()
+        )
+        try:
+            jpype.JClass(main_class).main(jpype.JArray(jpype.JString)(list(arguments)))
+        except BaseException as error:
+            print(f"Error: {main_class} failed: {error}", flush=True)
+            os._exit(_FAILED)
+
+    threading.Thread(target=part, daemon=True, name=main_class).start()
+
+
+def _wait_for_zookeeper(port: int) -> None:
+    # Its port is open before it serves, and a client that comes in between waits a second before it tries again.
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as one:
+            one.sendall(b"ruok")
+            if one.recv(16) == b"imok":
+                return
+        time.sleep(_LOOK)
+
+
+def _connected(jpype: Any, port: int) -> Any:
+    """A ZooKeeper client."""
+
+    class Watcher:
+        def process(self, event: Any) -> None:
+            pass
+
+    watcher = jpype.JProxy("org.apache.zookeeper.Watcher", inst=Watcher())
+    client = jpype.JClass("org.apache.zookeeper.ZooKeeper")(f"127.0.0.1:{port}", _SESSION, watcher)
+    while not client.getState().isConnected():
+        time.sleep(_LOOK)
+    return client
+
+
+def _forget_the_dead(zookeeper: Any, path: str) -> None:
+    """Delete what the parts of the last server have registered for as long as they live.
+
+    The lock on the data says that they are dead. ZooKeeper would wait for their sessions to expire, and meanwhile the
+    bookie finds its own name taken and gives up.
+    """
+    stat = zookeeper.exists(path, False)
+    if stat is None:
+        return
+    if stat.getEphemeralOwner():
+        zookeeper.delete(path, -1)
+        return
+    for child in zookeeper.getChildren(path, False):
+        _forget_the_dead(zookeeper, f"{path}/{child}")
+
+
+def _format_once(jpype: Any, done: Path, conf: str) -> None:
+    """Prepare a new data folder for the bookie."""
+    if done.exists():
+        return
+    settings = jpype.JClass("org.apache.bookkeeper.conf.ServerConfiguration")()
+    settings.loadConf(jpype.JClass("java.io.File")(conf).toURI().toURL())
+    jpype.JClass("org.apache.bookkeeper.client.BookKeeperAdmin").format(settings, False, True)
+    done.write_text("streamcli 1, Pravega 0.13.0\n")
+
+
+def _watch(zookeeper: Any, with_bookie: bool, health: Path) -> None:
+    """Write down how the bookie is whenever that changes: it has no port where one could ask."""
+    last = None
+    while True:
+        now = _bookie_health(zookeeper) if with_bookie else "none"
+        if now != last:
+            fresh = health.with_suffix(".new")
+            with suppress(OSError):  # a full disk, for example
+                fresh.write_text(json.dumps({"pid": os.getpid(), "bookie": now}))
+                fresh.replace(health)
+                last = now
+        time.sleep(_BEAT if now in ("ok", "none") else _LOOK * 10)
+
+
+def _bookie_health(zookeeper: Any) -> str:
+    try:
+        names = [str(name) for name in zookeeper.getChildren(_AVAILABLE, False)]
+        if [name for name in names if name != "readonly"]:
+            return "ok"
+        if list(zookeeper.getChildren(f"{_AVAILABLE}/readonly", False)):
+            return "reads only, its disk is full"
+    except Exception as error:  # a Java exception, when ZooKeeper is silent or has nothing yet
+        return "starting" if "NoNode" in str(error) else "unknown"
+    return "starting"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,140 @@
+"""Launch the server's process: its folders, what it is told, and what it said when it failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import streamcli
+from streamcli.errors import Unusable, from_os_error
+from streamcli.paths import made
+from streamcli.server import archive, credentials, data, files, parts, state
+from streamcli.server.credentials import Credentials
+from streamcli.server.java import libjvm
+from streamcli.server.state import Choice, Ports
+
+_JVM_FLAGS = (
+    "-Xmx384m",
+    "-XX:MaxDirectMemorySize=512m",
+    # Quick to start and small rather than fast at full load: measured in docs/decisions/0002-embedded-server.md.
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",  # no /tmp/hsperfdata_*
+    "-XX:+ExitOnOutOfMemoryError",  # a dead server is recognised, a half-dead one is not
+    "-Xrs",  # signals end it at once: it is always ended as by a crash, so that a crash is nothing special
+)
+
+
+def program() -> list[str]:
+    """The command that runs the server's process, without its one argument."""
+    return [sys.executable, "-m", "streamcli.server.jvm"]
+
+
+def launch(java: Path, jars: list[Path], ports: Ports, choice: Choice) -> int:
+    """Start the server on ``ports``, detached from this process and its terminal, and return its pid.
+
+    Raises Unusable when Java can't be started or the data folder can't be used, CannotCreate or FileTrouble for files.
+    """
+    home, folder = state.folder(), data_folder(choice)
+    prepare(home)
+    data.prepare(folder)
+    secret = credentials.ensure()
+    parts.write_files(home, folder, ports, choice, secret)
+    files.write(state.launch_path(), json.dumps(_told(java, jars, ports, choice, secret)))
+    # A shell starts it in the background and ends at once: the server is nobody's child, so it is no zombie of a chat
+    # that goes on, and Ctrl-C of a terminal does not reach it (own session, and SIGINT is ignored in the background).
+    script = 'umask 077; log=$1; shift; "$@" </dev/null >"$log" 2>&1 & echo $!'
+    try:
+        shell = subprocess.run(
+            ["/bin/sh", "-c", script, "sh", str(state.console_path()), *program(), str(state.launch_path())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=home,
+            env=_environment(),
+            start_new_session=True,
+            check=True,
+        )
+        return int(shell.stdout)
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        raise Unusable(f"The server's process can't be started: {error}.") from error
+
+
+def data_folder(choice: Choice) -> Path:
+    """Where a server of ``choice`` writes; in memory it is ZooKeeper alone, and what it writes is thrown away."""
+    if not choice.durable:
+        return state.folder() / "tmp" / "memory"
+    return Path(choice.data) if choice.data else data.default_folder()
+
+
+def _told(java: Path, jars: list[Path], ports: Ports, choice: Choice, secret: Credentials) -> dict[str, object]:
+    """What streamcli/server/jvm.py reads."""
+    home, folder = state.folder(), data_folder(choice)
+    return {
+        "jvm": str(libjvm(java)),
+        "flags": [
+            *_JVM_FLAGS,
+            *archive.flags(java, jars, home),
+            f"-XX:ErrorFile={home / 'log' / 'jvm-crash.log'}",
+            f"-Djava.io.tmpdir={home / 'tmp'}",
+            f"-Dstreamcli.log={state.log_path()}",
+        ],
+        "classpath": [str(jar) for jar in jars],
+        "properties": parts.properties(home, folder, ports, choice, secret),
+        "ports": vars(ports),
+        "zookeeper": str(home / "zookeeper.properties"),
+        "bookie": str(home / "bookie.properties") if choice.durable else None,
+        "data": str(folder),
+        "health": str(state.health_path()),
+    }
+
+
+def prepare(home: Path) -> None:
+    """Make the server's own folders with an empty ``tmp``, and a fresh log beside the last one."""
+    try:
+        clean(home)
+        for name in ("tmp", "log"):
+            made(home / name)
+        log = state.log_path()
+        if log.exists():  # so that what is found in the log belongs to this start
+            log.replace(log.with_name(log.name + ".1"))
+    except OSError as error:
+        raise from_os_error(error, home) from error
+
+
+def clean(home: Path) -> None:
+    """Remove what a server that has ended leaves behind beside its data."""
+    shutil.rmtree(home / "tmp", ignore_errors=True)
+    state.health_path().unlink(missing_ok=True)
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what would make any JVM print a line or change its flags, and able to find this package."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")}
+    here = str(Path(streamcli.__file__).parent.parent)
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (here, kept.get("PYTHONPATH"))))}
+
+
+def port_was_taken() -> bool:
+    """Whether the running start has found one of its ports taken."""
+    return any("Address already in use" in _text(path) for path in (state.log_path(), state.console_path()))
+
+
+def last_words() -> str:
+    """The most telling line of a start that failed: the first error, else the last line, else an empty string."""
+    lines = [
+        line.strip() for path in (state.console_path(), state.log_path()) for line in _text(path).splitlines() if line
+    ]
+    telling = [line for line in lines if line.startswith(("Error", "Exception", "Caused by")) or " ERROR " in line]
+    return (telling or lines[-1:] or [""])[0][:300]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

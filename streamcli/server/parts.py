@@ -1,0 +1,190 @@
+"""What the parts of the server are told: their configuration files, and the properties of the JVM they share."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from streamcli.server import credentials, data, files
+from streamcli.server.credentials import Credentials
+from streamcli.server.state import Choice, Ports
+
+_HERE = "127.0.0.1"
+_LEDGERS = "/pravega/bookkeeper/ledgers"
+_BOOKIE = "streamcli"  # its name: the ledgers know it by that, so that a new start may take other ports
+
+# The jars' own code logs through logback, Jersey and Grizzly through java.util.logging, which is switched off: it
+# repeats seven harmless warnings at each start and can't be bounded without a format of its own.
+LOGBACK = """\
+<configuration>
+  <statusListener class="ch.qos.logback.core.status.NopStatusListener"/>
+  <appender name="file" class="ch.qos.logback.core.rolling.RollingFileAppender">
+    <file>${streamcli.log}</file>
+    <rollingPolicy class="ch.qos.logback.core.rolling.FixedWindowRollingPolicy">
+      <fileNamePattern>${streamcli.log}.%i</fileNamePattern>
+      <minIndex>1</minIndex>
+      <maxIndex>2</maxIndex>
+    </rollingPolicy>
+    <triggeringPolicy class="ch.qos.logback.core.rolling.SizeBasedTriggeringPolicy">
+      <maxFileSize>5MB</maxFileSize>
+    </triggeringPolicy>
+    <encoder><pattern>%d{yyyy-MM-dd HH:mm:ss.SSS} %-5level %logger{30}: %msg%n%ex{8}</pattern></encoder>
+  </appender>
+  <root level="WARN"><appender-ref ref="file"/></root>
+</configuration>
+"""
+_JUL = "handlers=\n.level=OFF\n"
+
+
+def write_files(home: Path, folder: Path, ports: Ports, choice: Choice, secret: Credentials) -> None:
+    """Write the configuration files to ``home``; ``folder`` is where the data goes."""
+    texts = {
+        "logback.xml": LOGBACK,
+        "jul.properties": _JUL,
+        "zookeeper.properties": _lines(_zookeeper(folder, ports, choice)),
+        "bookie.properties": _lines(_bookie(folder, ports)),
+        "segmentstore.properties": "",  # it has to exist
+        "jaas.conf": _jaas(secret),
+        "accounts": credentials.account_line(secret.login),
+    }
+    for name, text in texts.items():
+        files.write(home / name, text)
+
+
+def properties(home: Path, folder: Path, ports: Ports, choice: Choice, secret: Credentials) -> dict[str, str]:
+    """The JVM's properties. They are set in the running JVM: its own crash reports list what stood in its arguments."""
+    told = {
+        "java.util.logging.config.file": home / "jul.properties",
+        "logback.configurationFile": home / "logback.xml",
+        **_controller(ports),
+        **_segment_store(home, folder, ports, choice),
+    }
+    if choice.auth:
+        told |= _auth(home, ports, secret)
+    return {name: str(value) for name, value in told.items()}
+
+
+def _lines(settings: dict[str, object]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _zookeeper(folder: Path, ports: Ports, choice: Choice) -> dict[str, object]:
+    settings: dict[str, object] = {
+        "dataDir": folder / "zookeeper",
+        "clientPortAddress": _HERE,
+        "clientPort": ports.zookeeper,
+        "admin.enableServer": "false",
+        "maxClientCnxns": 0,
+        "autopurge.purgeInterval": 1,  # hours
+        "autopurge.snapRetainCount": 3,
+        "4lw.commands.whitelist": "ruok",
+    }
+    if choice.auth:
+        settings["authProvider.1"] = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"
+        settings["sessionRequireClientSASLAuth"] = "true"
+    return settings
+
+
+def _bookie(folder: Path, ports: Ports) -> dict[str, object]:
+    return {
+        "bookieId": _BOOKIE,
+        # It serves the JVM it lives in, and nobody else: no port, so no password for one either.
+        "enableLocalTransport": "true",
+        "disableServerSocketBind": "true",
+        "allowLoopback": "true",
+        "advertisedAddress": _HERE,
+        "httpServerEnabled": "false",
+        "journalDirectories": folder / "journal",
+        "ledgerDirectories": folder / "ledgers",
+        "zkServers": f"{_HERE}:{ports.zookeeper}",
+        "zkLedgersRootPath": _LEDGERS,
+        "metadataServiceUri": f"zk+null://{_HERE}:{ports.zookeeper}{_LEDGERS}",
+        "ledgerStorageClass": "org.apache.bookkeeper.bookie.InterleavedLedgerStorage",
+        "nettyMaxFrameSizeBytes": 10 << 20,
+        # Small files, so that what is no longer needed can be given back soon.
+        "journalMaxSizeMB": 64,
+        "journalPreAllocSizeMB": 4,
+        "logSizeLimit": 64 << 20,
+        # Every event is on the disk before it is acknowledged, and none waits for others to be written with it.
+        "journalFlushWhenQueueEmpty": "true",
+        "journalMaxGroupWaitMSec": 1,
+        # By default a bookie writes nothing any more on a disk that is 95 % full, however large it is.
+        "diskUsageThreshold": 0.999,
+        "diskUsageWarnThreshold": 0.998,
+    }
+
+
+def _controller(ports: Ports) -> dict[str, object]:
+    return {
+        "controller.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
+        "controller.container.count": 1,
+        "controller.rebalance.interval.seconds.min": 1,
+        "controller.service.rpc.listener.port": ports.rpc,
+        "controller.service.rpc.published.host.nameOrIp": _HERE,
+        "controller.service.rpc.published.port": ports.rpc,
+        "controller.service.rest.listener.host.ip": _HERE,
+        "controller.service.rest.listener.port": ports.rest,
+        "controller.service.rest.published.host.nameOrIp": _HERE,
+        "controller.service.rest.published.port": ports.rest,
+        # Watermarks are for readers that ask for event times, as none here do; by default 100 threads poll for them.
+        "controller.watermarking.bucket.count": 1,
+        "controller.watermarking.frequency.seconds": 600,
+    }
+
+
+def _segment_store(home: Path, folder: Path, ports: Ports, choice: Choice) -> dict[str, object]:
+    settings: dict[str, object] = {
+        "pravega.configurationFile": home / "segmentstore.properties",
+        "pravegaservice.container.count": 1,  # as the controller's
+        "pravegaservice.cluster.name": "pravega-cluster",
+        "pravegaservice.service.listener.host.nameOrIp": _HERE,
+        "pravegaservice.service.published.host.nameOrIp": _HERE,
+        "pravegaservice.service.listener.port": ports.segment_store,
+        "pravegaservice.service.published.port": ports.segment_store,
+        "pravegaservice.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
+        "pravegaservice.cache.size.max": 192 << 20,  # below what the JVM may take outside its heap
+        "pravegaservice.admin.gateway.enable": "false",
+        "pravegaservice.rest.listener.enable": "false",
+        "pravegaservice.dataLog.impl.name": "INMEMORY",
+        "pravegaservice.storage.impl.name": "INMEMORY",
+        "autoScale.controller.connect.uri": f"tcp://{_HERE}:{ports.rpc}",
+    }
+    if choice.durable:
+        settings |= {
+            "pravegaservice.dataLog.impl.name": "BOOKKEEPER",
+            "pravegaservice.storage.impl.name": "FILESYSTEM",
+            "pravegaservice.storage.layout": "CHUNKED_STORAGE",
+            "filesystem.root": folder / data.PARTS[-1],
+            "bookkeeper.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
+            "bookkeeper.zk.metadata.path": "/segmentstore/containers",
+            "bookkeeper.ledger.path": _LEDGERS,
+            "bookkeeper.ledger.size.max": 64 << 20,
+            "bookkeeper.ensemble.size": 1,
+            "bookkeeper.write.quorum.size": 1,
+            "bookkeeper.ack.quorum.size": 1,
+        }
+    return settings
+
+
+def _auth(home: Path, ports: Ports, secret: Credentials) -> dict[str, object]:
+    login = secret.login
+    return {
+        "controller.security.auth.enable": "true",
+        "controller.security.pwdAuthHandler.accountsDb.location": home / "accounts",
+        "controller.security.auth.delegationToken.signingKey.basis": secret.signing_key,
+        "autoScale.controller.connect.security.auth.enable": "true",
+        "autoScale.security.auth.token.signingKey.basis": secret.signing_key,
+        "pravega.client.auth.method": "Basic",
+        "pravega.client.auth.loadDynamic": "false",
+        "pravega.client.auth.token": base64.b64encode(f"{login.user}:{login.password}".encode()).decode(),
+        "java.security.auth.login.config": home / "jaas.conf",
+        "zookeeper.sessionRequireClientSASLAuth": "true",
+    }
+
+
+def _jaas(secret: Credentials) -> str:
+    module = "org.apache.zookeeper.server.auth.DigestLoginModule required"
+    return (
+        f'Server {{ {module} user_{credentials.USER}="{secret.zookeeper}"; }};\n'
+        f'Client {{ {module} username="{credentials.USER}" password="{secret.zookeeper}"; }};\n'
+    )

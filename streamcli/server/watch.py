@@ -1,0 +1,53 @@
+"""Starts the embedded server again when it has crashed: in the background, and each time in a row waiting longer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from streamcli.errors import StreamcliError
+from streamcli.server import control
+from streamcli.server.control import State, Status
+from streamcli.server.progress import Quiet
+
+_FIRST_PAUSE = 1.0  # seconds between the first two attempts; each pause after that is twice as long
+_LONGEST_PAUSE = 60.0  # seconds
+_STEADY = 60.0  # seconds that a server must have run to count as well
+
+
+class Watch:
+    """Looks at the server and, if it ended unexpectedly, has a thread start it. No call waits for that."""
+
+    def __init__(self, timeout: float, now: Callable[[], float] = time.monotonic) -> None:
+        """``timeout`` is how many seconds a start may take; ``now`` is the clock."""
+        self._timeout, self._now = timeout, now
+        self._thread: threading.Thread | None = None
+        self._next, self._pause = 0.0, _FIRST_PAUSE
+        self._failure: str | None = None
+
+    def look(self, patience: float) -> Status:
+        """The server's status, in at most ``patience`` seconds; what is being done about it stands in its detail."""
+        status = control.status(patience)
+        if status.state is State.RUNNING and status.since and time.time() - status.since > _STEADY:
+            self._pause = _FIRST_PAUSE
+        if status.state is not State.CRASHED:
+            return status
+        if self._thread and self._thread.is_alive():
+            return Status(State.STARTING, "The embedded server ended unexpectedly and is being started again.")
+        now = self._now()
+        if now < self._next:
+            why = self._failure or status.detail
+            return Status(State.CRASHED, f"{why} Starting it again in {self._next - now:.0f} s.")
+        self._next, self._pause = now + self._pause, min(2 * self._pause, _LONGEST_PAUSE)
+        self._thread = threading.Thread(target=self._start, daemon=True, name="start the server")
+        self._thread.start()
+        return Status(State.STARTING, "The embedded server ended unexpectedly and is being started again.")
+
+    def _start(self) -> None:
+        self._failure = None
+        try:
+            if control.status().state is State.CRASHED:  # it may have been stopped on purpose, or be there, meanwhile
+                control.ensure_running(Quiet(), self._timeout)
+        except StreamcliError as error:
+            self._failure = str(error)
