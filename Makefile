@@ -11,7 +11,7 @@ VENV  = @$(or $(PYTHON),$(FOUND),$(NONE)) -I tools/make_venv.py
 BIN  := .venv/bin
 UV   ?= uv
 
-.PHONY: help chat test check bench format docs lock clean
+.PHONY: help chat test check kills bench format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,10 @@ format: ## put every file in the house's form
 	$(VENV) --dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+kills: ## kill a durable server 50 times under load and look for lost events, some minutes
+	$(VENV) --dev
+	@exec $(BIN)/python -m tests.server.kills $(ARGS)
 
 bench: ## measure, beside the raw client, for five minutes; ARGS="--help" says what else
 	$(VENV) --dev

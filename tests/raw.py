@@ -13,11 +13,21 @@ import sys
 from types import TracebackType
 from typing import Any
 
+from streamcli.address import Login
+
+
+def account(login: Login) -> dict[str, str]:
+    """The environment from which the client library takes the account."""
+    fields = {"method": "Basic", "username": login.user, "password": login.password}
+    return {f"pravega_client_auth_{name}": value for name, value in fields.items()}
+
 
 class Raw:
     """Writes any bytes to a stream, and reads all of it."""
 
-    def __init__(self, url: str, stream: str, segments: int = 1, scope: str = "scope") -> None:
+    def __init__(
+        self, url: str, stream: str, segments: int = 1, scope: str = "scope", login: Login | None = None
+    ) -> None:
         self.stream = stream
         self._process = subprocess.Popen(
             [sys.executable, __file__, url, scope, stream, str(segments)],
@@ -25,6 +35,7 @@ class Raw:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env={**os.environ, **account(login)} if login else None,
         )
 
     def __enter__(self) -> Raw:
@@ -101,7 +112,7 @@ def main(url: str, scope: str, stream: str, segments: int) -> None:
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    manager = pravega_client.StreamManager(url)
+    manager = pravega_client.StreamManager(url, "pravega_client_auth_method" in os.environ, False)
     manager.create_scope(scope)
     manager.create_stream(scope, stream, segments)
     writer = manager.create_writer(scope, stream, 1000)
