@@ -180,35 +180,31 @@ def _ensure(progress: Progress, timeout: float, choice: Choice | None) -> str:
     state.write(Record(FETCHING, me.pid, me.create_time(), Ports(), time.time(), choice))
     try:
         runtime, jars = java(), ensure_jars(progress)
-        begun = _launch(runtime, jars, progress, choice)
+        url = _first_ready(runtime, jars, progress, timeout, choice)
     except BaseException:
         if (last := state.read()) and last.phase == FETCHING:
             state.put_back(record)
         raise
-    try:
-        url = _wait_until_ready(begun, progress, timeout)
-    except _PortTaken:
-        progress.stage("another program took one of the ports, trying others")
-        stop(_KILL_WAIT)
-        url = _second_try(runtime, jars, progress, timeout, choice)
     archive.make_later(runtime, jars, state.folder())
     return url
 
 
-def _second_try(runtime: Path, jars: list[Path], progress: Progress, timeout: float, choice: Choice) -> str:
-    begun = _launch(runtime, jars, progress, choice)
-    try:
-        return _wait_until_ready(begun, progress, timeout)
-    except _PortTaken as error:
-        stop(_KILL_WAIT)
-        raise Unreachable("Other programs keep taking the embedded server's ports. Try again.") from error
+def _first_ready(runtime: Path, jars: list[Path], progress: Progress, timeout: float, choice: Choice) -> str:
+    """Launch the server, again with other ports when another program took one of them meanwhile."""
+    for prefer_usual in (True, False, False):
+        begun = _launch(runtime, jars, progress, choice, prefer_usual)
+        try:
+            return _wait_until_ready(begun, progress, timeout)
+        except _PortTaken:
+            progress.stage("another program took one of the ports, trying others")
+            stop(_KILL_WAIT)
+    raise Unreachable("Other programs keep taking the embedded server's ports. Try again.")
 
 
-def _launch(runtime: Path, jars: list[Path], progress: Progress, choice: Choice) -> Record:
+def _launch(runtime: Path, jars: list[Path], progress: Progress, choice: Choice, prefer_usual: bool) -> Record:
     progress.stage("starting Java")
-    ports = probe.free_ports()
-    usual = vars(Ports())
-    if moved := [usual[name] for name, port in vars(ports).items() if port != usual[name]]:
+    ports, known = probe.free_ports(prefer_usual), vars(Ports())
+    if prefer_usual and (moved := [known[name] for name, port in vars(ports).items() if port != known[name]]):
         progress.stage(f"{_words(moved)} taken by other programs, using other ports")
     pid = launch.launch(runtime, jars, ports, choice)
     record = Record(STARTING, pid, _created(pid), ports, time.time(), choice)

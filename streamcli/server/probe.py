@@ -17,8 +17,8 @@ _HELLO = -127  # the wire protocol's type of a Hello
 _WIRE_VERSION, _WIRE_OLDEST = 15, 5
 
 
-def free_ports() -> Ports:
-    """The usual ports, each replaced by a free one where it is taken.
+def free_ports(prefer_usual: bool = True) -> Ports:
+    """The usual ports, each replaced by a free one where it is taken, or where the usual ones are not preferred.
 
     Between this look and the server's own bind another program may take one; the start notices that.
     """
@@ -27,7 +27,7 @@ def free_ports() -> Ports:
     try:
         return Ports(
             *(
-                port if is_free(port) else _any_free(held)
+                port if prefer_usual and is_free(port) else _any_free(held)
                 for port in (
                     usual.rpc,
                     usual.rest,

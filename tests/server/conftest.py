@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import hashlib
 import http.server
+import json
 import os
+import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,7 +22,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streamcli.address import Login
 from streamcli.server import launch, state
+from tests.conftest import STREAMCLI, Server, make_home, start_server
 
 
 def until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
@@ -168,3 +173,43 @@ def fake_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
         return tmp_path / "starts"
 
     return make
+
+
+@dataclass(frozen=True)
+class Durable:
+    """A durable server that asks for a password, and all that its owner knows of it."""
+
+    server: Server
+    home: Path
+    data: Path
+    ports: dict[str, int]
+    login: Login
+    signing_key: str
+    zookeeper_password: str
+
+
+@pytest.fixture(scope="session")
+def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Durable]:
+    """The durable server that the tests share which leave it alive."""
+    home = tmp_path_factory.mktemp("durable")
+    server = start_server(make_home(home), "--data-dir", str(home / "its data"))
+    folder = home / ".local" / "state" / "streamcli" / "server"
+    secret = json.loads((folder / "credentials.json").read_text())
+    yield Durable(
+        server,
+        home,
+        home / "its data",
+        json.loads((folder / "state.json").read_text())["ports"],
+        Login("streamcli", secret["password"]),
+        secret["signing_key"],
+        secret["zookeeper"],
+    )
+    server.stop()
+
+
+def port_of(server: Server, part: str) -> int:
+    """The port of a ``part``, as `server status` tells it."""
+    out = subprocess.run([*STREAMCLI, "server", "status"], env=server.env, check=True, capture_output=True, text=True)
+    found = re.search(rf"^  {part} +port (\d+), ok$", out.stdout, re.MULTILINE)
+    assert found, out.stdout
+    return int(found[1])

@@ -130,11 +130,11 @@ def _load(url: str, first: int, who: Login) -> Iterator[list[int]]:
 
 def _kill() -> None:
     record = state.read()
-    process = record and state.process(record)
-    assert process, "there is no server to kill"
-    process.send_signal(signal.SIGKILL)
-    with suppress(psutil.NoSuchProcess):
-        process.wait(10)
+    assert record
+    if record.phase in (state.STARTING, state.RUNNING) and (process := state.process(record)):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
 
 
 def _kill_while_it_starts(after: float) -> None:

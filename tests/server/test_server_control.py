@@ -93,7 +93,7 @@ def test_a_port_taken_again_and_again_is_said(home: Path, fake_server: FakeServe
     starts = fake_server("print('Address already in use', flush=True)\ntime.sleep(60)")
     with pytest.raises(Unreachable, match="taking"):
         ensure_running(Quiet(), 30)
-    assert starts.read_text() == "xx"
+    assert starts.read_text() == "xxx"
 
 
 def test_not_ready_in_time_goes_on_and_is_found_by_the_next(
