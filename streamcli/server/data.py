@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import time
 from pathlib import Path
 
 import platformdirs
@@ -16,6 +17,7 @@ LOCK = "lock"  # held by the server's process as long as it lives
 PARTS = ("zookeeper", "journal", "ledgers", "storage")
 LOW = 500_000_000  # bytes of free space below which it is said
 FLOOR = 150_000_000  # below it no server is started: a bookie needs room to say that it has none
+_LAST_BREATH = 3.0  # seconds
 
 
 def default_folder() -> Path:
@@ -35,7 +37,7 @@ def prepare(folder: Path) -> None:
             raise Unusable(
                 f"{folder} holds other files ({strange[0]}): name an empty folder, or one with a server's data."
             )
-        if is_locked(folder):
+        if _stays_locked(folder):
             raise Unusable(f"The data folder {folder} is in use by another server. Stop that one, or name another.")
         folder.chmod(0o700)
         for part in PARTS:
@@ -51,6 +53,16 @@ def prepare(folder: Path) -> None:
             f"The disk is full: {words(left)} are left for {folder}, and the embedded server needs {words(FLOOR)}. "
             "Free some space and try again."
         )
+
+
+def _stays_locked(folder: Path) -> bool:
+    # A process that was killed counts as gone while its threads still end, and until the last one has it holds the lock.
+    end = time.monotonic() + _LAST_BREATH
+    while is_locked(folder):
+        if time.monotonic() > end:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def is_locked(folder: Path) -> bool:

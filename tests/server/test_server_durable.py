@@ -1,0 +1,129 @@
+"""The durable server as a person meets it: it crashes, it is stopped, it starts again, and everything is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import STREAMCLI, eventually, make_home
+from tests.server import kills
+from tests.server.conftest import Durable
+from tests.terminal import Terminal
+
+WIDE = 200  # columns, so that the status line shows all it has to say
+READY, READY_AFTER_CRASH, STOPPED, MEMORY = 8.0, 12.0, 5.0, 600.0  # the goals: seconds, and MiB
+NOISE = 2.0  # how many times as long it may take here, where other programs use the same two cores
+
+
+def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*STREAMCLI, *arguments], env=env, capture_output=True, text=True, timeout=90)
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def facts(env: dict[str, str]) -> dict[str, str]:
+    done = run(env, "server", "status")
+    assert done.returncode == 0, done.stdout
+    return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in done.stdout.splitlines()[1:])
+
+
+def seconds(env: dict[str, str], *arguments: str) -> float:
+    begun = time.monotonic()
+    done = run(env, *arguments)
+    assert done.returncode == 0, done.stderr
+    return time.monotonic() - begun
+
+
+def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(tmp_path: Path) -> None:
+    env = make_home(tmp_path)
+    with Terminal([*STREAMCLI, "--id", "tim"], env, columns=WIDE) as tim:
+        tim.connected()
+        tim.enter("before the crash")
+        tim.see("tim: before the crash")
+        pid = int(facts(env)["pid"])
+        os.kill(pid, signal.SIGKILL)
+        tim.see_last("ended unexpectedly")
+        tim.enter("while it is away")
+        tim.see("tim: while it is away")  # nobody did anything: the chat has started it again
+        assert tim.count("This is another log") == 0
+        tim.connected()
+
+        assert seconds(env, "server", "stop") < STOPPED * NOISE
+        tim.see_last("stopped on purpose")
+        tim.enter("after the stop")
+        time.sleep(3)  # in which it must not be started again
+        assert run(env, "server", "status").returncode == 3
+        assert "stopped on purpose" in run(env, "server", "status").stdout
+        assert seconds(env, "server", "start") < READY * NOISE
+        tim.see("tim: after the stop")
+        tim.type("\x04")
+        tim.end(10)
+    told = run(env, "tail", "--no-follow").stdout
+    assert re.findall(r"tim: (.*?)(?: \(typed.*)?$", told, re.MULTILINE) == [
+        "before the crash",
+        "while it is away",
+        "after the stop",
+    ]
+    run(env, "server", "stop")
+
+
+def test_kills_under_load_lose_nothing(home: Path) -> None:
+    seen = kills.run(3, seed=3, say=False)
+    assert len(seen.starts) == 3
+    assert max(seen.starts) < READY_AFTER_CRASH * NOISE
+    assert seen.present >= seen.count > 1000
+
+
+def test_the_check_of_the_kills_sees_a_loss() -> None:
+    kills.check([range(0, 3), range(10, 12)], [0, 1, 2, 3, 10, 11])
+    for events in ([0, 1, 2, 10], [0, 2, 1, 10, 11], [0, 1, 1, 2, 10, 11]):
+        with pytest.raises(AssertionError):
+            kills.check([range(0, 3), range(10, 12)], events)
+
+
+def test_the_status_has_a_line_for_each_part(durable: Durable) -> None:
+    said = facts(durable.server.env)
+    for part, port in (("zookeeper", "zookeeper"), ("controller", "rpc"), ("segment store", "segment_store")):
+        assert said[part] == f"port {durable.ports[port]}, ok"
+    eventually(lambda: facts(durable.server.env)["bookie"] == "no port, ok", 10)
+    assert said["data"].startswith(f"{durable.data}, ")
+    assert psutil.Process(durable.server.pid).memory_info().rss / 2**20 < MEMORY
+
+
+def test_its_data_are_its_owners_alone(durable: Durable) -> None:
+    assert durable.data.stat().st_mode & 0o777 == 0o700
+    for path in durable.data.rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_data_folder_has_one_server(durable: Durable, tmp_path: Path) -> None:
+    other = make_home(tmp_path)
+    done = run(other, "server", "start", "--data-dir", str(durable.data))
+    assert done.returncode == 78
+    assert done.stderr.splitlines()[-1] == (
+        f"streamcli: The data folder {durable.data} is in use by another server. Stop that one, or name another."
+    )
+    assert "never started" in run(other, "server", "status").stdout
+
+
+def test_a_running_server_is_not_made_another(durable: Durable, tmp_path: Path) -> None:
+    for options in (["--in-memory"], ["--no-auth"], ["--data-dir", str(tmp_path)]):
+        done = run(durable.server.env, "server", "start", *options)
+        assert done.returncode == 64
+        assert "`streamcli server stop` first" in done.stderr
+    done = run(durable.server.env, "server", "start")
+    assert done.returncode == 0
+    assert f"runs already at {durable.server.url}, with its data in {durable.data}" in done.stdout
+
+
+def test_the_state_of_this_start_is_kept_for_the_next(durable: Durable) -> None:
+    kept = json.loads((durable.home / ".local/state/streamcli/server/state.json").read_text())
+    assert kept["choice"] == {"durable": True, "data": str(durable.data), "auth": True}
