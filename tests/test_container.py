@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,9 @@ def test_the_health_check_finds_a_real_server_well_and_a_closed_port_ill(tmp_pat
     status = subprocess.run(
         [*STREAMCLI, "server", "status"], env=server.env, capture_output=True, text=True, timeout=30
     )
-    rest = status.stdout.partition(" REST")[0].rpartition(" ")[2]
+    found = re.search(r"REST +port (\d+)", status.stdout)
+    assert found, status.stdout
+    rest = found[1]
 
     def healthy(port: str) -> bool:
         script = check[3].replace("/9091", f"/{port}")

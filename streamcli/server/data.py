@@ -56,7 +56,7 @@ def prepare(folder: Path) -> None:
 
 
 def _stays_locked(folder: Path) -> bool:
-    # A process that was killed counts as gone while its threads still end, and until the last one has it holds the lock.
+    # A process that was killed counts as gone while its threads still end, but holds the lock until the last one has.
     end = time.monotonic() + _LAST_BREATH
     while is_locked(folder):
         if time.monotonic() > end:

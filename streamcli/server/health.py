@@ -27,10 +27,10 @@ def parts(now: Status) -> list[Part]:
     found = [Part("zookeeper", now.ports.zookeeper, _said(probe.zookeeper_answers(now.ports.zookeeper, _PATIENCE)))]
     if now.choice.durable:
         found.append(Part("bookie", None, bookie(now.pid)))
-    controller = probe.is_alive(now.ports.rest, _PATIENCE) and probe.is_listening(now.ports.rpc, _PATIENCE)
     return [
         *found,
-        Part("controller", now.ports.rpc, _said(controller)),
+        Part("controller", now.ports.rpc, _said(probe.is_listening(now.ports.rpc, _PATIENCE))),
+        Part("– its REST", now.ports.rest, _said(probe.is_alive(now.ports.rest, _PATIENCE))),
         Part(
             "segment store",
             now.ports.segment_store,
