@@ -140,7 +140,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "streamcli": streamcli.__version__,
         "versions": {name: version(name) for name in ("pravega", "prompt_toolkit", "pydantic")},
-        "pravega server": "0.13.0 standalone, in memory",
+        "pravega server": "0.13.0, embedded, in memory",
     }
 
 
