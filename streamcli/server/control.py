@@ -21,6 +21,7 @@ _POLL = 0.05  # seconds
 _LOOK_AT_LOG = 0.5  # seconds
 _LONGEST_START = 60.0  # seconds after which a JVM that was never ready is no longer called starting
 _KILL_WAIT = 5.0  # seconds
+_SOON = 1.5  # seconds; a server that ends sooner than that will do so the next time as well
 
 
 class State(enum.Enum):
@@ -49,6 +50,10 @@ class Status:
 
 class _PortTaken(Exception):
     """Another program took one of the ports between our look and the server's bind."""
+
+
+class _GaveUp(Unreachable):
+    """The server's process has ended before it was ready, and nobody wanted that."""
 
 
 def current_url() -> str | None:
@@ -190,7 +195,11 @@ def _ensure(progress: Progress, timeout: float, choice: Choice | None) -> str:
 
 
 def _first_ready(runtime: Path, jars: list[Path], progress: Progress, timeout: float, choice: Choice) -> str:
-    """Launch the server, again with other ports when another program took one of them meanwhile."""
+    """Launch the server, and again when another program took one of its ports, or when a part of it gave up.
+
+    After a crash the controller now and then asks for its tables before the segment store has them back, and ends.
+    """
+    failure: Unreachable | None = None
     for prefer_usual in (True, False, False):
         begun = _launch(runtime, jars, progress, choice, prefer_usual)
         try:
@@ -198,7 +207,14 @@ def _first_ready(runtime: Path, jars: list[Path], progress: Progress, timeout: f
         except _PortTaken:
             progress.stage("another program took one of the ports, trying others")
             stop(_KILL_WAIT)
-    raise Unreachable("Other programs keep taking the embedded server's ports. Try again.")
+            failure = Unreachable("Other programs keep taking the embedded server's ports. Try again.")
+        except _GaveUp as error:
+            if time.time() - begun.since < _SOON:
+                raise
+            progress.stage("a part of the server gave up, starting it once more")
+            failure = error
+    assert failure
+    raise failure
 
 
 def _launch(runtime: Path, jars: list[Path], progress: Progress, choice: Choice, prefer_usual: bool) -> Record:
@@ -265,7 +281,7 @@ def _ended(record: Record) -> Unreachable:
         return Unreachable("The embedded server was stopped while it started.")
     words = launch.last_words()
     said = f' with "{words}"' if words else ""
-    return Unreachable(f"The embedded server ended while it started{said}. Its log: {state.log_path()}")
+    return _GaveUp(f"The embedded server ended while it started{said}. Its log: {state.log_path()}")
 
 
 def _wait_until_gone(record: Record, timeout: float) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import sys
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from streamcli.server import probe
 
 _LOOK = 0.02  # seconds between looks at a port while starting
 _BEAT = 2.0  # seconds between looks at the bookie
@@ -101,12 +102,12 @@ def _run(jpype: Any, main_class: str, *arguments: str) -> None:
 
 
 def _wait_for_zookeeper(port: int) -> None:
-    # Its port is open before it serves, and a client that comes in between waits a second before it tries again.
-    while True:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as one:
-            one.sendall(b"ruok")
-            if one.recv(16) == b"imok":
-                return
+    """Wait until our own ZooKeeper serves.
+
+    Another program's may have taken the port: ours ends then, and this process with it; the other must not be touched.
+    And the port is open before ZooKeeper serves: a client that comes in between waits a second before it tries again.
+    """
+    while not (probe.zookeeper_answers(port, 1.0) and probe.belongs_to(port, os.getpid())):
         time.sleep(_LOOK)
 
 

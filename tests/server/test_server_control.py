@@ -191,3 +191,10 @@ def test_a_server_ending_does_not_hold_the_signal_of_a_terminal(home: Path, fake
     assert os.getpgid(pid) != os.getpgid(0)
     os.kill(pid, signal.SIGINT)
     assert status().state is State.RUNNING
+
+
+def test_one_that_gives_up_late_is_started_once_more(home: Path, fake_server: FakeServer, heard: Heard) -> None:
+    starts = fake_server("time.sleep(2 if first else 0)\nsys.exit('Error: lost') if first else serve()")
+    ensure_running(heard, 30)
+    assert starts.read_text() == "xx"
+    assert "a part of the server gave up, starting it once more" in heard.stages

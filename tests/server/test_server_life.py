@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
+import pytest
 
-from streamcli.server import Quiet, State, archive, command, current_url, ensure_running, jars, state, status
+from streamcli.server import (
+    Choice,
+    Quiet,
+    State,
+    archive,
+    command,
+    current_url,
+    ensure_running,
+    jars,
+    probe,
+    state,
+    status,
+    stop,
+)
 from streamcli.server.java import java
 from tests.server.conftest import Heard, until
 
@@ -102,3 +119,29 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, h
     logs = {p.name for p in (home / "log").iterdir()}
     assert logs - {"server.log.1"} == {"console.log", "server.log"}  # .1 if a port was taken meanwhile, by anyone
     assert state.console_path().read_text() == f"{home}/segmentstore.properties\n"  # Pravega has to say that
+
+
+def test_a_strangers_zookeeper_is_not_taken_for_ours(home: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bytes] = []
+
+    class Stranger(socketserver.BaseRequestHandler):
+        """Says that it is well, and remembers what else it is told."""
+
+        def handle(self) -> None:
+            told.append(self.request.recv(1000))
+            self.request.sendall(b"imok")
+
+    free_ports = probe.free_ports
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        taken = stranger.server_address[1]
+        monkeypatch.setattr(
+            probe,
+            "free_ports",
+            lambda usual=True: dataclasses.replace(free_ports(usual), **({"zookeeper": taken} if usual else {})),
+        )
+        ensure_running(heard, 60, Choice(durable=False, auth=False))
+        stranger.shutdown()
+    assert "another program took one of the ports, trying others" in heard.stages
+    assert told and set(told) <= {b"ruok", b""}
+    stop(5)
