@@ -18,8 +18,6 @@ from streamcli.server.java import libjvm
 from streamcli.server.state import Choice, Ports
 
 _JVM_FLAGS = (
-    "-Xmx384m",
-    "-XX:MaxDirectMemorySize=512m",
     # Quick to start and small rather than fast at full load: measured in docs/decisions/0002-embedded-server.md.
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -27,6 +25,9 @@ _JVM_FLAGS = (
     "-XX:+ExitOnOutOfMemoryError",  # a dead server is recognised, a half-dead one is not
     "-Xrs",  # signals end it at once: it is always ended as by a crash, so that a crash is nothing special
 )
+
+_DURABLE_MEMORY = ("-Xmx288m", "-XX:MaxDirectMemorySize=448m")
+_IN_MEMORY = ("-Xmx1g", "-XX:MaxDirectMemorySize=1g")  # the log itself is in there
 
 
 def program() -> list[str]:
@@ -78,6 +79,7 @@ def _told(java: Path, jars: list[Path], ports: Ports, choice: Choice, secret: Cr
         "jvm": str(libjvm(java)),
         "flags": [
             *_JVM_FLAGS,
+            *(_DURABLE_MEMORY if choice.durable else _IN_MEMORY),
             *archive.flags(java, jars, home),
             f"-XX:ErrorFile={home / 'log' / 'jvm-crash.log'}",
             f"-Djava.io.tmpdir={home / 'tmp'}",
@@ -116,6 +118,7 @@ def _environment() -> dict[str, str]:
     """Ours without what would make any JVM print a line or change its flags, and able to find this package."""
     kept = {k: v for k, v in os.environ.items() if k not in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")}
     here = str(Path(streamcli.__file__).parent.parent)
+    kept["MALLOC_ARENA_MAX"] = "2"  # by default a JVM of 300 threads lets the C library hoard memory in as many heaps
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (here, kept.get("PYTHONPATH"))))}
 
 
