@@ -33,7 +33,8 @@ def prepare(folder: Path) -> None:
     paths.made(folder)
     try:
         strange = [one.name for one in folder.iterdir() if one.name not in (*PARTS, FORMAT, LOCK)]
-        if strange and not (folder / FORMAT).exists():
+        # The histories of a user named "server" lie beside the data; names of theirs are none of ours.
+        if strange and folder != default_folder() and not (folder / FORMAT).exists():
             raise Unusable(
                 f"{folder} holds other files ({strange[0]}): name an empty folder, or one with a server's data."
             )

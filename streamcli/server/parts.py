@@ -75,6 +75,9 @@ def _zookeeper(folder: Path, ports: Ports, choice: Choice) -> dict[str, object]:
         "clientPort": ports.zookeeper,
         "admin.enableServer": "false",
         "maxClientCnxns": 0,
+        # All parts live and die in one process. No session needs to expire, also not when it was suspended for a while.
+        "minSessionTimeout": 600_000,  # milliseconds
+        "maxSessionTimeout": 600_000,
         "autopurge.purgeInterval": 1,  # hours
         "autopurge.snapRetainCount": 3,
         "4lw.commands.whitelist": "ruok",
