@@ -26,7 +26,7 @@ _JVM_FLAGS = (
     "-Xrs",  # signals end it at once: it is always ended as by a crash, so that a crash is nothing special
 )
 
-_DURABLE_MEMORY = ("-Xmx288m", "-XX:MaxDirectMemorySize=448m")
+_DURABLE_MEMORY = ("-Xmx256m", "-XX:MaxDirectMemorySize=400m")
 _IN_MEMORY = ("-Xmx1g", "-XX:MaxDirectMemorySize=1g")  # the log itself is in there
 
 

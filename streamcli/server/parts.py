@@ -145,7 +145,7 @@ def _segment_store(home: Path, folder: Path, ports: Ports, choice: Choice) -> di
         "pravegaservice.service.listener.port": ports.segment_store,
         "pravegaservice.service.published.port": ports.segment_store,
         "pravegaservice.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
-        "pravegaservice.cache.size.max": 128 << 20,  # below what the JVM may take outside its heap
+        "pravegaservice.cache.size.max": 96 << 20,  # below what the JVM may take outside its heap
         "pravegaservice.admin.gateway.enable": "false",
         "pravegaservice.rest.listener.enable": "false",
         "pravegaservice.dataLog.impl.name": "INMEMORY",
