@@ -1,6 +1,7 @@
 """`Keeper`: the outbox's own thread. The writer tells it what was typed and what was sent, and never waits for a disk.
 
-An outbox that can't be used is said once; what is typed is sent all the same, but is not kept until then.
+An outbox that can't be written is said once; what is typed is sent all the same, and kept as soon as it can be: it is
+tried again with the next line, every few seconds, and before leaving.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from streamcli.history.store import History
 from streamcli.message import Message
 
 T = TypeVar("T")
+TRY_AGAIN_AFTER = 3.0  # seconds until what could not be kept is tried again, without another line
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +45,8 @@ class Keeper:
         self._outbox: Outbox | None = None
         self._to_add: deque[Message] = deque()
         self._kept: set[str] = set()
-        self._said = False
+        self._said = self._closed = False
+        self._again: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._loop = asyncio.get_running_loop()
 
@@ -67,12 +70,20 @@ class Keeper:
     def add(self, message: Message) -> None:
         """Keep a message."""
         self._to_add.append(message)
-        self._do(self._add, self._kept.update)
+        self._do(self._add, self._have)
 
     def sent(self, ids: Sequence[str]) -> None:
         """These are in the log."""
         self._kept.difference_update(ids)
-        self._do(lambda outbox: outbox.sent(ids))
+
+        def forget(outbox: Outbox) -> None:
+            if self._to_add:  # it could not be kept, and now need not be
+                known = set(ids)
+                messages = self._all_to_add()
+                self._to_add.extendleft(message for message in reversed(messages) if message.id not in known)
+            outbox.sent(ids)
+
+        self._do(forget)
 
     def failed(self, ids: Sequence[str], reason: str) -> None:
         """The server will never take these, for a reason (a sentence)."""
@@ -97,10 +108,14 @@ class Keeper:
 
     async def settle(self) -> None:
         """Wait until all that was called before has taken effect."""
-        await asyncio.wrap_future(self._thread.submit(lambda: None))
+        if self._to_add:
+            self._have(await self._ask(self._add) or [])
+        else:
+            await asyncio.wrap_future(self._thread.submit(lambda: None))
 
     def close(self) -> None:
         """Let the file go, after all that was called before."""
+        self._closed = True
         self._thread.submit(self._close)
         self._thread.shutdown(wait=True)
 
@@ -134,10 +149,32 @@ class Keeper:
             return [False] * len(left)
 
     def _add(self, outbox: Outbox) -> list[str]:
-        # All that piled up while the disk was busy costs one wait for it.
-        messages = [self._to_add.popleft() for _ in range(len(self._to_add))]
-        outbox.add(messages)
+        # All that piled up while the disk was busy, or full, costs one wait for it.
+        messages = self._all_to_add()
+        if not messages:
+            return []
+        try:
+            outbox.add(messages)
+        except BaseException:
+            self._to_add.extendleft(reversed(messages))
+            self._post(self._try_again_later, None)
+            raise
         return [message.id for message in messages]
+
+    def _all_to_add(self) -> list[Message]:
+        return [self._to_add.popleft() for _ in range(len(self._to_add))]
+
+    def _have(self, ids: Iterable[str]) -> None:
+        self._kept.update(ids)
+
+    def _try_again_later(self, nothing: None) -> None:
+        if self._again is None:
+            self._again = self._loop.call_later(TRY_AGAIN_AFTER, self._try_again)
+
+    def _try_again(self) -> None:
+        self._again = None
+        if self._to_add and not self._closed:
+            self._do(self._add, self._have)
 
     def _do(self, work: Callable[[Outbox], T], then: Callable[[T], object] = lambda result: None) -> None:
         """Have ``work`` done in the thread, and what comes of it told in the loop."""

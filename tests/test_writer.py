@@ -248,3 +248,28 @@ def test_what_an_earlier_life_left_goes_first_once_the_log_was_read() -> None:
 
     with tempfile.TemporaryDirectory() as root:
         asyncio.run(main(Path(root)))
+
+
+def test_what_a_full_disk_refused_is_kept_as_soon_as_there_is_room() -> None:
+    async def test(desk: Desk) -> None:
+        desk.types("before")
+        await desk.settled()
+        outbox = desk.keeper._outbox
+        assert outbox
+        (pages,) = outbox._connection.execute("PRAGMA page_count").fetchone()
+        outbox._connection.execute(f"PRAGMA max_page_count={pages}")
+        lines = [f"{number} {'x' * 5000}" for number in range(3)]
+        desk.types(*lines)
+        await desk.settled()
+        assert "The disk is full" in desk.said[0] and len(desk.said) == 1
+        ids = [entry.message.id for entry in desk.writer.unconfirmed]
+        assert desk.keeper.keeps(ids[:1]) and not desk.keeper.keeps(ids)
+        desk.writer.read_back([ids[2]])  # it was sent all the same
+        outbox._connection.execute("PRAGMA max_page_count=1000000")
+        await desk.settled()
+        content = await desk.keeper.content()
+        assert content
+        assert [entry.message.message for entry in content.waiting] == ["before", lines[0], lines[2]]
+        assert desk.keeper.keeps(entry.message.id for entry in desk.writer.unconfirmed)
+
+    at_a_desk(test)
