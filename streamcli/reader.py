@@ -7,6 +7,8 @@ posted to the one loop that owns state and screen. Only when a batch has been dr
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import subprocess
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -14,6 +16,7 @@ from streamcli.address import Stream
 from streamcli.history.events import Event
 from streamcli.identity import Identities
 from streamcli.message import decode
+from streamcli.pravega.cleaning import clean
 from streamcli.pravega.event_bytes import HEAD_BYTES
 from streamcli.pravega.frames import Frame, pack, unpack_events, unpack_json
 from streamcli.pravega.groups import GroupNames, head_group
@@ -22,7 +25,9 @@ from streamcli.recorder import Recorder
 from streamcli.state import Arrived, Opened, Place
 
 MODULE = "streamcli.pravega.read_worker"
-DELETED_AT_ONCE = 10  # groups of earlier lives; each takes a moment in which nothing is read yet
+DELETED_AT_ONCE = 20  # groups of earlier lives
+DELETED_AFTER = 5.0  # seconds of reading, so that it does not stand in the way of what is waited for
+DELETED_WITHIN = 30.0  # seconds; a durable server that has much to do takes up to one for each
 
 
 class Listener(Protocol):
@@ -63,14 +68,13 @@ class Reader:
         self._trace = trace
         self._stream, self._groups, self._listener, self._recorder = stream, groups, listener, recorder
         self._own_unread_since = own_unread_since
-        self._deleting: list[str] = []
+        self._deleting: asyncio.Task[None] | None = None
         self._identities = Identities(1)
         self._loop = asyncio.get_running_loop()
         self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
 
     def _orders(self) -> dict[str, Any]:
         name = self._groups.next()
-        self._deleting = self._groups.left_over()[:DELETED_AT_ONCE]
         place = self._listener.place()
         last = self._recorder.last_event
         return {
@@ -78,7 +82,7 @@ class Reader:
             "stream": self._stream.stream,
             "group": name,
             "head_group": head_group(name),
-            "old_groups": self._deleting,
+            "old_groups": [],
             "log": place.place,
             "position": place.position,
             "last": [last[0], last[1].hex()] if last else None,
@@ -104,13 +108,27 @@ class Reader:
             self._identities = Identities(opened.segments)
             self._recorder.opened(opened)
         elif frame is Frame.CAUGHT_UP:
-            post(self._listener.caught_up)
+            post(self._caught_up)
         elif frame is Frame.STUCK:
             post(self._listener.stuck, unpack_json(payload)["passable"])
 
     def _opened(self, fields: dict[str, Any]) -> None:
-        self._groups.forget(self._deleting)
         self._listener.opened(Opened(**fields))
+
+    def _caught_up(self) -> None:
+        self._listener.caught_up()
+        if self._deleting is None or self._deleting.done():
+            self._deleting = asyncio.create_task(self._delete_left_over())
+
+    async def _delete_left_over(self) -> None:
+        """Delete the groups of earlier lives, in a process of its own: reading never waits for that."""
+        await asyncio.sleep(DELETED_AFTER)
+        names, controller = self._groups.left_over()[:DELETED_AT_ONCE], self.lane.controller
+        if not (names and controller and self.lane.opened):
+            return  # the next life of the worker comes by here too
+        with contextlib.suppress(OSError, RuntimeError):  # no more processes or memory: later, then
+            if await clean(controller, self._stream.scope, names, subprocess.DEVNULL, within=DELETED_WITHIN):
+                self._groups.forget(names)
 
     def _take(self, batch: list[Arrived]) -> None:
         self._listener.arrived(batch)

@@ -16,7 +16,8 @@ def work(orders: dict[str, Any], output: Output) -> None:
     """Delete the reader groups in ``groups`` and, if one is named, the stream ``delete_stream``."""
     _, manager = connect(orders)
     for group in orders["groups"]:
-        manager.delete_reader_group(group, orders["scope"])
+        with contextlib.suppress(Exception):  # who may not delete groups can chat all the same
+            manager.delete_reader_group(group, orders["scope"])
     if stream := orders["delete_stream"]:
         with contextlib.suppress(Exception):  # it may never have been made
             manager.seal_stream(orders["scope"], stream)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from streamcli.address import Controller
+from streamcli.pravega.frames import Frame
 from streamcli.pravega.process import WorkerProcess
 
 MODULE = "streamcli.pravega.clean_worker"
@@ -15,12 +16,25 @@ WITHIN = 5.0  # seconds
 
 
 async def clean(
-    controller: Controller, scope: str, groups: Sequence[str], log: IO[bytes] | int, stream: str = ""
-) -> None:
-    """Delete ``groups`` and, if one is named, ``stream``, whether they exist or not; gives up after a while."""
-    done = asyncio.Event()
+    controller: Controller,
+    scope: str,
+    groups: Sequence[str],
+    log: IO[bytes] | int,
+    stream: str = "",
+    within: float = WITHIN,
+) -> bool:
+    """Delete ``groups`` and, if one is named, ``stream``, whether they exist or not; False when that took too long."""
+    done, ended = False, asyncio.Event()
+
+    def heard(frame: Frame, payload: bytes) -> None:
+        nonlocal done
+        done = done or frame is Frame.OPENED
+
     orders = {"scope": scope, "groups": list(groups), "delete_stream": stream}
-    worker = WorkerProcess(MODULE, controller, orders, log, lambda frame, payload: None, done.set)
-    with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-        await asyncio.wait_for(done.wait(), WITHIN)
-    worker.kill()
+    worker = WorkerProcess(MODULE, controller, orders, log, heard, ended.set)
+    try:
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(ended.wait(), within)
+    finally:
+        worker.kill()
+    return done
