@@ -49,6 +49,7 @@ def main(file: str) -> None:
     if told["bookie"]:
         _format_once(jpype, Path(told["data"]) / "format", told["bookie"])
         _run(jpype, "org.apache.bookkeeper.server.Main", "--conf", told["bookie"])
+        _wait_for_bookie(zookeeper)
     _run(jpype, "io.pravega.controller.server.Main")
     _run(jpype, "io.pravega.segmentstore.server.host.ServiceStarter")
     _watch(zookeeper, bool(told["bookie"]), Path(told["health"]))
@@ -149,6 +150,12 @@ def _format_once(jpype: Any, done: Path, conf: str) -> None:
     settings.loadConf(jpype.JClass("java.io.File")(conf).toURI().toURL())
     jpype.JClass("org.apache.bookkeeper.client.BookKeeperAdmin").format(settings, False, True)
     done.write_text("streamcli 1, Pravega 0.13.0\n")
+
+
+def _wait_for_bookie(zookeeper: Any) -> None:
+    # A segment store that finds no bookie can't recover its log, gives its container up, and tries again much later.
+    while _bookie_health(zookeeper) in ("starting", "unknown"):
+        time.sleep(_LOOK)
 
 
 def _watch(zookeeper: Any, with_bookie: bool, health: Path) -> None:
