@@ -29,6 +29,8 @@ def main() -> None:
     if do == "nonsense":
         say(b"\xff" * 100)
         return
+    if do == "open slowly":
+        time.sleep(orders["seconds"])
     say(pack_json(Frame.OPENED, log=""))
     if do == "beat":
         while True:

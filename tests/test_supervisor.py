@@ -131,7 +131,7 @@ class Watch:
 
     def _orders(self, number: int) -> dict[str, Any]:
         self.starts[number].append(time.monotonic())
-        return {"do": self.doings[number]}
+        return {"do": self.doings[number], "seconds": 2.0}
 
     def locate(self) -> Controller:
         return Controller("127.0.0.1", self.controller.port)
@@ -217,6 +217,20 @@ def test_a_frozen_worker_is_replaced(impatient: None) -> None:
             os.kill(frozen, signal.SIGSTOP)
             await until(lambda: not psutil.pid_exists(frozen))
             await until(lambda: watch.link().phase is Phase.LIVE and watch.pids() not in ([], [frozen]))
+
+    run(main())
+
+
+def test_on_a_slow_server_each_worker_gets_longer_to_open_than_the_one_before(
+    impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "OPEN_WITHIN", 0.3)
+
+    async def main() -> None:
+        watch = Watch("open slowly")
+        async with watch.watching():
+            await until(lambda: watch.link().phase is Phase.LIVE)
+            assert 2 <= len(watch.starts[0]) <= 5, "each is replaced, until one has the time that it takes"
 
     run(main())
 

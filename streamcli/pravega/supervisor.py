@@ -27,6 +27,7 @@ TICK_WHEN_DOWN = 0.5
 TICK_WHEN_REFUSED = 5.0  # nothing changes until a person changes it, and each try costs the server a slow hash
 PROBE_TIMEOUT = 1.5
 OPEN_WITHIN = 8.0  # seconds for a worker to open the stream before it counts as overdue
+OPEN_WITHIN_AT_MOST = 64.0  # after others were replaced for that: on a slow server the next one gets twice as long
 OVERDUE_AFTER = 3.0  # seconds without a sign that is due
 GOOD_PROBES = 4  # in a row before an overdue worker is replaced
 BACK_OFF = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by failures in a row
@@ -92,6 +93,7 @@ class Lane:
         self.good_probes = 0
         self.failures = 0
         self.not_before = 0.0
+        self._open_within = OPEN_WITHIN
         self._last_frame = 0.0
         self._opened_at = 0.0
         self._given_up = self._gives_way = False
@@ -130,6 +132,7 @@ class Lane:
         if self._given_up:
             return
         self.opened, self.trouble, self._opened_at = True, {}, time.monotonic()
+        self._open_within = OPEN_WITHIN
         _log.info("%s has opened the log: %s", self.module, fields)
         self._on_open(fields)
         wake()
@@ -149,9 +152,15 @@ class Lane:
         if not self.process:
             return False
         if not self.opened:
-            return now - self._last_frame > OPEN_WITHIN
+            return now - self._last_frame > self._open_within
         since = self._due_since(self._last_frame)
         return since is not None and now - since > OVERDUE_AFTER
+
+    def replace_overdue(self) -> None:
+        """Replace it for giving no sign. Who was only slow in opening must not be followed by others just as slow."""
+        if not self.opened:
+            self._open_within = min(2 * self._open_within, OPEN_WITHIN_AT_MOST)
+        self.replace()
 
     def replace(self) -> None:
         """Kill the worker that stands still; its end leads to the next one. It counts as open no more."""
@@ -243,7 +252,7 @@ class Supervisor:
         for lane in overdue:
             lane.good_probes = lane.good_probes + 1 if answer is Answer.WELL else 0
             if lane.good_probes >= GOOD_PROBES:
-                lane.replace()
+                lane.replace_overdue()
         if answer is not Answer.WELL:
             return Trouble(worded(answer, controller, self._stream), answer.final)
         for lane in missing:
