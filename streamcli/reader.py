@@ -113,6 +113,8 @@ class Reader:
             post(self._listener.stuck, unpack_json(payload)["passable"])
 
     def _opened(self, fields: dict[str, Any]) -> None:
+        if fields["segments"] == 1:
+            self._groups.one_made()
         self._listener.opened(Opened(**fields))
 
     def _caught_up(self) -> None:

@@ -46,6 +46,11 @@ class GroupNames:
         self._save()
         return name
 
+    def one_made(self) -> None:
+        """Take note that the group beside the current one was not made: the stream has one segment."""
+        self._current = self._current[:1]
+        self._save()
+
     def left_over(self) -> list[str]:
         """Groups in this scope that nobody reads any more."""
         return list(self._left_over)
