@@ -81,6 +81,7 @@ class Chatter:
         self._may_stay = self._asked = self._hurried = False
         self._news = asyncio.Event()  # a message of ours was acknowledged or read back
         self._failure: BaseException | None = None
+        self._trouble_said = False
         self._code = 0
 
     async def run(self) -> int:
@@ -286,12 +287,16 @@ class Chatter:
         if link.refusal and not self._interactive:
             self._failure = self._failure or link.refusal
             self._told_to_leave(link.refusal.exit_code)
+        elif link.phase is Phase.LIVE:
+            self._trouble_said = False
         elif link.words:
             self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link)
         self._screen.refresh()
 
     def _say_trouble(self, link: Link) -> None:
-        if link is self._link and not self._leaving:  # what leaving says names the trouble too
+        # Once for each outage, the bottom line follows it. And what leaving says names the trouble too.
+        if link is self._link and not self._leaving and (link.refused or not self._trouble_said):
+            self._trouble_said = True
             self.note(f"{link.phase.value}, {self._where()}: {link.words}")
 
     async def _tick(self) -> None:
