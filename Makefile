@@ -11,7 +11,7 @@ VENV  = @$(or $(PYTHON),$(FOUND),$(NONE)) -I tools/make_venv.py
 BIN  := .venv/bin
 UV   ?= uv
 
-.PHONY: help chat test check kills bench format docs lock clean
+.PHONY: help chat test check kills torture bench format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,10 @@ kills: ## kill a durable server 50 times under load and look for lost events, so
 	$(VENV) --dev
 	@exec $(BIN)/python -m tests.server.kills $(ARGS)
 
+torture: ## break real parts while four people chat, and prove that nothing is lost, 20 minutes; ARGS="--seed 2"
+	$(VENV) --dev
+	@exec $(BIN)/python -m torture $(ARGS)
+
 bench: ## measure, beside the raw client, for five minutes; ARGS="--help" says what else
 	$(VENV) --dev
 	@exec $(BIN)/python -m bench $(ARGS)
@@ -60,4 +64,4 @@ lock: ## pin the dependencies by hash anew (needs uv); UPGRADE=1 takes the newes
 
 clean: ## remove .venv and all that was made in this folder
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find streamcli tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find streamcli tests tools bench torture -name __pycache__ -type d -prune -exec rm -rf {} +

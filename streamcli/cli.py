@@ -202,7 +202,8 @@ def _chat(arguments: dict[str, Any]) -> int:
         gc.enable()
         return await chatter.run()
 
-    return session.run(settings, chat)
+    # A prompt need not wait for a server that is away; a first start has more to say than fits in the bottom line.
+    return session.run(settings, chat, patient=os.isatty(0) and os.isatty(1))
 
 
 def _doctor(arguments: dict[str, Any]) -> int:

@@ -17,13 +17,19 @@ LOOK = 0.02  # seconds a look at the embedded server may take: it is taken in th
 Locate = Callable[[], Controller]
 
 
-def run(settings: Settings, work: Callable[[Locate, IO[bytes]], Awaitable[int]], start: bool = True) -> int:
+def run(
+    settings: Settings,
+    work: Callable[[Locate, IO[bytes]], Awaitable[int]],
+    start: bool = True,
+    patient: bool = False,
+) -> int:
     """Run ``work(locate, worker_log)`` to its exit code; ``start`` the embedded server first if it is meant.
 
+    Who is ``patient`` begins at once where a server is only away: it crashed, is just starting or stands still.
     ``locate`` names the controller each time it is asked, or raises Unreachable in words for the person.
     Raises StreamcliError.
     """
-    locate = _embedded(settings, start) if settings.controller is None else _named(settings.controller)
+    locate = _embedded(settings, start, patient) if settings.controller is None else _named(settings.controller)
     with logs.worker_log() as worker_log:
 
         async def main() -> int:
@@ -36,10 +42,11 @@ def _named(controller: Controller) -> Locate:
     return lambda: controller
 
 
-def _embedded(settings: Settings, start: bool) -> Locate:
+def _embedded(settings: Settings, start: bool, patient: bool) -> Locate:
     from streamcli import server
 
-    if start:
+    away = (server.State.CRASHED, server.State.STARTING, server.State.UNRESPONSIVE)
+    if start and not (patient and server.status(LOOK).state in away):
         server.ensure_running(server.Lines(sys.stderr), settings.timeout)
     look = server.Watch(settings.timeout).look if start else server.status
 

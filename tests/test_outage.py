@@ -212,6 +212,24 @@ def test_the_embedded_server_dies_comes_back_empty_and_is_stopped(own_server: Se
     assert status.returncode == 3, status.stdout
 
 
+def test_a_prompt_opens_while_the_embedded_server_is_away(own_server: Server, stream: str) -> None:
+    env = {**own_server.env, "STREAMCLI_STREAM": stream}
+    command = [*STREAMCLI, "--id", "tim"]
+    with own_server.stopped_in_its_tracks(), Terminal(command, env, columns=WIDE) as tim:
+        tim.see_last("does not answer", deadline=GUARD)
+        tim.enter("it stands still")
+        tim.see_last("1 pending")
+        tim.type("\x04")
+        assert tim.end(GUARD) == 0
+    own_server.kill()
+    with Terminal(command, env, columns=WIDE) as tim:
+        tim.see_last("ended unexpectedly", deadline=GUARD)
+        tim.enter("it is gone")
+        tim.connected()
+        tim.see("tim: it is gone")
+        assert tim.count("tim: it stands still") == 1
+
+
 # Without a terminal.
 
 

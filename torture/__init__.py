@@ -1,0 +1,1 @@
+"""The torture: four people chat while parts are killed, stopped, cut off and lied to (``python -m torture``)."""

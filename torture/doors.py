@@ -1,0 +1,99 @@
+"""Doors: ports that lead to the server's own, until they are slow, lead nowhere, or throw everybody out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable
+
+_PIECE = 1 << 16
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset, not said goodbye to
+
+
+class Door:
+    """A port on loopback, served in a thread of its own together with the other doors."""
+
+    def __init__(self, target: Callable[[], int | None], loop: asyncio.AbstractEventLoop) -> None:
+        """``target()`` names the real port, anew for each connection."""
+        self._target, self._loop = target, loop
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.port: int = self._socket.getsockname()[1]
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._open = asyncio.Event()
+        self._delay = 0.0
+
+    async def serve(self) -> None:
+        """Begin; runs in the loop of the doors."""
+        self._open.set()
+        self._server = await asyncio.start_server(self._enter, sock=self._socket)
+
+    def hole(self, on: bool) -> None:
+        """Take connections and bytes, and pass nothing on; afterwards all that was held goes its way."""
+        self._loop.call_soon_threadsafe(self._open.clear if on else self._open.set)
+
+    def slow(self, seconds: float) -> None:
+        """Pass each piece on later; 0 is as usual."""
+        self._delay = seconds
+
+    def cut(self) -> None:
+        """Reset all connections."""
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def _cut(self) -> None:
+        for writer in list(self._writers):
+            with contextlib.suppress(OSError, AttributeError):
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            writer.transport.abort()
+
+    async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        far: asyncio.StreamWriter | None = None
+        try:
+            await self._open.wait()
+            port = self._target()
+            if port is None:
+                return
+            there, far = await asyncio.open_connection("127.0.0.1", port)
+            self._writers.add(far)
+            await asyncio.gather(self._pass(reader, far), self._pass(there, writer))
+        except OSError:
+            pass  # the server is dead, or somebody has hung up: so does the other side
+        finally:
+            for one in (writer, far):
+                if one:
+                    self._writers.discard(one)
+                    one.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(_PIECE):
+            if self._delay:
+                await asyncio.sleep(self._delay)
+            await self._open.wait()
+            writer.write(piece)
+            await writer.drain()
+        raise ConnectionError
+
+
+class Doors:
+    """The two ports that the server publishes: the controller's and the segment store's."""
+
+    def __init__(self, controller: Callable[[], int | None], store: Callable[[], int | None]) -> None:
+        self._loop = asyncio.new_event_loop()
+        self.controller, self.store = Door(controller, self._loop), Door(store, self._loop)
+        self.by_name = {"controller": self.controller, "store": self.store}
+        self._thread = threading.Thread(target=self._run, daemon=True, name="doors")
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._loop.set_exception_handler(lambda loop, context: None)  # connections that break are its purpose
+        for door in (self.controller, self.store):
+            self._loop.run_until_complete(door.serve())
+        self._loop.run_forever()
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)

@@ -1,0 +1,130 @@
+"""Where the torture lives: a folder with homes, a durable server of its own behind doors, and its environments."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import platformdirs
+import psutil
+
+from streamcli.server import Status, login, state, status, stop
+from torture.doors import Doors
+
+STREAMCLI = [sys.executable, "-m", "streamcli"]
+KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
+PLANT = str(Path(__file__).parent / "plant")
+SERVER_HOME = "server"
+STREAM = "torture"
+PATIENCE = 90.0
+
+
+class House:
+    """A folder, the server in it, and the doors before the server."""
+
+    def __init__(self, folder: Path) -> None:
+        """This process takes the server's home for its own, so that it can look at the server as its user can."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._cache = platformdirs.user_cache_dir()
+        self.env = self.home(SERVER_HOME)
+        for name in ("HOME", "XDG_CACHE_HOME"):
+            os.environ[name] = self.env[name]
+        for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+            os.environ.pop(name, None)
+        self.doors = Doors(lambda: _port("rpc"), lambda: _port("segment_store"))
+        self.env |= {
+            "PYTHONPATH": PLANT,
+            "STREAMCLI_TORTURE_DOORS": f"{self.doors.controller.port},{self.doors.store.port}",
+        }
+
+    def home(self, name: str) -> dict[str, str]:
+        """The environment of somebody whose files all lie in a folder of this name, but for the jars."""
+        home = self.folder / name
+        (home / "tmp").mkdir(parents=True, exist_ok=True)
+        return {
+            "LANG": "C.UTF-8",
+            **{name: os.environ[name] for name in KEPT if name in os.environ},
+            "HOME": str(home),
+            "USER": "newcomer",
+            "LOGNAME": "newcomer",
+            "TERM": "xterm-256color",
+            "TZ": "UTC",
+            "TMPDIR": str(home / "tmp"),
+            "XDG_CACHE_HOME": self._cache,
+            "STREAMCLI_STREAM": STREAM,
+        }
+
+    def guest(self, name: str) -> dict[str, str]:
+        """The environment of somebody who names the server, by its door, and has its account."""
+        account = login()
+        assert account, "the server asks for no password"
+        return {
+            **self.home(name),
+            "PYTHONPATH": PLANT,
+            "STREAMCLI_URL": self.url,
+            "STREAMCLI_ACCOUNT": account.user,
+            "STREAMCLI_PASSWORD": account.password,
+        }
+
+    @property
+    def url(self) -> str:
+        """The controller's door."""
+        return f"tcp://127.0.0.1:{self.doors.controller.port}"
+
+    def start(self, timeout: float = PATIENCE) -> bool:
+        """`streamcli server start`; whether it is ready."""
+        command = [*STREAMCLI, "server", "start", "--timeout", f"{timeout:g}"]
+        with (self.folder / "server-start.log").open("ab") as log:
+            return subprocess.run(command, env=self.env, stdout=log, stderr=log, timeout=timeout + 300).returncode == 0
+
+    def status(self) -> Status:
+        """How the server is, in a few ms."""
+        return status(0.2)
+
+    def kill(self) -> bool:
+        """kill -9; whether there was a server."""
+        return self.send(signal.SIGKILL)
+
+    def send(self, number: int) -> bool:
+        """Send the server's process a signal."""
+        record = state.read()
+        if record and record.phase in (state.STARTING, state.RUNNING) and (process := state.process(record)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+                return True
+        return False
+
+    def stop(self) -> None:
+        """End all that runs in this house."""
+        with contextlib.suppress(Exception):
+            stop(10)
+        self.doors.close()
+        end = time.monotonic() + PATIENCE
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "-Xshare:dump" in process.cmdline():
+                    process.wait(max(0.0, end - time.monotonic()))
+                else:
+                    process.kill()
+
+    def processes(self) -> list[psutil.Process]:
+        """Whoever lives in one of the homes, and is not this process."""
+        base = str(self.folder)
+        return [
+            process
+            for process in psutil.process_iter(["environ"])
+            if process.pid != os.getpid() and (process.info["environ"] or {}).get("HOME", "").startswith(base)
+        ]
+
+
+def _port(name: str) -> int | None:
+    record = state.read()
+    if record is None or record.phase not in (state.STARTING, state.RUNNING):
+        return None  # while somebody is about to start it, the record names no port that is ours
+    return int(getattr(record.ports, name))

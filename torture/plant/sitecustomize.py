@@ -1,0 +1,58 @@
+"""Leads clients of the embedded server through the suite's doors, and sets a prompt's clock wrong.
+
+Python imports this at its start from PYTHONPATH, so the program itself knows nothing of it.
+
+``STREAMCLI_TORTURE_DOORS`` holds two ports, ``CONTROLLER,STORE``: what clients are told instead of the real ones.
+``STREAMCLI_TORTURE_CLOCK`` holds seconds, ``FIRST,SECOND``: by how much the injected clock is off, and by how much
+after some seconds more, as when somebody sets it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import types
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+SET_AGAIN_AFTER = 8.0  # seconds
+change = setattr
+
+
+def _lead_through(controller: str, store: str) -> None:
+    from streamcli.server import parts, state
+
+    original = parts.properties
+
+    def properties(*facts: Any) -> dict[str, str]:
+        published = {
+            "controller.service.rpc.published.port": controller,
+            "pravegaservice.service.published.port": store,
+        }
+        return original(*facts) | published
+
+    change(parts, "properties", properties)
+    change(state.Ports, "url", property(lambda ports: f"tcp://127.0.0.1:{controller}"))
+
+
+def _set_the_clock(first: float, second: float) -> None:
+    from streamcli import chatter
+
+    begun = time.monotonic()
+
+    def off() -> float:
+        return first if time.monotonic() - begun < SET_AGAIN_AFTER else second
+
+    wrong = types.ModuleType("time")
+    wrong.__dict__.update(vars(time), time_ns=lambda: time.time_ns() + int(off() * 1e9))
+    change(chatter, "time", wrong)
+    change(chatter, "_now", lambda: datetime.now(timezone.utc) + timedelta(seconds=off()))
+
+
+_program = [word for word in sys.orig_argv if word.startswith("streamcli")]
+if _program[:1] == ["streamcli"]:  # neither a worker nor the server's own process
+    if _doors := os.environ.get("STREAMCLI_TORTURE_DOORS"):
+        _lead_through(*_doors.split(","))
+    if _clock := os.environ.get("STREAMCLI_TORTURE_CLOCK"):
+        _set_the_clock(*map(float, _clock.split(",")))

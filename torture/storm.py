@@ -1,0 +1,326 @@
+"""The storm: people type, faults hit, and how long each takes to be overcome is noted. One thread, one loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+import psutil
+
+from streamcli.server import State
+from torture.house import STREAMCLI, House
+from torture.person import Person
+from torture.schedule import Fault
+
+TICK = 0.03  # seconds
+TRY_AGAIN = 0.5  # seconds until a fault that found nobody is tried again
+GIVE_UP = 1500.0  # seconds after which it is given up
+AT_ONCE = 4  # faults that may be waiting to be overcome: more of them at once, and nobody would ever get on
+HELD_UP = 15.0  # seconds after its end in which a fault that was not overcome holds up others
+SERVER_BREATH = 10.0  # seconds that the server must have been well before it is hit again: else it would never be
+BREATH = 1.5  # seconds between two faults of one person
+MORE_EVERY = 1.0  # seconds between two lines of who has typed all, while faults are still to come
+FASTEST = 0.08  # seconds between two lines of one person who is late
+HELP_AFTER = 150.0  # seconds without a message read back, after which the server is helped, and the run has failed
+SAID_EVERY = 10.0
+LOOK_EVERY = 0.3  # seconds between looks at a server that is away
+TEXT = "hello there grüße 日本 😀 so we go on and on with a log that keeps what we say — don't we? (yes) 100% <ok>"
+WORDS = TEXT.split()
+
+
+@dataclass
+class Hit:
+    """A fault that has hit."""
+
+    fault: Fault
+    at: float  # monotonic seconds
+    until: float
+    recovered: float | None = None  # seconds from its end to the next line typed since and read back
+
+    @property
+    def kind(self) -> str:
+        """What it was."""
+        return self.fault.kind
+
+
+class Storm:
+    """One run."""
+
+    def __init__(self, house: House, people: list[Person], faults: list[Fault], seed: int, note: IO[str]) -> None:
+        """``note`` takes what happens, a line each."""
+        self._house, self.people, self.note = house, people, note
+        self._by_name = {person.name: person for person in people}
+        self._due = list(faults)
+        self._ends: list[tuple[float, Callable[[], None]]] = []
+        self._chance = random.Random(f"texts {seed}")
+        self._began = time.monotonic()
+        self.hits: list[Hit] = []
+        self.missed: list[Fault] = []
+        self.problems: list[str] = []
+        self.restarts: list[float] = []  # seconds from the server's end until it was well again
+        self.states: list[tuple[float, str]] = [(0.0, "well")]  # since when (monotonic) the server is how
+        self._away = False  # the server was killed and is not there again
+        self._away_since = self._well_since = 0.0
+        self._last_hit: dict[str, float] = {}
+        self._looked = 0.0
+        self._stopped = self._holes = 0
+        self._starting: list[subprocess.Popen[bytes]] = []
+        self._typed_at: dict[str, float] = {}
+        self._said = self._moved = time.monotonic()
+
+    def run(self, seconds: float, lines: int) -> None:
+        """Have everybody type ``lines`` lines in about ``seconds``, and everything go wrong that was planned."""
+        self._began = self._moved = time.monotonic()
+        end = self._began + 3 * seconds + 300
+        while any(len(person.lines) < lines for person in self.people) or self._due or self._ends:
+            now = time.monotonic()
+            if now > end:
+                self.problem(f"not done after {now - self._began:.0f} s")
+                break
+            self._listen(TICK)
+            for person in self.people:
+                person.tend(now)
+                typed, since = len(person.lines), now - self._typed_at.get(person.name, 0)
+                due = min(lines, int((now - self._began) / seconds * lines) + 1)
+                if person.ready() and (since > FASTEST if typed < due else typed >= lines and since > MORE_EVERY):
+                    self._typed_at[person.name] = now
+                    person.type_line(self._text())
+            self._hit_what_is_due(now)
+            self._look_after(now)
+            self._say_how_it_goes(now)
+
+    def calm(self) -> None:
+        """Everything that was done is undone, and the server runs."""
+        for _, end in self._ends:
+            end()
+        self._ends.clear()
+        self._house.send(signal.SIGCONT)
+        for door in self._house.doors.by_name.values():
+            door.hole(False)
+            door.slow(0)
+        for start in self._starting:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                start.wait(120)
+        if not self._house.start():
+            self.problem("the server could not be started at the end")
+
+    def listen_for(self, seconds: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Let the chats go on for a while, without typing; whether ``done()`` came true."""
+        end, look = time.monotonic() + seconds, 0.0
+        while (now := time.monotonic()) < end:
+            self._listen(TICK)
+            for person in self.people:
+                person.tend(now)
+            if now > look:
+                self._look_after(now)
+                if done():
+                    return True
+                look = time.monotonic() + 3 * LOOK_EVERY
+        return done()
+
+    def say(self, text: str) -> None:
+        """Note what happens."""
+        print(f"{time.monotonic() - self._began:8.2f} {text}", file=self.note, flush=True)
+
+    def problem(self, text: str) -> None:
+        """Note what must not be."""
+        self.problems.append(text)
+        self.say(f"PROBLEM: {text}")
+
+    def _text(self) -> str:
+        return " ".join(self._chance.choices(WORDS, k=self._chance.choice((1, 3, 5, 8, 13, 60))))
+
+    def _listen(self, seconds: float) -> None:
+        lives = {person.life.process.fd: person for person in self.people if person.life}
+        if not lives:
+            time.sleep(seconds)
+        for fd in select.select(list(lives), [], [], seconds)[0] if lives else ():
+            person = lives[fd]
+            person.listen()
+            if person.life is None:
+                self._ended(person)
+
+    def _ended(self, person: Person) -> None:
+        life = person.lives[-1]
+        self.say(
+            f"{person.name}'s chat {life.number} ended with {life.code} after {time.monotonic() - life.began:.1f} s"
+        )
+        # 69: the embedded server could not be started in time.
+        if life.code not in (0, -signal.SIGKILL, 69):
+            self.problem(f"{person.name}'s chat {life.number} ended with {life.code}")
+
+    # Faults.
+
+    def _hit_what_is_due(self, now: float) -> None:
+        for end in [one for one in self._ends if one[0] <= now]:
+            self._ends.remove(end)
+            end[1]()
+        waiting = []
+        for fault in self._due:
+            at = self._began + fault.at
+            if at > now or not self._may_hit(now) or not self._hit(fault, now):
+                waiting.append(fault)
+            if at + GIVE_UP < now and fault in waiting:
+                waiting.remove(fault)
+                self.missed.append(fault)
+                self.say(f"missed: {fault}")
+        self._due = waiting
+        self._state(now)
+
+    def _may_hit(self, now: float) -> bool:
+        return sum(hit.recovered is None and now < hit.until + HELD_UP for hit in self.hits) < AT_ONCE
+
+    def _hit(self, fault: Fault, now: float) -> bool:
+        """Do it; False when there is nobody whom it could hit now."""
+        verb, _, what = fault.kind.removesuffix(" long").partition(" ")
+        person = self._by_name.get(fault.who)
+        if person and now < self._last_hit.get(person.name, 0) + BREATH:
+            return False
+        if verb == "kill" or verb == "stop":
+            done = (
+                self._on_server(verb, fault, now) if what == "server" else self._on_process(verb, what, person, fault)
+            )
+        elif person:
+            done = self._on_person(fault, person)
+        else:
+            done = self._on_door(verb, what, fault)
+        if done:
+            self._last_hit[fault.who] = now
+            self.hits.append(Hit(fault, now, now + fault.length))
+            self.say(f"{fault.kind} {fault.who} {fault.how} {fault.length or ''}")
+        return done
+
+    def _on_server(self, verb: str, fault: Fault, now: float) -> bool:
+        if self._away or self._stopped or now < self._well_since + SERVER_BREATH:
+            return False
+        if not self._house.send(signal.SIGKILL if verb == "kill" else signal.SIGSTOP):
+            return False
+        if verb == "kill":
+            self._away, self._away_since = True, now
+            if fault.how == "started by hand":
+                self._start_by_hand()
+            return True
+        self._stopped += 1
+
+        def go_on() -> None:
+            self._stopped -= 1
+            self._house.send(signal.SIGCONT)
+            self._away, self._away_since = True, time.monotonic()  # it may not outlive it: looked at until it is well
+
+        self._ends.append((now + fault.length, go_on))
+        return True
+
+    def _start_by_hand(self) -> None:
+        log = (self._house.folder / "server-start.log").open("ab")
+        command = [*STREAMCLI, "server", "start", "--timeout", "60"]
+        self._starting.append(subprocess.Popen(command, env=self._house.env, stdout=log, stderr=log))
+        log.close()
+
+    def _on_process(self, verb: str, what: str, person: Person | None, fault: Fault) -> bool:
+        assert person
+        name = {"reader": "read_worker", "writer": "write_worker"}.get(what)
+        pid = person.workers().get(name) if name else person.pid
+        if pid is None or not person.ready():
+            return False
+        try:
+            os.kill(pid, signal.SIGKILL if verb == "kill" else signal.SIGSTOP)
+        except ProcessLookupError:
+            return False
+        if verb == "stop":
+            process = psutil.Process(pid)
+
+            def go_on() -> None:
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(signal.SIGCONT)
+
+            self._ends.append((time.monotonic() + fault.length, go_on))
+        return True
+
+    def _on_person(self, fault: Fault, person: Person) -> bool:
+        if not person.ready():
+            return False
+        if fault.kind == "clock off":
+            person.next_clock = fault.how
+            person.leave()
+            return True
+        life, pid = person.life, person.pid
+        assert life and pid
+        limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, limits[1]))
+        life.disk_full = True
+
+        def free() -> None:
+            with contextlib.suppress(OSError):
+                if person.life is life:
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+                    person.leave()  # the screen has said that the next start keeps a history again
+
+        self._ends.append((time.monotonic() + fault.length, free))
+        return True
+
+    def _on_door(self, verb: str, what: str, fault: Fault) -> bool:
+        door = self._house.doors.by_name[what]
+        if verb == "cut":
+            door.cut()
+            return True
+        if verb == "slow":
+            door.slow(float(fault.how))
+        else:
+            door.hole(True)
+            self._holes += 1
+
+        def end() -> None:
+            if verb == "slow":
+                door.slow(0)
+            else:
+                door.hole(False)
+                self._holes -= 1
+
+        self._ends.append((time.monotonic() + fault.length, end))
+        return True
+
+    # What follows.
+
+    def _state(self, now: float) -> None:
+        state = "stopped" if self._stopped else "dead" if self._away else "black hole" if self._holes else "well"
+        if state != self.states[-1][1]:
+            self.states.append((now, state))
+
+    def _look_after(self, now: float) -> None:
+        for hit in self.hits:
+            if hit.recovered is None and now > hit.until:
+                of = [self._by_name[hit.fault.who]] if hit.fault.who else self.people
+                came = [person.latest[1] for person in of if person.latest[0] >= hit.until]
+                if came:
+                    hit.recovered = min(came) - hit.until
+        self._moved = max([self._moved, *(person.latest[1] for person in self.people)])
+        if self._away and not self._stopped and now > self._looked + LOOK_EVERY:
+            self._looked = now
+            if self._house.status().state is State.RUNNING:
+                self._away, self._well_since = False, now
+                self.restarts.append(now - self._away_since)
+                self.say(f"the server is well again after {now - self._away_since:.1f} s")
+        if self._typing(now) and now - self._moved > HELP_AFTER:
+            self.problem(f"nothing was read back for {HELP_AFTER:.0f} s; the server is {self._house.status()}")
+            self._moved = now
+            self._house.send(signal.SIGCONT)
+            self._house.kill()
+            self._start_by_hand()
+
+    def _say_how_it_goes(self, now: float) -> None:
+        if now - self._said > SAID_EVERY:
+            self._said = now
+            how = [f"{p.name} {p.read_back}/{len(p.lines)}{'' if p.ready() else ' (no prompt)'}" for p in self.people]
+            self.say(f"read back of typed: {', '.join(how)}; the server is {self.states[-1][1]}")
+
+    def _typing(self, now: float) -> bool:
+        return any(now - at < HELP_AFTER for at in self._typed_at.values())
