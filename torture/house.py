@@ -107,7 +107,7 @@ class House:
         self.doors.close()
         end = time.monotonic() + PATIENCE
         for process in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.Error):
                 if "-Xshare:dump" in process.cmdline():
                     process.wait(max(0.0, end - time.monotonic()))
                 else:
