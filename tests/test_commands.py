@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 from streamcli.commands import (
     COMMANDS,
     Action,
+    Ask,
     Complain,
     Context,
+    Drop,
     Nothing,
+    Outbox,
     Quit,
+    Recall,
+    Retry,
+    Search,
     Send,
     Show,
     completions,
@@ -175,5 +181,27 @@ def test_every_text_can_be_sent_by_doubling_its_first_slash(text: str) -> None:
 @given(word=st.text(st.characters(exclude_categories=("Z", "C"), exclude_characters="/"), min_size=1))
 def test_a_line_that_begins_with_a_slash_and_a_word_never_reaches_the_room_by_mistake(word: str) -> None:
     action = _parse(f"/{word} secret")
-    assert action in (GREET, FIRST_JOKE, Send("me", "secret")) or isinstance(action, Complain | Quit | Show)
+    assert action in (GREET, FIRST_JOKE, Send("me", "secret")) or isinstance(action, Complain | Quit | Show | Ask)
     assert not (isinstance(action, Send) and action.kind == "chat")
+
+
+@pytest.mark.parametrize(
+    ("line", "action"),
+    [
+        ("/history", Recall(20)),
+        ("/history 1000", Recall(1000)),
+        ("/search two Words", Search("two Words")),
+        ("/outbox", Outbox()),
+        ("/retry", Retry()),
+        ("/drop", Drop()),
+    ],
+)
+def test_what_this_machine_remembers_can_be_asked_for(line: str, action: Action) -> None:
+    assert _parse(line) == action
+
+
+@pytest.mark.parametrize(
+    "line", ["/history 0", "/history 1001", "/history all", "/history ²", "/search", "/outbox all"]
+)
+def test_a_question_that_can_not_be_answered_is_complained_about(line: str) -> None:
+    assert isinstance(_parse(line), Complain)
