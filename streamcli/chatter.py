@@ -23,7 +23,7 @@ from streamcli.history.outbox import Entry
 from streamcli.history.places import Places, address_key
 from streamcli.keeper import Keeper, counted
 from streamcli.lookup import Lookup
-from streamcli.message import Ids, Message, TooLong, Unreadable
+from streamcli.message import Ids, Message, TooLong
 from streamcli.paths import state_dir
 from streamcli.pravega.groups import GroupNames
 from streamcli.pravega.supervisor import Link, Phase, Supervisor
@@ -106,8 +106,7 @@ class Chatter:
             self._groups.close()
             self._lookup.close()
             self._keeper.close()
-            if self._reader.lane.process is None:  # else its thread may be storing; the file bears that
-                self._recorder.close()
+            self._reader.close()
         if self._failure:
             raise self._failure
         return self._code
@@ -185,9 +184,7 @@ class Chatter:
 
     def arrived(self, batch: list[Arrived]) -> None:
         """Fold a batch in and draw what is new."""
-        for _, content, _, _ in batch:
-            if not isinstance(content, Unreadable) and self._writer.waits_for(content.sender, content.id):
-                self._own.append(content.id)
+        self._own += self._writer.ours_among(event.content for event in batch)
         self._show(self._state.take(batch))
 
     def caught_up(self) -> None:

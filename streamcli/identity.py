@@ -14,11 +14,6 @@ _MADE_UP_ID: Final = re.compile(r"o(\d+)-[0-9a-f]{16}")  # message.decode's for 
 _NO_ORDER: Final = bytes(6)
 
 
-def digest(data: bytes) -> bytes:
-    """Return 16 bytes by which an event's bytes are known again."""
-    return blake2b(data, digest_size=16).digest()
-
-
 def identity(content: Message | Unreadable, again: int = 1) -> bytes:
     """Return 16 bytes that tell one message from all others, whatever the offset a retry gave it.
 

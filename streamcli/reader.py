@@ -1,15 +1,18 @@
 """`Reader`: brings the log's messages up, in a thread of its own, through the read worker and a reader group.
 
-The worker reads segment slices asynchronously; its frames are decoded and stored in the thread that listens to it, and
-posted to the one loop that owns state and screen. Only when a batch has been drawn is the worker told to go on.
+The worker reads segment slices asynchronously; its frames are decoded in the thread that listens to it, stored in
+another, and posted to the one loop that owns state and screen: while one batch is stored, the next is decoded. Only when
+a batch has been drawn is the worker told to go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from streamcli.address import Stream
@@ -28,6 +31,8 @@ MODULE = "streamcli.pravega.read_worker"
 DELETED_AT_ONCE = 20  # groups of earlier lives
 DELETED_AFTER = 5.0  # seconds of reading, so that it does not stand in the way of what is waited for
 DELETED_WITHIN = 30.0  # seconds; a durable server that has much to do takes up to one for each
+
+_log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
@@ -70,6 +75,7 @@ class Reader:
         self._own_unread_since = own_unread_since
         self._deleting: asyncio.Task[None] | None = None
         self._identities = Identities(1)
+        self._storing = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._loop = asyncio.get_running_loop()
         self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
 
@@ -94,23 +100,44 @@ class Reader:
         unread = self._own_unread_since()
         return last_frame if unread is None else min(last_frame, unread)
 
+    def close(self) -> None:
+        """Store what has come, and let the history go."""
+        self._next(self._recorder.close)
+        self._storing.shutdown()
+
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
-        """In the listening thread: decode and store, and leave the rest to the loop."""
+        """In the listening thread: decode, and pass on. Everything takes the same way, so the order stays."""
         post = self._loop.call_soon_threadsafe
         if frame is Frame.EVENTS:
             batch = events(payload)
-            _, ends, _, contents = zip(*batch, strict=True)
-            keys = self._identities.of(contents)
-            fresh = self._recorder.store(batch, keys)
-            post(self._take, list(map(Arrived, ends, contents, keys, fresh)))
+            self._next(self._store, batch, self._identities.of(event.content for event in batch))
         elif frame is Frame.OPENED:
             opened = Opened(**unpack_json(payload))
             self._identities = Identities(opened.segments)
-            self._recorder.opened(opened)
+            # Waited for: the loop hears of it next (Lane), and must have heard before of all that was read before.
+            self._next(self._recorder.opened, opened).result()
         elif frame is Frame.CAUGHT_UP:
-            post(self._caught_up)
+            self._next(post, self._caught_up)
         elif frame is Frame.STUCK:
-            post(self._listener.stuck, unpack_json(payload)["passable"])
+            self._next(post, self._listener.stuck, unpack_json(payload)["passable"])
+
+    def _next(self, work: Callable[..., object], *values: object) -> Future[None]:
+        """Do it in the storing thread, after all that was to be done before."""
+
+        def job() -> None:
+            try:
+                work(*values)
+            except Exception:
+                if not self._loop.is_closed():
+                    _log.exception("what was read can't be used")
+                    self._loop.call_soon_threadsafe(self.lane.replace)
+
+        return self._storing.submit(job)
+
+    def _store(self, batch: Sequence[Event], keys: Sequence[bytes]) -> None:
+        fresh = self._recorder.store(batch, keys)
+        _, ends, _, contents = zip(*batch, strict=True)
+        self._loop.call_soon_threadsafe(self._take, list(map(Arrived, ends, contents, keys, fresh)))
 
     def _opened(self, fields: dict[str, Any]) -> None:
         if fields["segments"] == 1:

@@ -59,7 +59,6 @@ async def recall(settings: Settings, asked: Asked, locate: Callable[[], Controll
         messages = await _found(lookup, asked, look)
     finally:
         lookup.close()
-        taking.recorder.close()
     if not messages:
         raise NothingFound("Nothing found." if asked.words else "There are no messages yet.")
     print("\n".join(map(wire_line, messages) if asked.json else _lines(look, messages)))
@@ -100,8 +99,8 @@ class _TakingIn:
         self._say = say
         self.recorder = Recorder(Places(settings.user), address_key(settings.controller, settings.stream), self._note)
         self._groups = GroupNames(state_dir() / "groups", settings.group_owner, settings.stream)
-        self._lane = Reader(settings.stream, self._groups, self, self.recorder, lambda: None, trace=False).lane
-        self._supervisor = Supervisor(locate, [self._lane], settings.stream, self._on_link, worker_log)
+        self._reader = Reader(settings.stream, self._groups, self, self.recorder, lambda: None, trace=False)
+        self._supervisor = Supervisor(locate, [self._reader.lane], settings.stream, self._on_link, worker_log)
         self._gone = f"the stream {settings.stream} does not exist on that server"
         self._moved = time.monotonic()
         self._opened = False
@@ -121,6 +120,7 @@ class _TakingIn:
             self._supervisor.kill()
             await asyncio.wait(work, timeout=1)
             self._groups.close()
+            self._reader.close()
         return "" if self._state.live else self._why_not
 
     async def _watch(self) -> None:
@@ -162,7 +162,7 @@ class _TakingIn:
     def _on_link(self, link: Link) -> None:
         self.refusal = link.refusal
         if link.words:
-            self._why_not = self._gone if self._lane.trouble.get("kind") == "gone" else link.words
+            self._why_not = self._gone if self._reader.lane.trouble.get("kind") == "gone" else link.words
             self._end.set()
 
     def _note(self, text: str) -> None:

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """One terminal's history. :meth:`resume` and :meth:`last` come first; the rest is for the reader's thread.
+    """One terminal's history. :meth:`resume` and :meth:`last` come first; the rest is for the thread that stores.
 
     ``path`` is the history's file and ``last_event`` the last one stored in it (offset and digest), None without.
     """

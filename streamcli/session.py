@@ -14,6 +14,9 @@ from streamcli.config import Settings
 from streamcli.errors import Unreachable
 
 LOOK = 0.02  # seconds a look at the embedded server may take: it is taken in the loop that draws
+# Seconds for which a thread that computes keeps Python's lock from one that wants it. By default 5 ms, and who draws or
+# stores asks for the lock after each write: while a long log is read, a key would wait for several of these.
+SWITCH = 0.0005
 Locate = Callable[[], Controller]
 
 
@@ -29,6 +32,7 @@ def run(
     ``locate`` names the controller each time it is asked, or raises Unreachable in words for the person.
     Raises StreamcliError.
     """
+    sys.setswitchinterval(SWITCH)
     locate = _embedded(settings, start, patient) if settings.controller is None else _named(settings.controller)
     with logs.worker_log() as worker_log:
 

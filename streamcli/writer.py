@@ -17,7 +17,7 @@ from streamcli.address import Stream
 from streamcli.commands import Send
 from streamcli.history.outbox import Entry
 from streamcli.keeper import Keeper
-from streamcli.message import Ids, Message, encode, make
+from streamcli.message import Ids, Message, Unreadable, encode, make
 from streamcli.pravega.frames import Frame, pack_write, unpack_count, unpack_json
 from streamcli.pravega.supervisor import Lane
 
@@ -119,9 +119,12 @@ class Writer:
         if self._adopted:
             self._begin()
 
-    def waits_for(self, sender: str, id: str) -> bool:
-        """Whether this is a message of ours that was not read back yet."""
-        return id in self._unconfirmed and sender == self._sender
+    def ours_among(self, contents: Iterable[Message | Unreadable]) -> list[str]:
+        """The ids of those that are messages of ours which were not read back yet."""
+        if not self._unconfirmed:
+            return []  # nearly always: a long log is read quickly
+        known = (content for content in contents if not isinstance(content, Unreadable))
+        return [one.id for one in known if one.id in self._unconfirmed and one.sender == self._sender]
 
     def read_back(self, ids: Iterable[str]) -> None:
         """These messages of ours were read from the log: they are sent."""

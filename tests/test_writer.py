@@ -15,7 +15,7 @@ from streamcli.commands import Send
 from streamcli.history.outbox import Entry
 from streamcli.history.places import Places
 from streamcli.keeper import Keeper
-from streamcli.message import Ids
+from streamcli.message import Ids, Unreadable, make
 from streamcli.pravega.frames import Frame, Splitter, pack_count, pack_json, unpack_write
 from streamcli.pravega.supervisor import Lane
 from streamcli.writer import NOT_PERMITTED, Clock, Writer
@@ -121,10 +121,11 @@ def test_what_was_read_back_is_not_sent_again_though_its_acknowledgement_was_los
         desk.types("one", "two")
         desk.opens("log")
         id = desk.writer.unconfirmed[0].message.id
-        assert desk.writer.waits_for("tim", id)
-        assert not desk.writer.waits_for("alex", id)
+        mine, other = make("chat", "hi", sender="tim", id=id), make("chat", "hi", sender="alex", id=id)
+        assert desk.writer.ours_among([other, mine, Unreadable(0, 0, "empty")]) == [id]
+        assert desk.writer.ours_among([other]) == []
         desk.writer.read_back([id])
-        assert not desk.writer.waits_for("tim", id)
+        assert desk.writer.ours_among([mine]) == []
         assert desk.opens("log") == ["two"]
 
     at_a_desk(check)

@@ -7,20 +7,32 @@ version may understand more of it. All terminals of a user store into the same f
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
 
+from streamcli.digest import digest
 from streamcli.errors import FileTrouble
 from streamcli.history.events import Event, kept, messages
 from streamcli.history.files import Damaged, connect, guarded, locked, newest, set_aside, transaction
 from streamcli.history.migrations import HISTORY, migrate
-from streamcli.identity import digest, identity
+from streamcli.identity import identity
 from streamcli.message import Message, Unreadable
 
 _ASKED_AT_ONCE: Final = 500  # SQLite before 3.32 takes at most 999 parameters
+# One statement for a whole batch: all keys and all events end to end, and where each lies, as JSON rows of offset,
+# first byte and size. A statement for each row gives up Python's lock each time, and beside a thread that computes it
+# comes back only after a whole switch interval.
+_INSERT: Final = (
+    "INSERT OR IGNORE INTO message (key, offset, event)"
+    " SELECT substr(?1, 16 * row.key + 1, 16), json_extract(row.value, '$[0]'),"
+    " substr(?2, json_extract(row.value, '$[1]'), json_extract(row.value, '$[2]'))"
+    " FROM json_each(?3) AS row ORDER BY row.key"
+)
 
 
 class Progress(NamedTuple):
@@ -188,11 +200,17 @@ class History:
             for event, key in zip(events, keys, strict=True)
             if not isinstance(event.content, Unreadable)
         ]
+        if not rows:
+            return {}
+        keys, offsets, datas = zip(*rows, strict=True)
+        sizes = list(map(len, datas))
+        firsts = accumulate(sizes[:-1], initial=1)
+        places = json.dumps(list(zip(offsets, firsts, sizes, strict=True)))
         before = self._connection.total_changes
-        self._connection.executemany("INSERT OR IGNORE INTO message (key, offset, event) VALUES (?, ?, ?)", rows)
+        self._connection.execute(_INSERT, (b"".join(keys), b"".join(datas), places))
         if self._connection.total_changes - before == len(rows):
             return {}
-        return self._find([key for key, _, _ in rows])
+        return self._find(keys)
 
     def _count_unreadable(self, events: Sequence[Event], keys: Sequence[bytes]) -> set[bytes]:
         new: set[bytes] = set()

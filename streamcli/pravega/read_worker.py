@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from streamcli.identity import digest
+from streamcli.digest import digest
 from streamcli.pravega.event_bytes import EventBytes, NoEvents
 from streamcli.pravega.frames import Frame, Splitter, pack, pack_events, pack_json
 from streamcli.pravega.worker import Output, connect, needing, open_stream, run

@@ -111,9 +111,9 @@ class Lane:
             if frame is Frame.FAILED:
                 self.trouble = unpack_json(payload)
                 _log.warning("%s fails: %s", self.module, self.trouble["text"])
+            self._on_frame(frame, payload)
             if frame is Frame.OPENED:
                 loop.call_soon_threadsafe(self._open, unpack_json(payload), wake)
-            self._on_frame(frame, payload)
 
         def ended() -> None:
             _log.info("%s has ended", self.module)

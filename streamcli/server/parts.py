@@ -146,6 +146,9 @@ def _segment_store(home: Path, folder: Path, ports: Ports, choice: Choice) -> di
         "pravegaservice.service.published.port": ports.segment_store,
         "pravegaservice.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
         "pravegaservice.cache.size.max": 96 << 20,  # below what the JVM may take outside its heap
+        # What was read is let go after a second. By default (1800 s) one client that reads a long log fills the cache
+        # quicker than it is emptied, and while it is full the writes of all wait: for up to 30 s.
+        "pravegaservice.cache.time.seconds.max": 1,
         "pravegaservice.admin.gateway.enable": "false",
         "pravegaservice.rest.listener.enable": "false",
         "pravegaservice.dataLog.impl.name": "INMEMORY",

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from streamcli.digest import digest
 from streamcli.errors import FileTrouble
 from streamcli.history.events import Event
 from streamcli.history.store import History
-from streamcli.identity import digest, identity
+from streamcli.identity import identity
 from streamcli.message import MAX_EVENT_BYTES, Unreadable, decode, encode
 from tests.history.events import PLACE, log_of, message, said, talk
 
