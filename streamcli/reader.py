@@ -1,8 +1,8 @@
 """`Reader`: brings the log's messages up, in a thread of its own, through the read worker and a reader group.
 
 The worker reads segment slices asynchronously; its frames are decoded in the thread that listens to it, stored in
-another, and posted to the one loop that owns state and screen: while one batch is stored, the next is decoded. Only when
-a batch has been drawn is the worker told to go on.
+another, and posted to the one loop that owns state and screen: while one batch is stored, the next is decoded. Only
+when a batch has been drawn is the worker told to go on.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
-from streamcli.errors import CannotCreate, FileTrouble, StreamcliError, from_os_error
+from streamcli.errors import CannotCreate, FileTrouble, StreamcliError, Unusable, from_os_error
 from streamcli.paths import made
 
 APPLICATION: Final = 0x73636C69  # "scli" in the header of our files
@@ -155,6 +155,8 @@ def guarded(path: Path) -> Iterator[None]:
 def _worded(error: sqlite3.Error, path: Path) -> StreamcliError:
     # By words: Python 3.10 shows no error code, and SQLite's words have stayed the same for decades.
     words = str(error).lower()
+    if "json_each" in words:
+        return Unusable("This Python's SQLite is without JSON: no history can be kept with it.")
     if any(sign in words for sign in _DAMAGE):
         return Damaged(path, str(error))
     if "full" in words:

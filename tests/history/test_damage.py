@@ -165,6 +165,11 @@ def test_a_wal_that_is_garbage_is_passed_over(tmp_path: Path) -> None:
         assert history.whole()
 
 
+def test_an_sqlite_without_json_is_said_and_is_no_damage(tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match="without JSON"), files.guarded(tmp_path):
+        sqlite3.connect(":memory:").execute("SELECT * FROM json_each_of_no_sqlite")
+
+
 def test_a_newer_file_is_left_alone_and_said(tmp_path: Path) -> None:
     path = filled(tmp_path)
     with sqlite3.connect(path) as connection:

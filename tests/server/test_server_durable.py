@@ -14,12 +14,14 @@ import psutil
 import pytest
 
 from tests.conftest import STREAMCLI, eventually, make_home
+from tests.raw import Raw
 from tests.server import kills
 from tests.server.conftest import Durable
 from tests.terminal import Terminal
 
 WIDE = 200  # columns, so that the status line shows all it has to say
 READY, READY_AFTER_CRASH, STOPPED, MEMORY = 8.0, 12.0, 5.0, 600.0  # the goals: seconds, and MiB
+LONG = 160  # MiB, more than the server's cache holds
 NOISE = 2.0  # how many times as long it may take here, where other programs use the same two cores
 
 
@@ -96,6 +98,18 @@ def test_the_status_has_a_line_for_each_part(durable: Durable) -> None:
     eventually(lambda: facts(durable.server.env)["bookie"] == "no port, ok", 10)
     assert said["data"].startswith(f"{durable.data}, ")
     assert psutil.Process(durable.server.pid).memory_info().rss / 2**20 < MEMORY
+
+
+def test_who_reads_a_long_log_holds_up_nobody(durable: Durable) -> None:
+    # By default what was read fills the cache, and while it is full the server makes all who write wait, for seconds.
+    with Raw(durable.server.url, "long", login=durable.login) as raw:
+        for _ in range(LONG // 10):
+            raw.write(*[bytes(1 << 20)] * 10)
+    command = [*STREAMCLI, "tail", "--no-follow", "--stream", "long"]
+    readers = [subprocess.Popen(command, env=durable.server.env, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [reader.wait(60) for reader in readers] == [0, 0, 0]
+    log = (durable.home / ".local/state/streamcli/server/log/server.log").read_text()
+    assert not re.findall(r".*Throttler.*Reason=Cache.*", log)
 
 
 def test_its_data_are_its_owners_alone(durable: Durable) -> None:
