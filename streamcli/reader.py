@@ -77,7 +77,8 @@ class Reader:
         self._identities = Identities(1)
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._loop = asyncio.get_running_loop()
-        self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
+        self._closed = False
+        self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened, self._settle)
 
     def _orders(self) -> dict[str, Any]:
         name = self._groups.next()
@@ -101,12 +102,15 @@ class Reader:
         return last_frame if unread is None else min(last_frame, unread)
 
     def close(self) -> None:
-        """Store what has come, and let the history go."""
+        """Store what has come, and let the history go; what a worker that was killed still says is not listened to."""
+        self._closed = True
         self._next(self._recorder.close)
         self._storing.shutdown()
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: decode, and pass on. Everything takes the same way, so the order stays."""
+        if self._closed:
+            return
         post = self._loop.call_soon_threadsafe
         if frame is Frame.EVENTS:
             batch = events(payload)
@@ -133,6 +137,11 @@ class Reader:
                     self._loop.call_soon_threadsafe(self.lane.replace)
 
         return self._storing.submit(job)
+
+    def _settle(self) -> None:
+        """In the listening thread, after a worker's last frame: its successor begins where this one's events end."""
+        with contextlib.suppress(RuntimeError):  # we are leaving: there is no successor
+            self._next(lambda: None).result()
 
     def _store(self, batch: Sequence[Event], keys: Sequence[bytes]) -> None:
         fresh = self._recorder.store(batch, keys)

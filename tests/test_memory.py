@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import STREAMCLI, People, Server, start_server
+from tests.conftest import STREAMCLI, People, Server, start_server, workers_of
 from tests.raw import Raw
 from tests.terminal import Terminal
 
@@ -142,6 +144,22 @@ def test_a_living_terminals_messages_are_not_taken_over_and_a_dead_ones_are(
     assert len(set(ids)) == 3
     order = list(dict.fromkeys(message["message"] for message in raw.messages()))
     assert order.index("from one") < order.index("from three")
+
+
+def test_a_reader_that_dies_while_the_disk_is_slow_is_followed_by_one_that_goes_on(people: People, raw: Raw) -> None:
+    tim = people.joins("tim")
+    with contextlib.closing(sqlite3.connect(history_of(people, "tim"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        raw.say("alex", "message 1.")
+        time.sleep(0.3)  # it was read, and can't be stored yet
+        os.kill(workers_of(tim.pid)["read_worker"], signal.SIGKILL)
+        time.sleep(1)  # in which a new reader would have opened the log
+        other.execute("ROLLBACK")
+    raw.say("alex", "message 2.")
+    tim.see("alex: message 2.")
+    assert texts(tim) == ["message 1.", "message 2."]
+    assert tim.count("another log") == 0
+    history_of(people, "tim")  # there is still only one
 
 
 def test_a_message_that_comes_again_after_a_restart_is_not_shown_again(people: People, raw: Raw) -> None:

@@ -33,13 +33,15 @@ class WorkerProcess:
         log: IO[bytes] | int,
         on_frame: Callable[[Frame, bytes], None],
         on_end: Callable[[], None],
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         """Start ``python -m module`` with ``orders`` for ``controller``; raises OSError when the system can't.
 
         ``log`` takes its standard error, without passwords: the library's panics quote them.
-        ``on_frame`` is called in a thread of its own; ``on_end`` once, in the loop, when the process is gone and all
-        that it said was passed on. The worker runs in a session of its own, so that Ctrl-C and Ctrl-Z reach only the
-        prompt, and in ``/``, so that no module in the user's current folder is imported by accident.
+        ``on_frame`` is called in a thread of its own, and ``settle`` after the last frame: it returns when all that the
+        worker said was passed on. Then ``on_end`` is called, once, in the loop: the process is gone. The worker runs in
+        a session of its own, so that Ctrl-C and Ctrl-Z reach only the prompt, and in ``/``, so that no module in the
+        user's current folder is imported by accident.
         """
         self._module = module
         self._process = subprocess.Popen(
@@ -56,7 +58,7 @@ class WorkerProcess:
         self._unsent = bytearray()
         self._closed = False
         self._loop = asyncio.get_running_loop()
-        self._on_frame, self._on_end = on_frame, on_end
+        self._on_frame, self._on_end, self._settle = on_frame, on_end, settle
         self._login, self._log = controller.login, None if isinstance(log, int) else log
         # The account goes through the pipe: others could read it in the arguments or the environment of a process.
         self.send(pack_json(Frame.START, parent=os.getpid(), controller=asdict(controller), **orders))
@@ -107,6 +109,7 @@ class WorkerProcess:
             self._process.wait()
             self._logging.join()
             self._process.stdout.close()  # type: ignore[union-attr]
+            self._settle()
             with contextlib.suppress(RuntimeError):  # the loop is closed when the program ends first
                 self._loop.call_soon_threadsafe(self._end)
 

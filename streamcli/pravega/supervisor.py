@@ -77,15 +77,18 @@ class Lane:
         on_frame: Callable[[Frame, bytes], None],
         due_since: Callable[[float], float | None],
         on_open: Callable[[dict[str, Any]], None] = lambda fields: None,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
-        """Run ``module`` with ``orders()``; frames arrive in a thread.
+        """Run ``module`` with ``orders()``; frames arrive in a thread, which calls ``settle`` after the last one.
+
+        Only when that has returned the next worker gets its orders: it is where to wait for what was passed on.
 
         ``on_open`` is called in the loop, in the same step in which ``opened`` becomes true: what is sent when it is
         true comes after all that ``on_open`` sent.
         ``due_since(last_frame)`` tells since when (monotonic) a sign has been due, or None when none is.
         """
         self.module, self._orders, self._on_frame, self._due_since = module, orders, on_frame, due_since
-        self._on_open = on_open
+        self._on_open, self._settle = on_open, settle
         self.process: WorkerProcess | None = None
         self.controller: Controller | None = None
         self.opened = False
@@ -122,7 +125,7 @@ class Lane:
             wake()
 
         try:
-            self.process = WorkerProcess(self.module, controller, self._orders(), log, arrived, ended)
+            self.process = WorkerProcess(self.module, controller, self._orders(), log, arrived, ended, self._settle)
             _log.info("%s started as process %d", self.module, self.process.pid)
         except (OSError, RuntimeError) as error:  # no more processes, files, memory or threads
             self.trouble = {"kind": "system", "text": str(error)}
