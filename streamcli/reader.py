@@ -77,7 +77,7 @@ class Reader:
         self._identities = Identities(1)
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._loop = asyncio.get_running_loop()
-        self._closed = False
+        self._closed = self._broken = False
         self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened, self._settle)
 
     def _orders(self) -> dict[str, Any]:
@@ -102,10 +102,13 @@ class Reader:
         return last_frame if unread is None else min(last_frame, unread)
 
     def close(self) -> None:
-        """Store what has come, and let the history go; what a worker that was killed still says is not listened to."""
+        """Store what has come, and let the history go; what a worker that was killed still says is not listened to.
+
+        It waits for the disk, or for another terminal that is suspended while it stores (2 s).
+        """
         self._closed = True
-        self._next(self._recorder.close)
         self._storing.shutdown()
+        self._recorder.close()
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: decode, and pass on. Everything takes the same way, so the order stays."""
@@ -117,7 +120,7 @@ class Reader:
             self._next(self._store, batch, self._identities.of(event.content for event in batch))
         elif frame is Frame.OPENED:
             opened = Opened(**unpack_json(payload))
-            self._identities = Identities(opened.segments)
+            self._identities, self._broken = Identities(opened.segments), False
             # Waited for: the loop hears of it next (Lane), and must have heard before of all that was read before.
             self._next(self._recorder.opened, opened).result()
         elif frame is Frame.CAUGHT_UP:
@@ -129,9 +132,12 @@ class Reader:
         """Do it in the storing thread, after all that was to be done before."""
 
         def job() -> None:
+            if self._broken:
+                return  # what stands behind a batch that failed would be taken for all there is
             try:
                 work(*values)
             except Exception:
+                self._broken = True
                 if not self._loop.is_closed():
                     _log.exception("what was read can't be used")
                     self._loop.call_soon_threadsafe(self.lane.replace)
@@ -169,6 +175,8 @@ class Reader:
                 self._groups.forget(names)
 
     def _take(self, batch: list[Arrived]) -> None:
+        if self._closed:
+            return  # it is stored, and the next start shows it
         self._listener.arrived(batch)
         self.lane.send(pack(Frame.TAKEN))
 

@@ -44,9 +44,11 @@ def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, m
         reader.lane.controller, reader.lane.opened = Controller("127.0.0.1", 1), True
         for after in (left_over, []):
             reader._on_frame(Frame.CAUGHT_UP, b"")
+            reader._settle()
             await asyncio.sleep(0.05)
             assert asked[-1] == left_over
             assert groups.left_over() == after, "forgotten is what was deleted"
         groups.close()
+        reader.close()
 
     asyncio.run(main())
