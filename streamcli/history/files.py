@@ -13,10 +13,12 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from streamcli.errors import CannotCreate, FileTrouble, StreamcliError, Unusable, from_os_error
 from streamcli.paths import made
+
+Used = TypeVar("Used", bound="Closing")
 
 APPLICATION: Final = 0x73636C69  # "scli" in the header of our files
 BUSY: Final = 2.0  # seconds to wait for another terminal's transaction; a reader silent for 3 s is replaced
@@ -31,6 +33,20 @@ class Damaged(FileTrouble):
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"The file {path} is damaged: {why}.")
         self.path = path
+
+
+class Closing:
+    """What is used in a ``with`` and closed at its end."""
+
+    def __enter__(self: Used) -> Used:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the files go."""
+        raise NotImplementedError
 
 
 def private(root: Path, folder: Path) -> Path:

@@ -13,11 +13,10 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 from streamcli.errors import from_os_error
-from streamcli.history.files import Damaged, connect, guarded, locked, newest, set_aside, taken, transaction
+from streamcli.history.files import Closing, Damaged, connect, guarded, locked, newest, set_aside, taken, transaction
 from streamcli.history.migrations import OUTBOX, migrate
 from streamcli.message import Message, Unreadable, decode, encode
 from streamcli.paths import made
@@ -37,7 +36,7 @@ class Entry(NamedTuple):
         return text if len(text) <= width else text[: width - 1] + "…"
 
 
-class Outbox:
+class Outbox(Closing):
     """One terminal's rows in the outbox of one user and address. One thread at a time, not the one that draws.
 
     Each call waits for the disk, and up to 2 s for another terminal's transaction; what it changed is safe from a power
@@ -62,14 +61,6 @@ class Outbox:
             except BaseException:
                 self._die()
                 raise
-
-    def __enter__(self) -> Outbox:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let the file go; rows that are left are adopted by the next terminal."""

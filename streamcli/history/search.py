@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple
 
 from streamcli.errors import Unusable
 from streamcli.history.events import messages
-from streamcli.history.files import Damaged, connect, guarded, locked, newest, transaction
+from streamcli.history.files import Closing, Damaged, connect, guarded, locked, newest, transaction
 from streamcli.message import Message, mended
 
 STEP: Final = 1000  # messages indexed at a time: some 20 ms
@@ -28,7 +27,7 @@ class Found(NamedTuple):
     behind: int
 
 
-class Words:
+class Words(Closing):
     """One connection to the index of the history file at ``path``. One thread at a time, not the one that draws.
 
     A thread that indexes and one that searches each open their own; neither waits for the other. All calls raise
@@ -53,14 +52,6 @@ class Words:
             self._log.execute("PRAGMA query_only=1")
         with guarded(self.path), transaction(self._words):
             self._check()
-
-    def __enter__(self) -> Words:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let the files go."""

@@ -12,13 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple
 
 from streamcli.digest import digest
 from streamcli.errors import FileTrouble
 from streamcli.history.events import Event, kept, messages
-from streamcli.history.files import Damaged, connect, guarded, locked, newest, set_aside, transaction
+from streamcli.history.files import Closing, Damaged, connect, guarded, locked, newest, set_aside, transaction
 from streamcli.history.migrations import HISTORY, migrate
 from streamcli.identity import identity
 from streamcli.message import Message, Unreadable
@@ -47,7 +46,7 @@ class Progress(NamedTuple):
     last: tuple[int, bytes] | None
 
 
-class History:
+class History(Closing):
     """One terminal's connection to a log's history. One thread at a time: opened here, it may be used there.
 
     Each call waits for the disk, and up to 2 s for another terminal's transaction. Each raises Damaged when the file
@@ -88,14 +87,6 @@ class History:
             except Damaged as error:
                 aside = set_aside(error.path)
                 return cls(newest(folder, "history")), aside
-
-    def __enter__(self) -> History:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let the file go."""
