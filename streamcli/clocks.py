@@ -12,6 +12,7 @@ from streamcli.message import Message
 
 OFF: Final = timedelta(minutes=1)  # less is said about by nobody: messages take a while, and clocks differ
 NEIGHBOURS: Final = 3  # of other senders on each side; of several the middle one counts, since one may be off too
+LOOKED_AT: Final = 4 * NEIGHBOURS  # messages on each side, among which they are looked for
 
 
 class Clocks:
@@ -22,21 +23,22 @@ class Clocks:
     """
 
     def __init__(self) -> None:
-        self._before: deque[tuple[str, datetime]] = deque(maxlen=4 * NEIGHBOURS)
+        self._before: deque[tuple[str, datetime]] = deque(maxlen=LOOKED_AT)
 
     def judge(self, messages: Sequence[Message], now: datetime | None = None) -> list[timedelta | None]:
         """Of each message by how much its time is off (negative: too early), None where it is plausible.
 
         ``now`` is our own clock when the last of ``messages`` came just now: nothing stands behind it yet.
         """
-        return [self._judge(message, messages[index + 1 :], now) for index, message in enumerate(messages)]
+        behind = (messages[index : index + LOOKED_AT] for index in range(1, len(messages) + 1))
+        return [self._judge(message, some, now) for message, some in zip(messages, behind, strict=True)]
 
     def _judge(self, message: Message, behind: Sequence[Message], now: datetime | None) -> timedelta | None:
         sent = message.sent_at
         if sent is None:
             return None
         before = _middle([time for sender, time in reversed(self._before) if sender != message.sender])
-        after = _middle([m.sent_at for m in behind[: 4 * NEIGHBOURS] if m.sent_at and m.sender != message.sender])
+        after = _middle([m.sent_at for m in behind if m.sent_at and m.sender != message.sender])
         off: timedelta | None = None
         if before and sent < before - OFF:
             off = sent - before

@@ -42,12 +42,12 @@ class Identities:
     """
 
     def __init__(self, segments: int) -> None:
-        self._several = segments > 1
+        self.in_order = segments == 1  # of the log
         self._same: Counter[bytes] = Counter()
 
     def of(self, contents: Iterable[Message | Unreadable]) -> list[bytes]:
         """The identities of the next events."""
-        return list(map(self._next if self._several else identity, contents))
+        return list(map(identity if self.in_order else self._next, contents))
 
     def _next(self, content: Message | Unreadable) -> bytes:
         key = identity(content)

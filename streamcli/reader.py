@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
@@ -78,6 +79,7 @@ class Reader:
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._loop = asyncio.get_running_loop()
         self._closed = self._broken = False
+        self._brought = 0.0  # when (monotonic) the last events came, where they come in the log's order
         self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened, self._settle)
 
     def _orders(self) -> dict[str, Any]:
@@ -97,9 +99,10 @@ class Reader:
         }
 
     def _due_since(self, last_frame: float) -> float:
-        # An idle reader says so every second; one that is idle although our own message is in the log is no good.
+        # An idle reader says so every second; one that is idle although our own message is in the log is no good. One
+        # that brings what stands before it in the log is.
         unread = self._own_unread_since()
-        return last_frame if unread is None else min(last_frame, unread)
+        return last_frame if unread is None else min(last_frame, max(unread, self._brought))
 
     def close(self) -> None:
         """Store what has come, and let the history go; what a worker that was killed still says is not listened to.
@@ -117,6 +120,8 @@ class Reader:
         post = self._loop.call_soon_threadsafe
         if frame is Frame.EVENTS:
             batch = events(payload)
+            if self._identities.in_order:
+                self._brought = time.monotonic()
             self._next(self._store, batch, self._identities.of(event.content for event in batch))
         elif frame is Frame.OPENED:
             opened = Opened(**unpack_json(payload))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from streamcli.message import Message, Unreadable
 
 SHOWN_AT_START = 50
+SHOWN_AFTER_A_GAP = 1000  # of what came while a reader was replaced: more would hold up the keys
 KEPT_PEOPLE = 1000  # names to complete
 
 
@@ -103,7 +104,8 @@ class State:
             self._known.clear()
             self._clear_waiting()
         elif self.segments and self.live:
-            self._waiting = deque()  # who has seen what came before wants to see all that comes now
+            # Who has seen what came before wants to see what comes now, all that somebody can read.
+            self._waiting = deque(maxlen=SHOWN_AFTER_A_GAP)
         self.missed = 0 if self.place is None or other or opened.segments > 1 else opened.start - self.place.position
         self.place, self.segments = Place(opened.log, opened.place, opened.start), opened.segments
         self._start, self.tail, self.live = opened.start, opened.tail, False

@@ -51,11 +51,13 @@ class Desk:
 
     def __init__(self, folder: Path, store: Callable[[Sequence[Event]], None]) -> None:
         self.told: list[str] = []
+        self.own_unread_since: float | None = None
         self.disk = Disk(store)
         listener = SimpleNamespace(place=Place, arrived=self._arrived, caught_up=lambda: self.told.append("caught up"))
         groups = GroupNames(folder / "groups", "tim", Stream())
+        recorder = cast(Recorder, self.disk)
         self.reader = Reader(
-            Stream(), groups, cast(Listener, listener), cast(Recorder, self.disk), lambda: None, trace=False
+            Stream(), groups, cast(Listener, listener), recorder, lambda: self.own_unread_since, trace=False
         )
 
     def _arrived(self, batch: list[Arrived]) -> None:
@@ -80,7 +82,11 @@ def said(*texts: str) -> tuple[Frame, bytes]:
     return Frame.EVENTS, pack_events(events)[HEAD:]
 
 
-OPENED = Frame.OPENED, json.dumps(asdict(Opened("log", 1, 0, 0, "log#0"))).encode()
+def opened(segments: int) -> tuple[Frame, bytes]:
+    return Frame.OPENED, json.dumps(asdict(Opened("log", segments, 0, 0, "log#0"))).encode()
+
+
+OPENED = opened(1)
 CAUGHT_UP = Frame.CAUGHT_UP, b""
 
 
@@ -164,3 +170,18 @@ def test_what_is_read_while_leaving_is_stored_and_not_drawn(tmp_path: Path) -> N
         assert desk.told == []
 
     at_a_desk(tmp_path, check, store)
+
+
+def test_who_brings_what_stands_before_our_own_message_is_not_overdue(tmp_path: Path) -> None:
+    async def check(desk: Desk) -> None:
+        for segments, patient in ((1, True), (2, False)):
+            now = time.monotonic()
+            desk.own_unread_since = now - 100
+            await desk.hears(opened(segments))
+            assert desk.reader._due_since(now) == now - 100, "idle, and our own message is in the log"
+            await desk.hears(said("before it"))
+            due = desk.reader._due_since(now + 1)
+            assert (due >= now) == patient, "on several segments ours may stand in one that is stuck"
+            desk.reader._brought = 0.0
+
+    at_a_desk(tmp_path, check, lambda events: None)

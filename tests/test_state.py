@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamcli.identity import Identities, identity
 from streamcli.message import Chat, Message, Unreadable, decode
-from streamcli.state import KEPT_PEOPLE, SHOWN_AT_START, Arrived, Opened, State
+from streamcli.state import KEPT_PEOPLE, SHOWN_AFTER_A_GAP, SHOWN_AT_START, Arrived, Opened, State
 
 QUICK = settings(max_examples=200, deadline=None)
 LOG = Opened("tag", 1, 0, 0, "tag#0")
@@ -162,6 +162,18 @@ def test_who_was_live_is_shown_all_that_came_while_the_reader_was_away() -> None
     state.take(later)
     seen = state.caught_up()
     assert (len(seen.messages), seen.skipped) == (len(later), 0)
+
+
+def test_of_very_much_that_came_meanwhile_the_end_is_shown_and_the_rest_counted() -> None:
+    log = written([("bot", f"{number:x}") for number in range(SHOWN_AFTER_A_GAP + 20)])
+    state = State()
+    state.open(LOG)
+    state.take(log[:10])
+    state.caught_up()
+    state.open(replace(LOG, start=log[9].end, tail=log[-1].end))
+    state.take(log[10:])
+    seen = state.caught_up()
+    assert (len(seen.messages), seen.skipped) == (SHOWN_AFTER_A_GAP, 10)
 
 
 def test_people_are_known_in_the_order_of_who_spoke_last_and_not_without_end() -> None:
