@@ -16,9 +16,8 @@ from typing import NamedTuple, cast
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
+from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
 from prompt_toolkit.data_structures import Point
-from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import ANSI, AnyFormattedText
 from prompt_toolkit.history import ThreadedHistory
@@ -33,8 +32,8 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
 
-from streamcli.commands import completions
 from streamcli.screen import Host
+from streamcli.screen.completion import ChatCompleter
 from streamcli.screen.history import InputHistory
 from streamcli.screen.keys import bind
 from streamcli.screen.render import Look
@@ -57,7 +56,7 @@ class PromptScreen:
         self._lines: list[str] = []
         self._question: list[str] = []
         self._interrupted = -AGAIN_WITHIN
-        self._completer = _Completer(host)
+        self._completer = ChatCompleter(host)
         self._output = _output()
         self._buffer = Buffer(
             completer=self._completer,
@@ -258,27 +257,6 @@ class PromptScreen:
     def _send(self, lines: Iterable[str]) -> None:
         for line in lines:
             self._host.typed(line)
-
-
-class _Completer(Completer):
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
-        """Commands at the start of a line, names anywhere."""
-        before = document.text_before_cursor
-        if before.startswith("/") and " " not in before:
-            for name, help in completions(before):
-                yield Completion(name, -len(before), display_meta=help)
-            return
-        word = before.rpartition(" ")[2]
-        if not word or not event.completion_requested:
-            return
-        end = ": " if word == before else " "
-        mark = "@" if word.startswith("@") else ""
-        for name in reversed(self._host.people()):
-            if name.casefold().startswith(word[len(mark) :].casefold()):
-                yield Completion(mark + name + end, -len(word), display=name)
 
 
 class _Application(Application[None]):
