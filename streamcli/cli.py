@@ -42,7 +42,6 @@ from __future__ import annotations
 
 import difflib
 import gc
-import io
 import logging
 import os
 import re
@@ -53,11 +52,11 @@ from docopt import DocoptExit, docopt
 
 from streamcli import __version__
 from streamcli.errors import StreamcliError, UsageError, from_os_error
+from streamcli.stdio import STDIN, patient
 
 if TYPE_CHECKING:
     from streamcli.config import Settings
 
-STDIN = 0
 COMMANDS = ("send", "tail", "history", "search", "server", "doctor")
 # How many objects more before Python looks for cycles: messages have none, and by default it looks after 700 objects,
 # which takes a quarter of the time in which a long log is read.
@@ -67,9 +66,7 @@ RARELY = (20_000, 20, 20)
 def main() -> None:
     """The command ``streamcli``: run it and leave with the exit code of docs/command-line.md."""
     _open_what_is_closed()
-    for output in (sys.stdout, sys.stderr):
-        if isinstance(output, io.TextIOWrapper):
-            output.reconfigure(errors="backslashreplace")  # what a locale other than UTF-8 has no bytes for
+    sys.stdout, sys.stderr = patient(sys.stdout), patient(sys.stderr)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -193,7 +190,7 @@ def _chat(arguments: dict[str, Any]) -> int:
     from streamcli import session
     from streamcli.chatter import Chatter
 
-    settings = _settings(arguments)
+    settings = _settings(arguments, reads=True)
 
     async def chat(locate: session.Locate, worker_log: IO[bytes]) -> int:
         chatter = Chatter(settings, locate, worker_log)
@@ -210,7 +207,7 @@ def _doctor(arguments: dict[str, Any]) -> int:
     from streamcli import session
     from streamcli.doctor import doctor
 
-    settings = _settings(arguments)
+    settings = _settings(arguments, reads=True)
     return session.run(settings, lambda locate, log: doctor(settings, locate, log, sys.stdout), start=False)
 
 
@@ -219,7 +216,7 @@ def _tail(arguments: dict[str, Any]) -> int:
     from streamcli.config import whole_number
     from streamcli.tail import Tail, Wanted
 
-    settings = _settings(arguments)
+    settings = _settings(arguments, reads=True)
     last = arguments["--last"]
     wanted = Wanted(
         json=arguments["--json"],
@@ -239,7 +236,7 @@ def _recall(arguments: dict[str, Any]) -> int:
     from streamcli.config import whole_number
     from streamcli.recall import SHOWN, Asked, recall
 
-    settings = _settings(arguments)
+    settings = _settings(arguments, reads=True)
     count = SHOWN if arguments["--last"] is None else whole_number("--last", arguments["--last"])
     words = " ".join(arguments["<words>"]) if arguments["search"] else None
     asked = Asked(count, words, arguments["--json"])
@@ -257,8 +254,9 @@ def _send(arguments: dict[str, Any]) -> int:
     return session.run(settings, lambda locate, worker_log: send(settings, locate, worker_log, source))
 
 
-def _settings(arguments: dict[str, Any]) -> Settings:
+def _settings(arguments: dict[str, Any], reads: bool = False) -> Settings:
     from streamcli.config import settle
+    from streamcli.names import check_group
 
     options = {
         "url": arguments["--url"] if arguments["<url>"] is None else arguments["<url>"],
@@ -266,6 +264,8 @@ def _settings(arguments: dict[str, Any]) -> Settings:
         **{name: arguments[f"--{name}"] for name in ("scope", "stream", "room", "timeout")},
     }
     settings = settle(options, os.environ)
+    if reads:
+        check_group(settings.group_owner, settings.stream.stream)
     os.environ.pop("STREAMCLI_PASSWORD", None)  # no program that is started from here inherits it
     return settings
 

@@ -5,8 +5,9 @@ Python's own buffered standard input aborts the interpreter's exit while a threa
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+
+from streamcli.stdio import read
 
 _PIECE = 1 << 16
 LONGEST = 1 << 20  # bytes after which a line counts as one although its end has not come
@@ -15,7 +16,7 @@ LONGEST = 1 << 20  # bytes after which a line counts as one although its end has
 def lines(fd: int) -> Iterator[list[bytes]]:
     """What has come, cut into lines without their ends; never waits for more while there is one to give."""
     rest = b""
-    while piece := os.read(fd, _PIECE):
+    while piece := read(fd, _PIECE):
         *whole, rest = (rest + piece).split(b"\n")
         if len(rest) > LONGEST:
             whole, rest = [*whole, rest], b""

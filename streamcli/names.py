@@ -20,6 +20,9 @@ MAX_ENCODED_USER: Final = 180
 MAX_GROUP: Final = 255
 """Pravega's limit for the name of a reader group."""
 
+MAX_SLOT: Final = 19
+"""Longest slot that is used, with what marks the second group of a slot."""
+
 DEFAULT_STREAM: Final = "stream"
 
 _JOINERS = "\u200c\u200d"
@@ -71,6 +74,11 @@ def reader_group(user: str, slot: str, stream: str = DEFAULT_STREAM) -> str:
     if len(group) > MAX_GROUP:
         raise UsageError("The id and the name of the stream are too long together for the server: shorten one of them.")
     return group
+
+
+def check_group(user: str, stream: str) -> None:
+    """Raise UsageError if ``user`` can't have a reader group on ``stream``, before anything is started."""
+    reader_group(user, "x" * MAX_SLOT, stream)
 
 
 def user_of_group(group: str) -> str:
