@@ -10,6 +10,7 @@ import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,16 @@ def _login_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         raise UsageError("You have no login name here: say who you are with --id NAME.") from None
+
+
+def zone_trouble() -> str:
+    """What to say when Python can't use the system's time zone, which TZ may name; "" when it can."""
+    try:
+        for month in (1, 7):  # in one of them it is summer
+            datetime(2026, month, 1, tzinfo=timezone.utc).astimezone()
+    except ValueError:
+        return f"The time zone {os.environ.get('TZ', '')} can't be used: times are shown in UTC. Set TZ to a valid one."
+    return ""
 
 
 def wants_colour(environment: Mapping[str, str] = os.environ) -> bool:

@@ -45,10 +45,9 @@ NOBODY: Final = "?"
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=r"\S")]
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID)]
 # Outside these years a local time can overflow, and whoever wrote it had no clock anyway.
-_Time = Annotated[
-    AwareDatetime,
-    Field(ge=datetime(2000, 1, 1, tzinfo=timezone.utc), lt=datetime(2200, 1, 1, tzinfo=timezone.utc)),
-]
+_FIRST: Final = datetime(2000, 1, 1, tzinfo=timezone.utc)
+_END: Final = datetime(2200, 1, 1, tzinfo=timezone.utc)
+_Time = Annotated[AwareDatetime, Field(ge=_FIRST, lt=_END)]
 _Version = Annotated[int, Field(strict=True, ge=1, lt=2**31)]
 _Reason = Literal["empty", "not UTF-8", "not JSON", "nested too deep", "fields missing", "wrong types"]
 
@@ -177,6 +176,18 @@ def make(
 ) -> Known:
     """Build a message of our own. ``text`` may hold what a terminal couldn't decode, it is mended."""
     return KINDS[kind](sender=sender, message=mended(text), id=id, room=room, sent_at=sent_at, typed_at=typed_at)
+
+
+def plausible(now: datetime) -> datetime | None:
+    """Return ``now``, or None where no message can carry it: the clock was never set, or set to nonsense."""
+    return now if _FIRST <= now < _END else None
+
+
+def clock_trouble(now: datetime) -> str:
+    """What to say once when ``now`` is not :func:`plausible`, and "" when it is."""
+    if plausible(now):
+        return ""
+    return f"This machine's clock says {now:%d %B %Y}: messages are sent without a time. Set the clock."
 
 
 def mended(text: str) -> str:

@@ -17,7 +17,7 @@ from streamcli.address import Stream
 from streamcli.commands import Send
 from streamcli.history.outbox import Entry
 from streamcli.keeper import Keeper
-from streamcli.message import Ids, Message, Unreadable, encode, make
+from streamcli.message import Ids, Message, Unreadable, encode, make, plausible
 from streamcli.pravega.frames import Frame, pack_write, unpack_count, unpack_json
 from streamcli.pravega.supervisor import Lane
 
@@ -95,7 +95,7 @@ class Writer:
 
     def send(self, action: Send) -> None:
         """Take a message on; raises message.TooLong when it would be too large for the log."""
-        now = self._clock.now()
+        now = plausible(self._clock.now())
         message = make(
             action.kind,
             action.text,
@@ -195,9 +195,9 @@ class Writer:
         self._hand_over_what_is_not()
 
     def _hand_over(self, id: str) -> None:
-        entry, now = self._unconfirmed[id], self._clock.now()
+        entry, now = self._unconfirmed[id], plausible(self._clock.now())
         typed = entry.message.typed_at
-        long_ago = typed is not None and now - typed > TYPED_LONG_AGO
+        long_ago = typed is not None and (now is None or now - typed > TYPED_LONG_AGO)
         message = entry.message.model_copy(update={"sent_at": now, "typed_at": typed if long_ago else None})
         if not self._in_flight:
             self._handed_over = self._clock.monotonic()

@@ -149,3 +149,11 @@ def test_the_ids_of_one_terminal_only_grow_whatever_its_clock_does(times: list[i
 def test_there_are_jokes_and_each_can_be_sent() -> None:
     assert len(jokes()) > 100 and list(jokes()) == sorted(set(jokes()))
     assert all(encode(make("joke", joke, sender="tim", id="a")) for joke in jokes())
+
+
+@pytest.mark.parametrize("now_ms", [-(10**15), -1, 0, 2**48, 10**18])
+def test_a_clock_that_is_absurd_still_gives_growing_ids_of_the_same_form(now_ms: int) -> None:
+    source = Ids(lambda: now_ms, lambda count: bytes(count))
+    ids = [source.next() for _ in range(3)]
+    assert ids == sorted(set(ids))
+    assert all(len(id) == 32 for id in ids)

@@ -274,3 +274,19 @@ def test_what_a_full_disk_refused_is_kept_as_soon_as_there_is_room() -> None:
         assert desk.keeper.keeps(entry.message.id for entry in desk.writer.unconfirmed)
 
     at_a_desk(test)
+
+
+def test_without_a_clock_messages_have_no_time_and_keep_their_order() -> None:
+    async def check(desk: Desk) -> None:
+        for seconds in (-2e9, 6e9):  # 1962 and 2216
+            desk.seconds = seconds
+            desk.types(f"typed at {seconds:.0f}")
+        desk.seconds = 0.0
+        desk.types("typed today")
+        entries = desk.writer.unsent
+        assert desk.opens("log") == [entry.message.message for entry in entries]
+        assert [entry.message.sent_at is None for entry in entries] == [True, True, False]
+        ids = [entry.message.id for entry in entries]
+        assert ids == sorted(ids)
+
+    at_a_desk(check)

@@ -110,4 +110,4 @@ def head_group(name: str) -> str:
 
 def _unique() -> str:
     # The server never takes a deleted group's name again: a name holds the time and, for two at once, some chance.
-    return f"{time.time_ns() // 1_000_000:x}{os.urandom(3).hex()}"
+    return f"{max(0, time.time_ns() // 1_000_000):x}{os.urandom(3).hex()}"

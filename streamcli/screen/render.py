@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from hashlib import blake2b
 
 from streamcli.message import DEFAULT_ROOM, NOBODY, Chat, Emote, Greet, Joke, Message
@@ -112,7 +112,10 @@ class Look:
         return re.search(rf"(?<!\w){re.escape(self.me)}(?!\w)", message.message, re.IGNORECASE) is not None
 
     def _local(self, time: datetime) -> datetime:
-        return time.astimezone(self.zone)
+        try:
+            return time.astimezone(self.zone)
+        except ValueError:  # a TZ that is a day or more off (config.zone_trouble)
+            return time.astimezone(timezone.utc)
 
     def _styled(self, style: str, text: str) -> str:
         return f"{style}{text}{RESET}" if self.colour else text
