@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from streamcli.errors import StreamcliError
+from streamcli.guard import watch
 from streamcli.history.outbox import Entry, Outbox
 from streamcli.history.places import Places
 from streamcli.history.store import History
@@ -61,7 +62,7 @@ class Keeper:
                 self._say_once(error)
             self._post(adopted, left)
 
-        self._thread.submit(job)
+        watch(self._thread.submit(job))
 
     def keeps(self, ids: Iterable[str]) -> bool:
         """Whether all of these are on the disk and will be sent by a later start if not by this one."""
@@ -116,7 +117,7 @@ class Keeper:
     def close(self) -> None:
         """Let the file go, after all that was called before."""
         self._closed = True
-        self._thread.submit(self._close)
+        watch(self._thread.submit(self._close))
         self._thread.shutdown(wait=True)
 
     def _open(self) -> list[Message]:
@@ -184,7 +185,7 @@ class Keeper:
             if result is not None:
                 self._post(then, result)
 
-        self._thread.submit(job)
+        watch(self._thread.submit(job))
 
     async def _ask(self, work: Callable[[Outbox], T]) -> T | None:
         return await asyncio.wrap_future(self._thread.submit(self._tried, work))

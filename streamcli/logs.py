@@ -11,7 +11,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
 
-from streamcli.errors import from_os_error
+from streamcli.errors import StreamcliError, from_os_error
 from streamcli.paths import made, state_dir
 
 MAX_BYTES = 512 * 1024
@@ -49,6 +49,17 @@ def shown_by(write: Callable[[str], object]) -> Iterator[None]:
 def log_path() -> Path:
     """Where the log is; one older file lies beside it."""
     return state_dir() / "log" / "streamcli.log"
+
+
+def our_fault(error: BaseException) -> StreamcliError:
+    """Word an error that nobody foresaw for the person; one that has its words already stays as it is."""
+    if isinstance(error, StreamcliError):
+        return error
+    worded = StreamcliError(
+        f"Something is wrong in streamcli itself ({type(error).__name__}). The log says more: {log_path()}"
+    )
+    worded.__cause__ = error
+    return worded
 
 
 def set_up(*, verbose: bool) -> None:

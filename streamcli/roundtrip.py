@@ -11,6 +11,7 @@ from typing import IO, Any
 from streamcli.address import Controller, Stream
 from streamcli.config import Settings
 from streamcli.errors import NotPermitted, Unreachable
+from streamcli.guard import watched
 from streamcli.names import reader_group
 from streamcli.pravega.cleaning import clean
 from streamcli.pravega.frames import Frame, pack, pack_write, unpack_events
@@ -58,7 +59,7 @@ class _RoundTrip:
 
     async def run(self) -> list[float]:
         """Send and wait, one message after the other."""
-        watching = asyncio.create_task(self._supervisor.run())
+        watching = watched(self._supervisor.run())
         try:
             opened = 0
             while opened < 2:  # caught up, and open for writing

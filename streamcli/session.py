@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import IO
 
-from streamcli import logs
+from streamcli import guard, logs
 from streamcli.address import Controller, parse_url
 from streamcli.config import Settings
 from streamcli.errors import Unreachable
@@ -37,9 +37,33 @@ def run(
     with logs.worker_log() as worker_log:
 
         async def main() -> int:
-            return await work(locate, worker_log)
+            return await _ended_by_errors(work(locate, worker_log))
 
         return asyncio.run(main())
+
+
+async def _ended_by_errors(work: Awaitable[int]) -> int:
+    """Run ``work``; an error in a callback, a watched task or a thread breaks it off and is raised in its place."""
+    task = asyncio.current_task()
+    assert task
+    errors: list[BaseException] = []
+
+    def end(error: BaseException) -> None:
+        errors.append(error)
+        if len(errors) == 1:
+            task.cancel()
+
+    guard.on_error(end)
+    try:
+        code = await work
+    except BaseException:
+        if not errors:
+            raise
+    finally:
+        guard.on_error(lambda error: None)  # what still comes while the loop ends is only logged
+    if errors:
+        raise logs.our_fault(errors[0])
+    return code
 
 
 def _named(controller: Controller) -> Locate:

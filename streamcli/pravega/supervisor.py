@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 
 from streamcli.address import Controller, Stream
 from streamcli.errors import NotPermitted, Unreachable
+from streamcli.guard import report
 from streamcli.pravega.frames import Frame, unpack_json
 from streamcli.pravega.probe import Answer, probe, worded
 from streamcli.pravega.process import WorkerProcess
@@ -99,7 +100,7 @@ class Lane:
         self._open_within = OPEN_WITHIN
         self._last_frame = 0.0
         self._opened_at = 0.0
-        self._given_up = self._gives_way = False
+        self._given_up = self._gives_way = self._failed_before = False
 
     def start(self, controller: Controller, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
         """Start a new worker in this lane; it counts as one that failed when the system can't."""
@@ -114,7 +115,13 @@ class Lane:
             if frame is Frame.FAILED:
                 self.trouble = unpack_json(payload)
                 _log.warning("%s fails: %s", self.module, self.trouble["text"])
-            self._on_frame(frame, payload)
+            try:
+                self._on_frame(frame, payload)
+            except Exception as error:
+                if self._failed_before:  # a new worker was of no use: the fault is ours
+                    report(loop, error)
+                self._failed_before = True
+                raise
             if frame is Frame.OPENED:
                 loop.call_soon_threadsafe(self._open, unpack_json(payload), wake)
 
@@ -143,6 +150,7 @@ class Lane:
     def _failed(self, settled: bool) -> None:
         self.opened = False
         self.failures = 0 if settled else self.failures + 1
+        self._failed_before = self._failed_before and not settled
         self.not_before = time.monotonic() + BACK_OFF[min(self.failures, len(BACK_OFF)) - 1 if self.failures else 0]
 
     def send(self, frame: bytes) -> None:

@@ -1,0 +1,81 @@
+"""Unforeseen errors end the command, wherever they happen: in a callback of the loop, in a task, in a thread.
+
+asyncio only logs an error in a callback or in a task that nobody awaits, and a thread just stops. To a person that
+looks like a command that hangs, or like a server that does not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, NoReturn
+
+from streamcli.errors import StreamcliError
+
+_log = logging.getLogger(__name__)
+
+
+def on_error(end: Callable[[BaseException], None]) -> None:
+    """Call ``end`` in the running loop with each error that a callback raises, or that is passed to :func:`report`.
+
+    What asyncio and libraries say about their own tasks and connections is only logged: it may be harmless.
+    """
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        known = isinstance(error, StreamcliError)
+        _log.error("%s", context["message"], exc_info=None if known else error)
+        if error and "handle" in context:  # a callback
+            end(error)
+
+    asyncio.get_running_loop().set_exception_handler(handle)
+
+
+def report(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """From any thread: ``error`` was not foreseen and ends the command."""
+    with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
+        loop.call_soon_threadsafe(_raise, error)
+
+
+def watched(work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+    """A task that runs beside the others and whose error ends the command."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_raise_error_of)
+    return task
+
+
+def watch(future: Future[Any]) -> None:
+    """The same for work that was handed to a pool of threads and whose result nobody waits for."""
+    loop = asyncio.get_running_loop()
+
+    def done(future: Future[Any]) -> None:
+        if not future.cancelled() and (error := future.exception()):
+            report(loop, error)
+
+    future.add_done_callback(done)
+
+
+def start_thread(work: Callable[[], None], name: str) -> None:
+    """A thread that may be left waiting when the program ends, and whose error ends the command."""
+    loop = asyncio.get_running_loop()
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:
+            report(loop, error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
+
+
+def _raise_error_of(task: asyncio.Task[object]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        raise error
