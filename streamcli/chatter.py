@@ -13,17 +13,17 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import IO
 
-from streamcli import commands, logs
+from streamcli import commands, guard, logs
 from streamcli.address import Controller
 from streamcli.answers import Answers
 from streamcli.commands import Ask, Complain, Context, Quit, Send, Show
-from streamcli.config import Settings, wants_colour
-from streamcli.errors import Unreachable
+from streamcli.config import Settings, wants_colour, zone_trouble
+from streamcli.errors import StreamcliError, Unreachable
 from streamcli.history.outbox import Entry
 from streamcli.history.places import Places, address_key
 from streamcli.keeper import Keeper, counted
 from streamcli.lookup import Lookup
-from streamcli.message import Ids, Message, TooLong
+from streamcli.message import Ids, Message, TooLong, clock_trouble, plausible
 from streamcli.paths import state_dir
 from streamcli.pravega.groups import GroupNames
 from streamcli.pravega.supervisor import Link, Phase, Supervisor
@@ -76,20 +76,23 @@ class Chatter:
         self._context = Context(random.choice)
         self._before: Message | None = None  # the last message that the history held at the start
         self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
-        self._leaving: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[object] | None = None
         self._leave_by = 0.0  # the loop's time
         self._may_stay = self._asked = self._hurried = False
         self._news = asyncio.Event()  # a message of ours was acknowledged or read back
-        self._failure: BaseException | None = None
+        self._failure: StreamcliError | None = None
+        self._task: asyncio.Task[int] | None = None
         self._trouble_said = False
         self._code = 0
 
     async def run(self) -> int:
         """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
+        self._task = asyncio.current_task()
+        guard.on_error(self._fail)
         self._resume()
-        watching = asyncio.create_task(self._supervisor.run())
-        watching.add_done_callback(self._supervisor_ended)
-        ticking = asyncio.create_task(self._tick())
+        for trouble in filter(None, (zone_trouble(), clock_trouble(_now()))):
+            self.note(trouble)
+        watching, ticking = guard.watched(self._supervisor.run()), guard.watched(self._tick())
         for number in (signal.SIGTERM, signal.SIGHUP):
             self._loop.add_signal_handler(number, self._told_to_leave, 0)
         self._loop.add_signal_handler(signal.SIGINT, self._told_to_leave, 130)
@@ -98,6 +101,9 @@ class Chatter:
                 await self._screen.run()
         except (EOFError, OSError) as error:
             await self._terminal_is_gone(error)
+        except asyncio.CancelledError:
+            if not self._failure:
+                raise
         finally:
             self._supervisor.kill()
             ticking.cancel()
@@ -155,14 +161,17 @@ class Chatter:
         self._may_stay, self._code = ask and self._interactive, code
         if not self._leaving:
             self._leave_by = self._loop.time() + self._patience()
-            self._leaving = asyncio.create_task(self._leave())
+            self._leaving = guard.watched(self._leave())
 
     def _told_to_leave(self, code: int) -> None:
         """A signal: there is less time than the end of a pipe gives."""
         self._hurried = True
         self._leave_by = min(self._leave_by, self._loop.time() + LEAVE_WITHIN)
         self._news.set()
-        self.leave(code=code)
+        if self._leaving and self._leaving.done():
+            self._screen.close(LEAVE_WITHIN)  # only the reader of a pipe is waited for
+        else:
+            self.leave(code=code)
 
     # What the reader brings (streamcli.reader.Listener).
 
@@ -182,10 +191,11 @@ class Chatter:
         self._writer.reader_replaced()
         self._screen.refresh()
 
-    def arrived(self, batch: list[Arrived]) -> None:
+    def arrived(self, batch: list[Arrived], drawn: Callable[[], None]) -> None:
         """Fold a batch in and draw what is new."""
         self._own += self._writer.ours_among(event.content for event in batch)
         self._show(self._state.take(batch))
+        self._screen.after_drawing(drawn)
 
     def caught_up(self) -> None:
         """Draw the end of what was there before."""
@@ -252,7 +262,7 @@ class Chatter:
 
     def _show(self, seen: Seen) -> None:
         if seen.messages:
-            self._scroll.messages(seen.messages, _now() if self._state.live else None)
+            self._scroll.messages(seen.messages, plausible(_now()) if self._state.live else None)
             self._lookup.more_came()
         self._scroll.unreadable(seen.unreadable)
         if self._own and self._state.live:
@@ -303,10 +313,13 @@ class Chatter:
             if self._link.phase is not Phase.LIVE or not self._state.live:
                 self._screen.refresh()
 
-    def _supervisor_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
-            self._failure = error
-            self._told_to_leave(70)
+    def _fail(self, error: BaseException) -> None:
+        """Leave after an unforeseen error; at once if there is another one on the way out."""
+        if self._failure is None:
+            self._failure = logs.our_fault(error)
+            self._told_to_leave(self._failure.exit_code)
+        elif self._task:
+            self._task.cancel()
 
     async def _terminal_is_gone(self, error: BaseException) -> None:
         """The window was closed: what was just typed still gets its moment, and nothing more can be drawn."""
@@ -336,7 +349,7 @@ class Chatter:
                 self._name_unsent(unsent, kept)
                 await asyncio.sleep(0)  # it is drawn at the end of this step, and the prompt must still be there
         finally:
-            self._screen.close()
+            self._screen.close(LEAVE_WITHIN if self._hurried else None)
 
     async def _until_sent(self) -> None:
         """Wait for what was just typed; of a pipe, until all it brought is in the log and was seen."""

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from streamcli.address import Stream
+from streamcli.guard import report
 from streamcli.history.events import Event
 from streamcli.identity import Identities
 from streamcli.message import decode
@@ -45,8 +46,8 @@ class Listener(Protocol):
     def opened(self, opened: Opened) -> None:
         """Reading begins."""
 
-    def arrived(self, batch: list[Arrived]) -> None:
-        """Events were read; they count as drawn when this returns."""
+    def arrived(self, batch: list[Arrived], drawn: Callable[[], None]) -> None:
+        """Events were read; ``drawn`` is to be called when they are drawn."""
 
     def caught_up(self) -> None:
         """What follows is live."""
@@ -78,7 +79,8 @@ class Reader:
         self._identities = Identities(1)
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._loop = asyncio.get_running_loop()
-        self._closed = self._broken = False
+        self._closed = self._broken = self._failed_before = False
+        self._drawing = 0  # batches that are on their way to the screen
         self._brought = 0.0  # when (monotonic) the last events came, where they come in the log's order
         self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened, self._settle)
 
@@ -98,7 +100,9 @@ class Reader:
             "trace": self._trace,
         }
 
-    def _due_since(self, last_frame: float) -> float:
+    def _due_since(self, last_frame: float) -> float | None:
+        if self._drawing:
+            return None  # it waits for the screen, which may be a pipe that nobody reads for hours
         # An idle reader says so every second; one that is idle although our own message is in the log is no good. One
         # that brings what stands before it in the log is.
         unread = self._own_unread_since()
@@ -141,11 +145,15 @@ class Reader:
                 return  # what stands behind a batch that failed would be taken for all there is
             try:
                 work(*values)
-            except Exception:
+            except Exception as error:
                 self._broken = True
-                if not self._loop.is_closed():
-                    _log.exception("what was read can't be used")
-                    self._loop.call_soon_threadsafe(self.lane.replace)
+                if self._loop.is_closed():
+                    return
+                _log.exception("what was read can't be used")
+                if self._failed_before:  # a new worker was of no use
+                    report(self._loop, error)
+                self._failed_before = True
+                self._loop.call_soon_threadsafe(self.lane.replace)
 
         return self._storing.submit(job)
 
@@ -156,6 +164,7 @@ class Reader:
 
     def _store(self, batch: Sequence[Event], keys: Sequence[bytes]) -> None:
         fresh = self._recorder.store(batch, keys)
+        self._failed_before = False
         _, ends, _, contents = zip(*batch, strict=True)
         self._loop.call_soon_threadsafe(self._take, list(map(Arrived, ends, contents, keys, fresh)))
 
@@ -182,8 +191,15 @@ class Reader:
     def _take(self, batch: list[Arrived]) -> None:
         if self._closed:
             return  # it is stored, and the next start shows it
-        self._listener.arrived(batch)
-        self.lane.send(pack(Frame.TAKEN))
+        worker = self.lane.process
+        self._drawing += 1
+
+        def drawn() -> None:
+            self._drawing -= 1
+            if worker is self.lane.process:  # its successor did not bring this
+                self.lane.send(pack(Frame.TAKEN))
+
+        self._listener.arrived(batch, drawn)
 
 
 def events(payload: bytes) -> list[Event]:

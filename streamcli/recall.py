@@ -14,14 +14,16 @@ from typing import IO
 
 from streamcli.address import Controller
 from streamcli.clocks import Clocks
-from streamcli.config import Settings, wants_colour
+from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.errors import NothingFound, NotPermitted, Unreachable
+from streamcli.guard import watched
 from streamcli.history.places import Places, address_key
 from streamcli.lookup import Lookup
 from streamcli.message import Message
 from streamcli.paths import state_dir
 from streamcli.pravega.groups import GroupNames
 from streamcli.pravega.supervisor import Link, Supervisor
+from streamcli.printing import Printer
 from streamcli.reader import Reader
 from streamcli.recorder import Recorder
 from streamcli.screen.render import Look
@@ -61,8 +63,26 @@ async def recall(settings: Settings, asked: Asked, locate: Callable[[], Controll
         lookup.close()
     if not messages:
         raise NothingFound("Nothing found." if asked.words else "There are no messages yet.")
-    print("\n".join(map(wire_line, messages) if asked.json else _lines(look, messages)))
+    if trouble := "" if asked.json else zone_trouble():
+        print(look.note(trouble), file=sys.stderr)
+    await _print("\n".join(map(wire_line, messages) if asked.json else _lines(look, messages)))
     return 0
+
+
+async def _print(text: str) -> None:
+    """Print ``text`` in a thread, so that Ctrl-C is heard while the reader is slow; raises OSError."""
+    end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def done(error: OSError | None = None) -> None:
+        if end.done():
+            return
+        if error:
+            end.set_exception(error)
+        else:
+            end.set_result(None)
+
+    Printer(done).print(text, done)
+    await end
 
 
 async def _found(lookup: Lookup, asked: Asked, look: Look) -> list[Message]:
@@ -111,7 +131,7 @@ class _TakingIn:
     async def run(self) -> str:
         """Read up to the tail and return "", or why that was not possible."""
         self.recorder.resume(self._state)
-        work = [asyncio.create_task(self._supervisor.run()), asyncio.create_task(self._watch())]
+        work = [watched(self._supervisor.run()), watched(self._watch())]
         try:
             await asyncio.wait([*work, asyncio.create_task(self._end.wait())], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -146,10 +166,11 @@ class _TakingIn:
         if self._state.open(opened):
             self._say("This is another log than before: the server or the stream was made anew.")
 
-    def arrived(self, batch: list[Arrived]) -> None:
+    def arrived(self, batch: list[Arrived], drawn: Callable[[], None]) -> None:
         """It is stored already."""
         self._moved = time.monotonic()
         self._state.take(batch)
+        drawn()
 
     def caught_up(self) -> None:
         """That is all there is."""

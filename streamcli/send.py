@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import os
 import signal
-import threading
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,12 +16,14 @@ from typing import IO, Any
 from streamcli.address import Controller
 from streamcli.config import Settings
 from streamcli.errors import InputError, Interrupted, NotPermitted, StreamcliError, Unreachable, from_os_error
-from streamcli.message import MAX_EVENT_BYTES, Ids, TooLong, encode, make
+from streamcli.guard import start_thread, watched
+from streamcli.message import MAX_EVENT_BYTES, Ids, TooLong, clock_trouble, encode, make, plausible
 from streamcli.pravega.frames import Frame, pack_write, unpack_count
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
 from streamcli.writer import MODULE
 
 WINDOW = 4000  # lines on their way at once: enough to keep the writer busy, little enough to hold in memory
+ANSWERS_WITHIN = 0.5  # seconds that an interrupted send waits for the server's answers
 
 
 class Sender:
@@ -47,7 +48,7 @@ class Sender:
 
         Raises NotPermitted at once and Unreachable when nothing moves for the settings' timeout.
         """
-        watching = asyncio.create_task(self._supervisor.run())
+        watching = watched(self._supervisor.run())
         failure: StreamcliError | None = None
         try:
             while batch := await batches.get():
@@ -57,11 +58,34 @@ class Sender:
                 self._hand_over(batch)
                 await self._until(lambda: len(self._unacknowledged) <= WINDOW)
             await self._until(lambda: not self._unacknowledged)
+        except asyncio.CancelledError:
+            await self._last_answers()
+            raise
         finally:
             self._supervisor.kill()
             watching.cancel()
         if failure:
             raise failure
+
+    def so_far(self) -> str:
+        """How many are in the log: exactly, or at least so many when the server has not answered for some."""
+        count = f"{self.acknowledged:,} message{' is' if self.acknowledged == 1 else 's are'} in the log."
+        return f"At least {count}" if self._in_flight else count
+
+    async def _last_answers(self) -> None:
+        """Wait a moment for the server's answers to what it was given."""
+        end = time.monotonic() + ANSWERS_WITHIN
+        while self._in_flight and (left := end - time.monotonic()) > 0:
+            await self._news_within(left)
+
+    async def _news_within(self, seconds: float) -> None:
+        # Not wait_for(): before Python 3.12 it loses a Ctrl-C that comes in the same moment as the news.
+        self._news.clear()
+        timer = self._loop.call_later(seconds, self._news.set)
+        try:
+            await self._news.wait()
+        finally:
+            timer.cancel()
 
     def _hand_over(self, events: list[bytes]) -> None:
         if not self._unacknowledged:
@@ -76,14 +100,12 @@ class Sender:
         while not done():
             if self._refusal:
                 raise self._refusal
-            self._news.clear()
             left = self._moved + self._settings.timeout - time.monotonic()
             if left <= 0:
                 raise Unreachable(
                     f"Gave up after {self._settings.timeout:g} s: {(self._words or 'no answer').rstrip('.')}."
                 )
-            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(self._news.wait(), left)
+            await self._news_within(left)
 
     def _orders(self) -> dict[str, Any]:
         return {"scope": self._settings.stream.scope, "stream": self._settings.stream.stream}
@@ -128,9 +150,11 @@ async def send(
     ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
 
     def event(text: str) -> bytes:
-        now = datetime.now(timezone.utc)
-        return encode(make("chat", text, sender=settings.user, id=ids.next(), room=settings.room, sent_at=now))
+        sent_at = plausible(_now())
+        return encode(make("chat", text, sender=settings.user, id=ids.next(), room=settings.room, sent_at=sent_at))
 
+    if trouble := clock_trouble(_now()):
+        print(f"streamcli: {trouble}", file=sys.stderr)
     sender = Sender(settings, locate, worker_log)
     batches: asyncio.Queue[list[bytes] | StreamcliError | None] = asyncio.Queue(2)
     loop = asyncio.get_running_loop()
@@ -157,13 +181,13 @@ async def send(
     if task := asyncio.current_task():
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signal_number, task.cancel)
-    threading.Thread(target=read, name="stdin", daemon=True).start()
+    start_thread(read, "stdin")
     try:
         await sender.send(batches)
     except asyncio.CancelledError:
-        raise Interrupted(f"Interrupted. {_count(sender.acknowledged)} in the log.") from None
+        raise Interrupted(f"Interrupted. {sender.so_far()}") from None
     except StreamcliError as error:
-        raise type(error)(f"{error} {_count(sender.acknowledged)} in the log.") from error
+        raise type(error)(f"{error} {sender.so_far()}") from error
     return 0
 
 
@@ -189,5 +213,5 @@ def _batches(pieces: Iterable[list[bytes]], event: Callable[[str], bytes]) -> It
             yield batch
 
 
-def _count(count: int) -> str:
-    return f"{count:,} message{' is' if count == 1 else 's are'}"
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import queue
 import signal
-import sys
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -16,8 +12,9 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from streamcli.address import Controller
-from streamcli.config import Settings, wants_colour
+from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.errors import Interrupted, NoSuchStream, StreamcliError, Unreachable, from_os_error
+from streamcli.guard import watched
 from streamcli.identity import Identities
 from streamcli.message import Message
 from streamcli.names import reader_group
@@ -25,12 +22,15 @@ from streamcli.pravega.cleaning import clean
 from streamcli.pravega.frames import Frame, pack, unpack_json
 from streamcli.pravega.groups import head_group
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
+from streamcli.printing import Printer
 from streamcli.reader import MODULE, events
 from streamcli.screen.render import Look
 from streamcli.screen.wire import wire_line
 from streamcli.state import Arrived, Opened, Seen, State
+from streamcli.stdio import STDERR
 
 TROUBLE_SAID_AFTER = 0.5  # seconds
+SAID_WITHIN = 0.5  # seconds that the last words wait for a slow reader
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Tail:
         self._read_once = False
         self._end = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
-        self._lines: queue.Queue[tuple[list[str], Callable[[], None]]] = queue.Queue()
+        self._printer = Printer(self._cannot_print)
         self._lane = Lane(MODULE, self._orders, self._on_frame, lambda last: None, self._opened)
         self._supervisor = Supervisor(locate, [self._lane], settings.stream, self._on_link, worker_log)
 
@@ -75,8 +75,9 @@ class Tail:
         assert task
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, task.cancel)
-        threading.Thread(target=self._print, name="stdout", daemon=True).start()
-        watching = [asyncio.create_task(work) for work in (self._supervisor.run(), self._give_up())]
+        if trouble := "" if self._wanted.json else zone_trouble():
+            self._note(trouble)
+        watching = [watched(work) for work in (self._supervisor.run(), self._give_up())]
         try:
             await self._end
         except asyncio.CancelledError:
@@ -87,7 +88,8 @@ class Tail:
             self._supervisor.kill()
             await self._clean()
             if self._unreadable:
-                print(self._look.unreadable(self._unreadable), file=sys.stderr)
+                self._printer.print(self._look.unreadable(self._unreadable), fd=STDERR)
+                await self._printer.printed(SAID_WITHIN)
         return 0
 
     async def _clean(self) -> None:
@@ -137,7 +139,7 @@ class Tail:
 
     def _say_trouble(self, words: str) -> None:
         if words == self._words and not self._end.done():
-            print(self._look.note(f"waiting: {words}"), file=sys.stderr)
+            self._note(f"waiting: {words}")
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: decode, and leave the rest to the loop."""
@@ -175,27 +177,18 @@ class Tail:
         self._write(kept, lambda: None if self._wanted.follow else self._finish())
 
     def _write(self, messages: list[Message], then: Callable[[], None]) -> None:
-        """Give ``messages`` to the printing thread: a reader of ours that is slow must not stop the loop."""
-        self._lines.put(([self._line(message) for message in messages], then))
+        self._printer.print("\n".join(map(self._line, messages)), then)
 
     def _line(self, message: Message) -> str:
         if not self._wanted.json:
             return self._look.message(message)
         return wire_line(message)
 
-    def _print(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
-            while True:
-                lines, then = self._lines.get()
-                try:
-                    if lines:
-                        sys.stdout.write("\n".join(lines) + "\n")
-                        sys.stdout.flush()
-                except OSError as error:
-                    gone = isinstance(error, BrokenPipeError)
-                    self._loop.call_soon_threadsafe(self._fail, error if gone else from_os_error(error, "the output"))
-                    return
-                self._loop.call_soon_threadsafe(then)
+    def _note(self, text: str) -> None:
+        self._printer.print(self._look.note(text), fd=STDERR)
+
+    def _cannot_print(self, error: OSError) -> None:
+        self._fail(error if isinstance(error, BrokenPipeError) else from_os_error(error, "the output"))
 
     def _finish(self) -> None:
         if not self._end.done():

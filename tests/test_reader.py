@@ -12,11 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from streamcli import guard
 from streamcli.address import Stream
 from streamcli.history.events import Event
 from streamcli.identity import Identities
 from streamcli.message import Message, Unreadable
-from streamcli.pravega.frames import Frame, pack_events
+from streamcli.pravega.frames import Frame, pack, pack_events
 from streamcli.pravega.groups import GroupNames
 from streamcli.reader import Listener, Reader
 from streamcli.recorder import Recorder
@@ -51,6 +52,7 @@ class Desk:
 
     def __init__(self, folder: Path, store: Callable[[Sequence[Event]], None]) -> None:
         self.told: list[str] = []
+        self.draws, self.undrawn = True, list[Callable[[], None]]()
         self.own_unread_since: float | None = None
         self.disk = Disk(store)
         listener = SimpleNamespace(place=Place, arrived=self._arrived, caught_up=lambda: self.told.append("caught up"))
@@ -60,8 +62,11 @@ class Desk:
             Stream(), groups, cast(Listener, listener), recorder, lambda: self.own_unread_since, trace=False
         )
 
-    def _arrived(self, batch: list[Arrived]) -> None:
+    def _arrived(self, batch: list[Arrived], drawn: Callable[[], None]) -> None:
         self.told += [cast(Message, event.content).message for event in batch]
+        self.undrawn.append(drawn)
+        if self.draws:
+            self.undrawn.pop()()
 
     async def hears(self, *frames: tuple[Frame, bytes]) -> None:
         """As from a worker, in a thread that then lets everything settle."""
@@ -181,7 +186,46 @@ def test_who_brings_what_stands_before_our_own_message_is_not_overdue(tmp_path: 
             assert desk.reader._due_since(now) == now - 100, "idle, and our own message is in the log"
             await desk.hears(said("before it"))
             due = desk.reader._due_since(now + 1)
+            assert due is not None
             assert (due >= now) == patient, "on several segments ours may stand in one that is stuck"
             desk.reader._brought = 0.0
 
     at_a_desk(tmp_path, check, lambda events: None)
+
+
+def test_the_worker_waits_for_a_screen_that_is_slow_and_is_not_overdue_meanwhile(tmp_path: Path) -> None:
+    async def check(desk: Desk) -> None:
+        sent: list[bytes] = []
+        setattr(desk.reader.lane, "send", sent.append)  # noqa: B010
+        desk.draws = False
+        await desk.hears(OPENED, said("one"), said("two"))
+        assert desk.told == ["one", "two"]
+        assert sent == []
+        assert desk.reader._due_since(0.0) is None
+        for drawn in desk.undrawn:
+            drawn()
+        assert sent == [pack(Frame.TAKEN)] * 2
+        assert desk.reader._due_since(7.0) == 7.0
+        await desk.hears(said("three"))
+        desk.reader.lane.process = cast(Any, object())
+        desk.undrawn.pop()()
+        assert len(sent) == 2, "the new worker did not bring it"
+        desk.reader.lane.process = None
+
+    at_a_desk(tmp_path, check, lambda events: None)
+
+
+def test_what_cannot_be_stored_twice_is_reported(tmp_path: Path) -> None:
+    errors: list[BaseException] = []
+
+    def store(events: Sequence[Event]) -> None:
+        raise ArithmeticError
+
+    async def check(desk: Desk) -> None:
+        guard.on_error(errors.append)
+        await desk.hears(OPENED, said("one"))
+        assert errors == []
+        await desk.hears(OPENED, said("one"))
+        assert [type(error) for error in errors] == [ArithmeticError]
+
+    at_a_desk(tmp_path, check, store)

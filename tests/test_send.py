@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import subprocess
@@ -9,6 +10,9 @@ import threading
 import time
 from pathlib import Path
 
+from streamcli.address import Controller, Stream
+from streamcli.config import Settings
+from streamcli.send import Sender
 from tests.conftest import STREAMCLI, People, Server, eventually, make_home
 from tests.raw import Raw
 
@@ -123,6 +127,7 @@ def test_a_server_that_goes_away_half_way_and_a_count_that_is_true(people: Peopl
             assert process.wait(30) == 69
     count = int(re.search(r"([\d,]+) messages are in the log", said)[1].replace(",", ""))  # type: ignore[index]
     assert count == 1000
+    assert "At least 1,000 messages" in said, "the server was given more and has not answered"
     assert texts(raw)[:count] == [f"before {number}" for number in range(1000)]
 
 
@@ -155,6 +160,22 @@ def test_interrupting_says_how_far_it_got(people: People, raw: Raw) -> None:
         said = process.stderr.read()
         assert process.wait(30) == 130
     assert "Interrupted. 2 messages are in the log." in said
+
+
+def test_an_interrupt_that_comes_with_an_answer_is_heard() -> None:
+    settings = Settings(Controller("127.0.0.1", 1), "cron", Stream(), "lobby", 60.0)
+
+    async def main() -> None:
+        sender = Sender(settings, lambda: Controller("127.0.0.1", 1), subprocess.DEVNULL)
+        waiting = asyncio.create_task(sender._until(lambda: False))
+        await asyncio.sleep(0)
+        sender._news.set()
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=5)
+        assert waiting.cancelled()
+
+    asyncio.run(main())
 
 
 def test_a_scope_and_a_stream_that_are_missing_are_made(people: People, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from streamcli.message import Message
@@ -42,8 +42,11 @@ class Screen(Protocol):
     def refresh(self) -> None:
         """What the host shows beside the scrollback has changed."""
 
+    def after_drawing(self, then: Callable[[], None]) -> None:
+        """Call ``then`` when all that was drawn before is on its way to the person: the next may come."""
+
     async def run(self) -> None:
         """Read what is typed until :meth:`close`; the terminal is restored when this returns."""
 
-    def close(self) -> None:
-        """End :meth:`run`."""
+    def close(self, within: float | None = None) -> None:
+        """End :meth:`run`, with a slow reader of a pipe after so many seconds even if not all is printed."""

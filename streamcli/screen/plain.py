@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sys
-import threading
+import errno
+from collections.abc import Callable
 
 from streamcli.errors import from_os_error
+from streamcli.guard import start_thread
 from streamcli.lines import lines
+from streamcli.printing import Printer
 from streamcli.screen import Host
-
-STDIN = 0
+from streamcli.stdio import STDERR, STDIN
 
 
 class PlainScreen:
@@ -21,46 +21,61 @@ class PlainScreen:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._loop = asyncio.get_running_loop()
-        self._done = asyncio.Event()
+        self._done, self._printed = asyncio.Event(), asyncio.Event()
         self._failed = False
+        self._printer = Printer(self._cannot_print)
 
     def draw(self, text: str) -> None:
         """Print lines; the program ends when nobody reads them any more."""
-        if self._done.is_set() or self._failed:
-            return
-        try:
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush says nothing
-            self._host.leave()
-        except OSError as error:
-            self._failed = True
-            self._host.note(str(from_os_error(error, "the output")))
-            self._host.leave(code=74)
+        if not self._done.is_set():
+            self._printer.print(text)
 
     def note(self, text: str) -> None:
         """The program's own words go where errors go, so that a pipe gets messages only."""
-        with contextlib.suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
+        self._printer.print(text, fd=STDERR)
 
     def refresh(self) -> None:
         """Nothing stands beside the lines."""
 
-    async def run(self) -> None:
-        """Take lines from standard input until :meth:`close`."""
-        threading.Thread(target=self._read, name="stdin", daemon=True).start()
-        await self._done.wait()
+    def after_drawing(self, then: Callable[[], None]) -> None:
+        """The reader of a pipe may be slow, and what waits for it stays in the log meanwhile."""
+        self._printer.print("", then)
 
-    def close(self) -> None:
-        """End :meth:`run`."""
+    async def run(self) -> None:
+        """Take lines from standard input until :meth:`close`, and print what was drawn before."""
+        start_thread(self._read, "stdin")
+        await self._done.wait()
+        self._printer.print("", self._printed.set)
+        await self._printed.wait()
+
+    def close(self, within: float | None = None) -> None:
+        """End :meth:`run`; ``within`` also when it was closed before."""
         self._done.set()
+        if within is not None:
+            self._loop.call_later(within, self._printed.set)
+
+    def _cannot_print(self, error: OSError) -> None:
+        if self._failed:
+            return
+        self._failed = True
+        if isinstance(error, BrokenPipeError):
+            self._host.leave()
+        else:
+            self._host.note(str(from_os_error(error, "the output")))
+            self._host.leave(code=74)
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError, RuntimeError):  # closed, or the program is ending
+        code = 0
+        try:
             for some in lines(STDIN):
                 for line in some:
-                    text = line.decode("utf-8", "replace").removesuffix("\r")
-                    self._loop.call_soon_threadsafe(self._host.typed, text)
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._host.leave)
+                    self._tell(self._host.typed, line.decode("utf-8", "replace").removesuffix("\r"))
+        except OSError as error:
+            if error.errno != errno.EIO:  # the terminal is gone
+                self._tell(self._host.note, str(from_os_error(error, "standard input")))
+                code = 74
+        self._tell(lambda: self._host.leave(code=code))
+
+    def _tell(self, what: Callable[..., object], *values: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
+            self._loop.call_soon_threadsafe(what, *values)

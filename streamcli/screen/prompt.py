@@ -81,13 +81,17 @@ class PromptScreen:
         """Draw the prompt's surroundings again soon."""
         self._app.invalidate()
 
+    def after_drawing(self, then: Callable[[], None]) -> None:
+        """A terminal is quick."""
+        then()
+
     async def run(self) -> None:
         """Read keys until :meth:`close`."""
         await self._app.run_async(handle_sigint=False, set_exception_handler=False)
         self._draw_now()
         self._history.close()
 
-    def close(self) -> None:
+    def close(self, within: float | None = None) -> None:
         """End :meth:`run`."""
         if self._app.is_running and not self._app.is_done:
             self._app.exit()

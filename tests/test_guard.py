@@ -1,0 +1,225 @@
+"""An unforeseen error ends every command with the true reason, wherever it happens. No server is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from streamcli import guard, session
+from streamcli.address import Controller, Stream
+from streamcli.config import Settings
+from streamcli.errors import StreamcliError, UsageError
+from streamcli.pravega import supervisor as watching
+from streamcli.pravega.frames import Frame
+from streamcli.pravega.supervisor import Lane, Supervisor
+from tests.conftest import STREAMCLI, make_home
+from tests.fake_controller import YES, FakeController, run, until
+from tests.terminal import Terminal
+
+NOWHERE = "tcp://127.0.0.1:1"
+SOON = 8.0  # seconds; a command that did not notice waits for its timeout, which is 60 s here
+PROGRAM = "from streamcli.cli import main\nmain()\n"
+
+# A supervisor that dies when it would start a worker, and a doctor that finds the server well.
+DIES = """
+from streamcli import doctor
+from streamcli.errors import UsageError
+from streamcli.pravega.probe import Answer
+from streamcli.pravega.supervisor import Supervisor
+
+async def dies(self):
+    raise ERROR
+
+async def well(*arguments):
+    return Answer.WELL
+
+Supervisor._look, doctor.probe = dies, well
+"""
+BROKEN = """
+from streamcli.pravega.supervisor import Supervisor
+
+def broken(self, *arguments):
+    raise ArithmeticError("unforeseen")
+
+"""
+
+
+def runs(folder: Path, plant: str, *arguments: str, typed: str = "hi\n") -> tuple[int, str]:
+    """Run a command with ``plant`` executed before; its exit code and standard error."""
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", plant + PROGRAM, *arguments, "--timeout", "60"],
+        env=make_home(folder),
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert time.monotonic() - begun < SOON, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stderr.replace("      The rest needs a server.\n", "")
+
+
+COMMANDS = {
+    "tail": ["tail", "--url", NOWHERE],
+    "send": ["send", "--url", NOWHERE, "hello"],
+    "history": ["history", "--url", NOWHERE],
+    "doctor": ["doctor", "--url", NOWHERE],
+    "chat": [NOWHERE, "tim"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_supervisor_that_dies_ends_the_command_with_the_true_reason(tmp_path: Path, name: str) -> None:
+    plant = DIES.replace("ERROR", "UsageError('Too long together.')")
+    code, said = runs(tmp_path, plant, *COMMANDS[name], typed="")
+    assert code == 64
+    assert "Too long together." in said
+    assert said.count("\n") == 1
+    code, said = runs(tmp_path, DIES.replace("ERROR", "ArithmeticError('unforeseen')"), *COMMANDS[name])
+    log = tmp_path / ".local/state/streamcli/log/streamcli.log"
+    assert code == 70
+    assert "Something is wrong in streamcli itself (ArithmeticError). The log says more: " + str(log) in said
+    assert "ArithmeticError: unforeseen" in log.read_text()
+
+
+@pytest.mark.parametrize("name", ["tail", "history", "doctor", "chat"])
+def test_an_id_too_long_for_the_stream_is_a_usage_error_at_once(tmp_path: Path, name: str) -> None:
+    arguments = ["--id", "é" * 30] if name != "chat" else []
+    command = [word if word != "tim" else "é" * 30 for word in COMMANDS[name]]
+    code, said = runs(tmp_path, "", *command, *arguments, "--stream", "s" * 90)
+    assert code == 64
+    assert "The id and the name of the stream are too long together" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("send", "from streamcli import send; send.encode = broken"),  # the thread that reads standard input
+        ("send", "from streamcli import lines; lines.read = broken"),
+        ("chat", "from streamcli.screen import plain; plain.lines = broken"),
+        ("chat", "from streamcli.chatter import Chatter; Chatter.typed = broken"),  # a callback of the loop
+        ("chat", "from streamcli.history.outbox import Outbox; Outbox.adopt = broken"),  # the outbox's thread
+        ("tail", "from streamcli.tail import Tail; Tail._on_link = broken"),
+        ("tail", "from streamcli import printing; printing.write_all = broken"),  # the printing thread
+    ],
+)
+def test_an_unforeseen_error_in_a_thread_or_callback_is_said(tmp_path: Path, name: str, what: str) -> None:
+    command = ["send", "--url", NOWHERE] if name == "send" else COMMANDS[name]
+    code, said = runs(tmp_path, BROKEN + what + "\n", *command)
+    assert code == 70, said
+    assert "Something is wrong in streamcli itself (ArithmeticError). The log says more: " in said
+
+
+def test_an_unforeseen_error_gives_the_terminal_back_and_names_what_is_unsent(tmp_path: Path) -> None:
+    plant = BROKEN + "from streamcli.chatter import Chatter; Chatter.people = broken\n"
+    with Terminal([sys.executable, "-c", plant + PROGRAM, NOWHERE, "tim"], make_home(tmp_path), columns=200) as tim:
+        tim.see_last("connecting")
+        tim.enter("not lost")
+        tim.see_last("1 pending")
+        tim.type("x\t")
+        assert tim.end() == 70
+        tim.see("Not sent yet: “not lost”. The next start sends it.")
+        tim.see("Something is wrong in streamcli itself (ArithmeticError)")
+        assert tim.raw.rfind(b"\x1b[?2004l") > tim.raw.rfind(b"\x1b[?2004h"), "bracketed paste is still on"
+
+
+SETTINGS = Settings(Controller("127.0.0.1", 1), "tim", Stream(), "lobby", 60.0)
+
+
+def works(monkeypatch: pytest.MonkeyPatch, folder: Path, work: Callable[[], object], seconds: float) -> int:
+    """A session that begins with ``work`` and then does nothing for a while."""
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / ".local/state/streamcli/log").mkdir(parents=True)
+
+    async def main(locate: session.Locate, worker_log: IO[bytes]) -> int:
+        kept = work()
+        await asyncio.sleep(seconds)
+        assert kept is None or kept
+        return 0
+
+    return session.run(SETTINGS, main)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+async def _fails(error: BaseException) -> None:
+    raise error
+
+
+WAYS: dict[str, Callable[[BaseException], object]] = {
+    "callback": lambda error: asyncio.get_running_loop().call_soon(_raise, error),
+    "task": lambda error: guard.watched(_fails(error)),
+    "thread": lambda error: guard.start_thread(functools.partial(_raise, error), "test"),
+    "pool": lambda error: guard.watch(ThreadPoolExecutor(1).submit(_raise, error)),
+    "report": lambda error: threading.Thread(target=guard.report, args=(asyncio.get_running_loop(), error)).start(),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_session_ends_with_the_first_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str) -> None:
+    with pytest.raises(UsageError, match="mine"):
+        works(monkeypatch, tmp_path / "1", lambda: WAYS[way](UsageError("mine")), HANG)
+    with pytest.raises(StreamcliError, match=r"streamcli itself \(BrokenPipeError\).*/2/.*streamcli.log") as caught:
+        works(monkeypatch, tmp_path / "2", lambda: WAYS[way](BrokenPipeError()), HANG)
+    assert caught.value.exit_code == 70
+
+
+HANG = 20.0
+
+
+def test_what_a_library_lets_fail_in_a_task_of_its_own_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert works(monkeypatch, tmp_path, lambda: asyncio.ensure_future(_fails(OSError("harmless"))) and None, 0.1) == 0
+
+
+def test_frames_that_we_cannot_take_are_reported_once_a_new_worker_was_of_no_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+    monkeypatch.setattr(watching, "TICK_WHEN_DOWN", 0.05)
+    errors: list[BaseException] = []
+    frames: list[Frame] = []
+
+    def on_frame(frame: Frame, payload: bytes) -> None:
+        frames.append(frame)
+        raise ArithmeticError("unforeseen")
+
+    async def main() -> None:
+        guard.on_error(errors.append)
+        controller = FakeController(YES)
+        lane = Lane("tests.fake_worker", lambda: {"do": "count"}, on_frame, lambda last: None)
+        async with controller.listening() as where:
+            supervisor = Supervisor(lambda: where, [lane], Stream(), lambda link: None, subprocess.DEVNULL)
+            task = asyncio.create_task(supervisor.run())
+            await until(lambda: errors)
+            supervisor.kill()
+            await task
+        assert len(frames) == 2
+        assert isinstance(errors[0], ArithmeticError)
+
+    run(main())
+
+
+def test_the_program_still_starts_where_python_may_not_use_the_time_zone(tmp_path: Path) -> None:
+    env = {**make_home(tmp_path), "TZ": "WGT30"}
+    with Terminal([*STREAMCLI, NOWHERE, "tim"], env, columns=150) as tim:
+        tim.see("The time zone WGT30 can't be used: times are shown in UTC. Set TZ to a valid one.")
+        tim.see_last("connecting")
+        os.kill(tim.pid, 15)
+        assert tim.end() == 0
