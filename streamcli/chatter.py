@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import random
@@ -18,7 +17,7 @@ from streamcli.address import Controller
 from streamcli.answers import Answers
 from streamcli.commands import Ask, Complain, Context, Quit, Send, Show
 from streamcli.config import Settings, wants_colour, zone_trouble
-from streamcli.errors import StreamcliError, Unreachable
+from streamcli.departure import LEAVE_WITHIN, Departure, Manner, named
 from streamcli.history.outbox import Entry
 from streamcli.history.places import Places, address_key
 from streamcli.keeper import Keeper, counted
@@ -37,10 +36,8 @@ from streamcli.state import Arrived, Opened, Place, Seen, State
 from streamcli.writer import Clock, Writer
 
 PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
-LEAVE_WITHIN = 0.3  # seconds that leaving waits for what was just typed
 TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a quiet line says so, for good
 BAR = 10  # characters of the bar that shows how much of the log is read
-NAMED_LINES = 5
 
 _log = logging.getLogger(__name__)
 
@@ -76,33 +73,27 @@ class Chatter:
         self._context = Context(random.choice)
         self._before: Message | None = None  # the last message that the history held at the start
         self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
-        self._leaving: asyncio.Task[object] | None = None
-        self._leave_by = 0.0  # the loop's time
-        self._may_stay = self._asked = self._hurried = False
-        self._news = asyncio.Event()  # a message of ours was acknowledged or read back
-        self._failure: StreamcliError | None = None
-        self._task: asyncio.Task[int] | None = None
+        manner = Manner(self._interactive, settings.timeout, self.note, self._connection)
+        self._departure = Departure(manner, self._writer, self._keeper, self._screen)
         self._trouble_said = False
-        self._code = 0
 
     async def run(self) -> int:
         """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
-        self._task = asyncio.current_task()
-        guard.on_error(self._fail)
+        guard.on_error(self._departure.fail)
         self._resume()
         for trouble in filter(None, (zone_trouble(), clock_trouble(_now()))):
             self.note(trouble)
         watching, ticking = guard.watched(self._supervisor.run()), guard.watched(self._tick())
         for number in (signal.SIGTERM, signal.SIGHUP):
-            self._loop.add_signal_handler(number, self._told_to_leave, 0)
-        self._loop.add_signal_handler(signal.SIGINT, self._told_to_leave, 130)
+            self._loop.add_signal_handler(number, self._departure.hurry, 0)
+        self._loop.add_signal_handler(signal.SIGINT, self._departure.hurry, 130)
         try:
             with logs.shown_by(lambda text: self._loop.call_soon_threadsafe(self.note, text)):
                 await self._screen.run()
         except (EOFError, OSError) as error:
             await self._terminal_is_gone(error)
         except asyncio.CancelledError:
-            if not self._failure:
+            if not self._departure.failure:
                 raise
         finally:
             self._supervisor.kill()
@@ -113,9 +104,9 @@ class Chatter:
             self._lookup.close()
             self._keeper.close()
             self._reader.close()
-        if self._failure:
-            raise self._failure
-        return self._code
+        if self._departure.failure:
+            raise self._departure.failure
+        return self._departure.code
 
     # What the screen asks for and tells (streamcli.screen.Host).
 
@@ -135,7 +126,7 @@ class Chatter:
 
     def typed(self, line: str) -> None:
         """Do what ``line`` means."""
-        if self._leaving and not self._may_stay:
+        if self._departure.is_certain:
             return
         action = commands.parse(line, self._context)
         if isinstance(action, Send):
@@ -155,23 +146,7 @@ class Chatter:
 
     def leave(self, *, ask: bool = False, code: int = 0) -> None:
         """Go, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
-        if self._leaving and ask:
-            return
-        # Who is told to go while it asks whether to stay does go.
-        self._may_stay, self._code = ask and self._interactive, code
-        if not self._leaving:
-            self._leave_by = self._loop.time() + self._patience()
-            self._leaving = guard.watched(self._leave())
-
-    def _told_to_leave(self, code: int) -> None:
-        """A signal: there is less time than the end of a pipe gives."""
-        self._hurried = True
-        self._leave_by = min(self._leave_by, self._loop.time() + LEAVE_WITHIN)
-        self._news.set()
-        if self._leaving and self._leaving.done():
-            self._screen.close(LEAVE_WITHIN)  # only the reader of a pipe is waited for
-        else:
-            self.leave(code=code)
+        self._departure.leave(ask=ask, code=code)
 
     # What the reader brings (streamcli.reader.Listener).
 
@@ -225,11 +200,11 @@ class Chatter:
 
     def acknowledged(self) -> None:
         """A message of ours is in the log, or nobody waits for it any more."""
-        self._news.set()
+        self._departure.news()
 
     def refused(self, entries: Sequence[Entry]) -> None:
         """Say what will never be sent."""
-        self.note(f"Not sent: {_named(entries)}: {entries[0].reason}. /retry sends once more, /drop forgets.")
+        self.note(f"Not sent: {named(entries)}: {entries[0].reason}. /retry sends once more, /drop forgets.")
         self.acknowledged()
 
     def stream_gone(self) -> None:
@@ -251,7 +226,7 @@ class Chatter:
         except TooLong as error:
             self.note(f"Not sent: {error}")
             return
-        self._asked = False
+        self._departure.typed_more()
         self._loop.call_later(PENDING_SHOWN_AFTER, self._screen.refresh)
 
     def _resume(self) -> None:
@@ -292,8 +267,7 @@ class Chatter:
     def _on_link(self, link: Link) -> None:
         self._link = link
         if link.refusal and not self._interactive:
-            self._failure = self._failure or link.refusal
-            self._told_to_leave(link.refusal.exit_code)
+            self._departure.refuse(link.refusal)
         elif link.phase is Phase.LIVE:
             self._trouble_said = False
         elif link.words:
@@ -302,7 +276,7 @@ class Chatter:
 
     def _say_trouble(self, link: Link) -> None:
         # Once for each outage, the bottom line follows it. And what leaving says names the trouble too.
-        if link is self._link and not self._leaving and (link.refused or not self._trouble_said):
+        if link is self._link and not self._departure.begun and (link.refused or not self._trouble_said):
             self._trouble_said = True
             self.note(f"{link.phase.value}, {self._where()}: {link.words}")
 
@@ -313,72 +287,14 @@ class Chatter:
             if self._link.phase is not Phase.LIVE or not self._state.live:
                 self._screen.refresh()
 
-    def _fail(self, error: BaseException) -> None:
-        """Leave after an unforeseen error; at once if there is another one on the way out."""
-        if self._failure is None:
-            self._failure = logs.our_fault(error)
-            self._told_to_leave(self._failure.exit_code)
-        elif self._task:
-            self._task.cancel()
-
     async def _terminal_is_gone(self, error: BaseException) -> None:
         """The window was closed: what was just typed still gets its moment, and nothing more can be drawn."""
         _log.warning("the terminal is gone: %r", error)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for number in (1, 2):  # so that the interpreter's last flush says nothing
             os.dup2(nowhere, number)
-        self._told_to_leave(0)
-        if self._leaving:
-            await self._leaving
-
-    def _patience(self) -> float:
-        return LEAVE_WITHIN if self._interactive or self._hurried else self._settings.timeout
-
-    async def _leave(self) -> None:
-        await self._until_sent()
-        unsent = [Entry(entry.message) for entry in self._writer.unsent]
-        if unsent:
-            await asyncio.wait([asyncio.create_task(self._keeper.settle())], timeout=LEAVE_WITHIN)
-        kept = self._keeper.keeps(entry.message.id for entry in unsent)
-        if unsent and not kept and self._may_stay and not self._asked:
-            self.note(f"Not sent: {_named(unsent)}. Leave once more to go without sending.")
-            self._asked, self._leaving = True, None
-            return
-        try:
-            if unsent:
-                self._name_unsent(unsent, kept)
-                await asyncio.sleep(0)  # it is drawn at the end of this step, and the prompt must still be there
-        finally:
-            self._screen.close(LEAVE_WITHIN if self._hurried else None)
-
-    async def _until_sent(self) -> None:
-        """Wait for what was just typed; of a pipe, until all it brought is in the log and was seen."""
-        before = 0
-        while left := len(self._writer.unsent if self._interactive else self._writer.unconfirmed):
-            now = self._loop.time()
-            if left != before and not self._hurried and not self._interactive:
-                self._leave_by = now + self._patience()  # a long pipe takes long: only standing still counts
-            if now >= self._leave_by:
-                return
-            before = left
-            self._news.clear()
-            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._leave_by - now)
-
-    def _name_unsent(self, entries: Sequence[Entry], kept: bool) -> None:
-        text = f"Not sent{' yet' if kept else ''}: {_named(entries)}."
-        if kept:
-            text += " The next start sends it."
-        _log.warning("%s", text)
-        if self._interactive or self._code:
-            self.note(text)
-        elif not self._failure:
-            self._failure = Unreachable(f"{text} Still {self._connection()}.")
-
-
-def _named(entries: Sequence[Entry]) -> str:
-    more = f" and {len(entries) - NAMED_LINES} more" if len(entries) > NAMED_LINES else ""
-    return ", ".join(f"“{clean_line(entry.text())}”" for entry in entries[:NAMED_LINES]) + more
+        self._departure.hurry(0)
+        await self._departure.completed()
 
 
 def _bar(part: float) -> str:
