@@ -165,17 +165,20 @@ def test_interrupting_says_how_far_it_got(people: People, raw: Raw) -> None:
 def test_an_interrupt_that_comes_with_an_answer_is_heard() -> None:
     settings = Settings(Controller("127.0.0.1", 1), "cron", Stream(), "lobby", 60.0)
 
-    async def main() -> None:
+    async def main(steps: int) -> None:
         sender = Sender(settings, lambda: Controller("127.0.0.1", 1), subprocess.DEVNULL)
+        sender._moved = time.monotonic()
         waiting = asyncio.create_task(sender._until(lambda: False))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         sender._news.set()
-        await asyncio.sleep(0)
+        for _ in range(steps):
+            await asyncio.sleep(0)
         waiting.cancel()
-        await asyncio.wait([waiting], timeout=5)
-        assert waiting.cancelled()
+        await asyncio.wait([waiting], timeout=2)
+        assert waiting.cancelled(), f"lost {steps} steps of the loop after the answer"
 
-    asyncio.run(main())
+    for steps in range(5):
+        asyncio.run(main(steps))
 
 
 def test_a_scope_and_a_stream_that_are_missing_are_made(people: People, tmp_path: Path) -> None:
