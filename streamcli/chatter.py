@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import random
@@ -79,7 +80,7 @@ class Chatter:
 
     async def run(self) -> int:
         """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
-        guard.on_error(self._departure.fail)
+        guard.on_error(self._unforeseen)
         self._resume()
         for trouble in filter(None, (zone_trouble(), clock_trouble(_now()))):
             self.note(trouble)
@@ -286,6 +287,12 @@ class Chatter:
             await asyncio.sleep(1)
             if self._link.phase is not Phase.LIVE or not self._state.live:
                 self._screen.refresh()
+
+    def _unforeseen(self, error: BaseException) -> None:
+        if self._interactive and isinstance(error, OSError) and error.errno == errno.EIO:
+            self._departure.hurry(0)  # the window was closed in the middle of drawing
+        else:
+            self._departure.fail(error)
 
     async def _terminal_is_gone(self, error: BaseException) -> None:
         """The window was closed: what was just typed still gets its moment, and nothing more can be drawn."""

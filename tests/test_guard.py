@@ -136,6 +136,21 @@ def test_an_unforeseen_error_gives_the_terminal_back_and_names_what_is_unsent(tm
         assert tim.raw.rfind(b"\x1b[?2004l") > tim.raw.rfind(b"\x1b[?2004h"), "bracketed paste is still on"
 
 
+def test_a_window_that_is_closed_while_it_is_drawn_to_is_no_fault_of_ours(tmp_path: Path) -> None:
+    plant = """
+from streamcli.screen.prompt import PromptScreen
+
+def gone(self):
+    raise OSError(5, "Input/output error")
+
+PromptScreen._draw_now = gone
+"""
+    with Terminal([sys.executable, "-c", plant + PROGRAM, NOWHERE, "tim"], make_home(tmp_path)) as tim:
+        tim.see_last("connecting")
+        tim.enter("/help")
+        assert tim.end() == 0
+
+
 SETTINGS = Settings(Controller("127.0.0.1", 1), "tim", Stream(), "lobby", 60.0)
 
 
