@@ -24,7 +24,7 @@ from streamcli.logs import log_path
 from streamcli.pravega.probe import Answer, probe, worded
 from streamcli.roundtrip import round_trip
 from streamcli.server import state as server_state
-from streamcli.server.jars import default_folder, read_lock
+from streamcli.server.jars import default_folder, is_good, read_lock
 from streamcli.server.java import VARIABLE, java
 
 PROBE_TIMEOUT = 2.0
@@ -109,7 +109,7 @@ def _java() -> Finding:
     try:
         # Without its flag Java leaves a folder of counters behind.
         command = [str(path), "-XX:-UsePerfData", "-version"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=JAVA_TIMEOUT, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=JAVA_TIMEOUT, check=True, cwd="/")
     except (OSError, subprocess.SubprocessError) as error:
         raise Unusable(f"The Java at {path} does not run ({error}). Set {VARIABLE} to a Java 17.") from error
     version = (done.stderr or done.stdout).partition("\n")[0].strip()
@@ -118,11 +118,16 @@ def _java() -> Finding:
 
 def _jars() -> Finding:
     jars, folder = read_lock(), default_folder()
-    here = [jar for jar in jars if (folder / jar.name).exists()]
+    here = [jar for jar in jars if is_good(folder / jar.name, jar)]
+    for jar in jars:
+        path = folder / jar.name
+        if jar not in here and path.is_file() and path.stat().st_size == jar.size:
+            # A start looks at the sizes only.
+            raise Unusable(f"{path} is damaged. Delete it: the next start of the server fetches it again.")
     total = sum(jar.size for jar in jars) / 1e6
     if len(here) < len(jars):
         return Finding(
-            "Jars", f"{len(here)} of {len(jars)} are here; the first start fetches the rest of {total:.1f} MB"
+            "Jars", f"{len(here)} of {len(jars)} are here; the next start fetches the rest of {total:.1f} MB"
         )
     return Finding("Jars", f"all {len(jars)} are here, {total:.1f} MB in {folder}")
 

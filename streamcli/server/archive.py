@@ -13,19 +13,24 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from streamcli.server.parts import JARS
+
 _LIST = "classes.lst"
 _KEPT_UNUSED = 30 * 86400.0  # seconds
 
 
-def flags(java: Path, jars: list[Path], home: Path) -> list[str]:
-    """JVM flags for a start: use the archive if it is there, else write down the classes in ``home``."""
+def flags(java: Path, jars: list[Path]) -> list[str]:
+    """JVM flags for a start: use the archive if it is there, else write down the classes in the server's folder.
+
+    Paths are relative to that folder: the JVM takes a colon in the name of an archive for a separator.
+    """
     archive = archive_path(java, jars)
     if archive.exists():
         with suppress(OSError):
             os.utime(archive)
         # Without the check a damaged archive could crash every start.
-        return [f"-XX:SharedArchiveFile={archive}", "-XX:+VerifySharedSpaces"]
-    return [f"-XX:DumpLoadedClassList={home / _LIST}"]
+        return [f"-XX:SharedArchiveFile={JARS}/{archive.name}", "-XX:+VerifySharedSpaces"]
+    return [f"-XX:DumpLoadedClassList={_LIST}"]
 
 
 def archive_path(java: Path, jars: list[Path]) -> Path:
@@ -51,11 +56,11 @@ def make_later(java: Path, jars: list[Path], home: Path) -> None:
         str(java),
         "-Xshare:dump",
         "-XX:+UseSerialGC",  # as the server: the archive holds objects for one collector
-        f"-XX:SharedClassListFile={classes}",
-        f"-XX:SharedArchiveFile={fresh}",
+        f"-XX:SharedClassListFile={_LIST}",
+        f"-XX:SharedArchiveFile={JARS}/{fresh.name}",
         "-XX:-UsePerfData",
         "-cp",
-        os.pathsep.join(map(str, jars)),
+        os.pathsep.join(f"{JARS}/{jar.name}" for jar in jars),
     ]
     # Only a finished archive gets the name under which it is used.
     script = 'new=$1 archive=$2 list=$3; shift 3; { "$@" && mv -f "$new" "$archive"; rm -f "$new" "$list"; } &'

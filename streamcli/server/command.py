@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from streamcli.errors import UsageError, from_os_error
+from streamcli.errors import CannotCreate, UsageError, from_os_error
 from streamcli.server import control, data, health, launch, state
 from streamcli.server.control import State, Status
 from streamcli.server.progress import Lines
@@ -28,8 +28,21 @@ _WHAT_TO_DO = {
 def chosen(in_memory: bool, data_dir: str | None, no_auth: bool) -> Choice:
     """What ``server start`` with these options means: what is not said is the default, but the folder is remembered."""
     before = state.remembered()
-    folder = before.data if data_dir is None else str(Path(data_dir).expanduser().absolute())
+    folder = before.data if data_dir is None else _absolute(data_dir)
     return replace(before, durable=not in_memory, data=folder, auth=not no_auth)
+
+
+def _absolute(data_dir: str) -> str:
+    if not data_dir:
+        raise UsageError("--data-dir needs the name of a folder, and got an empty one.")
+    try:
+        return str(Path(data_dir).expanduser().absolute())
+    except OSError as error:
+        raise CannotCreate(
+            f"--data-dir {data_dir} is relative to the current folder, which is gone. Change to another folder."
+        ) from error
+    except RuntimeError as error:
+        raise UsageError(f"--data-dir {data_dir}: no such user's home folder is known. Name the folder itself.") from error
 
 
 def run(action: str, timeout: float, out: TextIO, err: TextIO, choice: Choice | None = None) -> int:

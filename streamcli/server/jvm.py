@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import locale
 import os
 import sys
 import threading
@@ -33,6 +34,7 @@ def main(file: str) -> None:
     os.umask(0o077)
     if told["data"]:
         _lock(Path(told["data"]) / "lock")
+    _speak_utf8()
     import jpype
 
     # -Xrs among the flags leaves SIGTERM alone: the process ends at once, which is how the server is stopped.
@@ -53,6 +55,16 @@ def main(file: str) -> None:
     _run(jpype, "io.pravega.controller.server.Main")
     _run(jpype, "io.pravega.segmentstore.server.host.ServiceStarter")
     _watch(zookeeper, bool(told["bookie"]), Path(told["health"]))
+
+
+def _speak_utf8() -> None:
+    """Choose a UTF-8 locale, by which Java decodes file names: in the locale C it opens none that is not ASCII."""
+    for name in ("C.UTF-8", os.environ.get("LC_ALL") or os.environ.get("LANG") or "", "en_US.UTF-8"):
+        with suppress(locale.Error):
+            locale.setlocale(locale.LC_ALL, name)
+            if locale.nl_langinfo(locale.CODESET).upper() in ("UTF-8", "UTF8"):
+                os.environ["LC_ALL"] = name  # the JVM reads it
+                return
 
 
 def _lock(path: Path) -> None:

@@ -44,7 +44,9 @@ def launch(java: Path, jars: list[Path], ports: Ports, choice: Choice) -> int:
     prepare(home)
     data.prepare(folder)
     secret = credentials.ensure()
-    parts.write_files(home, folder, ports, choice, secret)
+    for name, target in ((parts.DATA, folder), (parts.JARS, jars[0].parent)):
+        _link(home / name, target.absolute())
+    parts.write_files(home, ports, choice, secret)
     files.write(state.launch_path(), json.dumps(_told(java, jars, ports, choice, secret)))
     # A shell starts it in the background and ends at once: the server is nobody's child, so it is no zombie of a chat
     # that goes on, and Ctrl-C of a terminal does not reach it (own session, and SIGINT is ignored in the background).
@@ -73,26 +75,45 @@ def data_folder(choice: Choice) -> Path:
 
 
 def _told(java: Path, jars: list[Path], ports: Ports, choice: Choice, secret: Credentials) -> dict[str, object]:
-    """What streamcli/server/jvm.py reads."""
-    home, folder = state.folder(), data_folder(choice)
+    """What streamcli/server/jvm.py reads.
+
+    Its paths are relative to the server's folder, in which the process starts. So no path of the person's reaches a
+    configuration file or a JVM flag, and none needs the escapes of properties files, logback or the class path.
+    """
     return {
         "jvm": str(libjvm(java)),
         "flags": [
             *_JVM_FLAGS,
             *(_DURABLE_MEMORY if choice.durable else _IN_MEMORY),
-            *archive.flags(java, jars, home),
-            f"-XX:ErrorFile={home / 'log' / 'jvm-crash.log'}",
-            f"-Djava.io.tmpdir={home / 'tmp'}",
-            f"-Dstreamcli.log={state.log_path()}",
+            *archive.flags(java, jars),
+            "-XX:ErrorFile=log/jvm-crash.log",
+            "-Djava.io.tmpdir=tmp",
         ],
-        "classpath": [str(jar) for jar in jars],
-        "properties": parts.properties(home, folder, ports, choice, secret),
+        "classpath": [f"{parts.JARS}/{jar.name}" for jar in jars],
+        "properties": parts.properties(ports, choice, secret),
         "ports": vars(ports),
-        "zookeeper": str(home / "zookeeper.properties"),
-        "bookie": str(home / "bookie.properties") if choice.durable else None,
-        "data": str(folder),
-        "health": str(state.health_path()),
+        "zookeeper": "zookeeper.properties",
+        "bookie": _bookie_file() if choice.durable else None,
+        "data": parts.DATA,
+        "health": state.health_path().name,
     }
+
+
+def _bookie_file() -> str:
+    """The bookie's configuration: it makes a URL of the file's absolute path, and fails if that has a % in it."""
+    here = "/proc/self/cwd"  # in the server's process
+    return f"{here}/bookie.properties" if os.path.lexists(here) else "bookie.properties"
+
+
+def _link(link: Path, target: Path) -> None:
+    """Make ``link`` a symbolic link to ``target``, in place of what it pointed to before."""
+    fresh = link.with_name(link.name + ".new")
+    try:
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(target)
+        fresh.replace(link)
+    except OSError as error:
+        raise from_os_error(error, link) from error
 
 
 def prepare(home: Path) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 from streamcli.server import credentials, data, files
 from streamcli.server.credentials import Credentials
 from streamcli.server.state import Choice, Ports
+
+# Links in the server's folder to the folders of the data and of the jars. The server's process starts in its folder and
+# knows all files by paths relative to it.
+DATA = "data"
+JARS = "jars"
 
 _HERE = "127.0.0.1"
 _LEDGERS = "/pravega/bookkeeper/ledgers"
@@ -19,9 +25,9 @@ LOGBACK = """\
 <configuration>
   <statusListener class="ch.qos.logback.core.status.NopStatusListener"/>
   <appender name="file" class="ch.qos.logback.core.rolling.RollingFileAppender">
-    <file>${streamcli.log}</file>
+    <file>log/server.log</file>
     <rollingPolicy class="ch.qos.logback.core.rolling.FixedWindowRollingPolicy">
-      <fileNamePattern>${streamcli.log}.%i</fileNamePattern>
+      <fileNamePattern>log/server.log.%i</fileNamePattern>
       <minIndex>1</minIndex>
       <maxIndex>2</maxIndex>
     </rollingPolicy>
@@ -33,16 +39,17 @@ LOGBACK = """\
   <root level="WARN"><appender-ref ref="file"/></root>
 </configuration>
 """
+_LOGBACK = "streamcli-logback.xml"  # a relative name is first looked for in the jars, and one has a logback.xml
 _JUL = "handlers=\n.level=OFF\n"
 
 
-def write_files(home: Path, folder: Path, ports: Ports, choice: Choice, secret: Credentials) -> None:
-    """Write the configuration files to ``home``; ``folder`` is where the data goes."""
+def write_files(home: Path, ports: Ports, choice: Choice, secret: Credentials) -> None:
+    """Write the configuration files to ``home``, which has the link to the data folder already."""
     texts = {
-        "logback.xml": LOGBACK,
+        _LOGBACK: LOGBACK,
         "jul.properties": _JUL,
-        "zookeeper.properties": _lines(_zookeeper(folder, ports, choice)),
-        "bookie.properties": _lines(_bookie(folder, ports)),
+        "zookeeper.properties": _lines(_zookeeper(ports, choice)),
+        "bookie.properties": _lines(_bookie(home / DATA, ports)),
         "segmentstore.properties": "",  # it has to exist
         "jaas.conf": _jaas(secret),
         "accounts": credentials.account_line(secret.login),
@@ -51,16 +58,16 @@ def write_files(home: Path, folder: Path, ports: Ports, choice: Choice, secret: 
         files.write(home / name, text)
 
 
-def properties(home: Path, folder: Path, ports: Ports, choice: Choice, secret: Credentials) -> dict[str, str]:
+def properties(ports: Ports, choice: Choice, secret: Credentials) -> dict[str, str]:
     """The JVM's properties. They are set in the running JVM: its own crash reports list what stood in its arguments."""
     told = {
-        "java.util.logging.config.file": home / "jul.properties",
-        "logback.configurationFile": home / "logback.xml",
+        "java.util.logging.config.file": "jul.properties",
+        "logback.configurationFile": _LOGBACK,
         **_controller(ports),
-        **_segment_store(home, folder, ports, choice),
+        **_segment_store(ports, choice),
     }
     if choice.auth:
-        told |= _auth(home, ports, secret)
+        told |= _auth(ports, secret)
     return {name: str(value) for name, value in told.items()}
 
 
@@ -68,9 +75,9 @@ def _lines(settings: dict[str, object]) -> str:
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
-def _zookeeper(folder: Path, ports: Ports, choice: Choice) -> dict[str, object]:
+def _zookeeper(ports: Ports, choice: Choice) -> dict[str, object]:
     settings: dict[str, object] = {
-        "dataDir": folder / "zookeeper",
+        "dataDir": f"{DATA}/zookeeper",
         "clientPortAddress": _HERE,
         "clientPort": ports.zookeeper,
         "admin.enableServer": "false",
@@ -88,7 +95,8 @@ def _zookeeper(folder: Path, ports: Ports, choice: Choice) -> dict[str, object]:
     return settings
 
 
-def _bookie(folder: Path, ports: Ports) -> dict[str, object]:
+def _bookie(link: Path, ports: Ports) -> dict[str, object]:
+    root = _known_to_the_bookie(link)
     return {
         "bookieId": _BOOKIE,
         # It serves the JVM it lives in, and nobody else: no port, so no password for one either.
@@ -97,8 +105,8 @@ def _bookie(folder: Path, ports: Ports) -> dict[str, object]:
         "allowLoopback": "true",
         "advertisedAddress": _HERE,
         "httpServerEnabled": "false",
-        "journalDirectories": folder / "journal",
-        "ledgerDirectories": folder / "ledgers",
+        "journalDirectories": f"{root}/journal",
+        "ledgerDirectories": f"{root}/ledgers",
         "zkServers": f"{_HERE}:{ports.zookeeper}",
         "zkLedgersRootPath": _LEDGERS,
         "metadataServiceUri": f"zk+null://{_HERE}:{ports.zookeeper}{_LEDGERS}",
@@ -115,6 +123,20 @@ def _bookie(folder: Path, ports: Ports) -> dict[str, object]:
         "diskUsageThreshold": 0.999,
         "diskUsageWarnThreshold": 0.998,
     }
+
+
+def _known_to_the_bookie(link: Path) -> str:
+    """The data folder by the path that its bookie has written into it: it refuses to start under any other.
+
+    Folders made by earlier versions hold their absolute path.
+    """
+    target = os.path.realpath(link)
+    try:
+        known = (link / "ledgers" / "current" / "VERSION").read_bytes()
+    except OSError:
+        return DATA
+    old = str(os.readlink(link))
+    return next((one for one in (old, target) if os.fsencode(f"{one}/ledgers") in known), DATA)
 
 
 def _controller(ports: Ports) -> dict[str, object]:
@@ -135,9 +157,9 @@ def _controller(ports: Ports) -> dict[str, object]:
     }
 
 
-def _segment_store(home: Path, folder: Path, ports: Ports, choice: Choice) -> dict[str, object]:
+def _segment_store(ports: Ports, choice: Choice) -> dict[str, object]:
     settings: dict[str, object] = {
-        "pravega.configurationFile": home / "segmentstore.properties",
+        "pravega.configurationFile": "segmentstore.properties",
         "pravegaservice.container.count": 1,  # as the controller's
         "pravegaservice.cluster.name": "pravega-cluster",
         "pravegaservice.service.listener.host.nameOrIp": _HERE,
@@ -160,7 +182,7 @@ def _segment_store(home: Path, folder: Path, ports: Ports, choice: Choice) -> di
             "pravegaservice.dataLog.impl.name": "BOOKKEEPER",
             "pravegaservice.storage.impl.name": "FILESYSTEM",
             "pravegaservice.storage.layout": "CHUNKED_STORAGE",
-            "filesystem.root": folder / data.PARTS[-1],
+            "filesystem.root": f"{DATA}/{data.PARTS[-1]}",
             "bookkeeper.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
             "bookkeeper.zk.metadata.path": "/segmentstore/containers",
             "bookkeeper.ledger.path": _LEDGERS,
@@ -172,18 +194,18 @@ def _segment_store(home: Path, folder: Path, ports: Ports, choice: Choice) -> di
     return settings
 
 
-def _auth(home: Path, ports: Ports, secret: Credentials) -> dict[str, object]:
+def _auth(ports: Ports, secret: Credentials) -> dict[str, object]:
     login = secret.login
     return {
         "controller.security.auth.enable": "true",
-        "controller.security.pwdAuthHandler.accountsDb.location": home / "accounts",
+        "controller.security.pwdAuthHandler.accountsDb.location": "accounts",
         "controller.security.auth.delegationToken.signingKey.basis": secret.signing_key,
         "autoScale.controller.connect.security.auth.enable": "true",
         "autoScale.security.auth.token.signingKey.basis": secret.signing_key,
         "pravega.client.auth.method": "Basic",
         "pravega.client.auth.loadDynamic": "false",
         "pravega.client.auth.token": base64.b64encode(f"{login.user}:{login.password}".encode()).decode(),
-        "java.security.auth.login.config": home / "jaas.conf",
+        "java.security.auth.login.config": "jaas.conf",
         "zookeeper.sessionRequireClientSASLAuth": "true",
     }
 
