@@ -180,7 +180,7 @@ def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     base = str(tmp_path_factory.getbasetemp())
     yield
     # The first server start of all has an archive of Java's classes made meanwhile, which ends by itself.
-    eventually(lambda: not any("-Xshare:dump" in command for command in _left(base)), deadline=90)
+    eventually(lambda: not any("-Xshare:dump" in command for command in _left(base)), deadline=400)
     assert not _left(base), "processes left behind"
 
 

@@ -35,7 +35,10 @@ def flags(java: Path, jars: list[Path]) -> list[str]:
 
 def archive_path(java: Path, jars: list[Path]) -> Path:
     """Where the archive for just this Java and just these jar files is kept; it may not exist yet."""
-    files = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in (java, *jars)]
+    names = (str(java), *(jar.name for jar in jars))
+    files = [
+        (name, path.stat().st_mtime_ns, path.stat().st_size) for name, path in zip(names, (java, *jars), strict=True)
+    ]
     return jars[0].with_name(f"classes-{hashlib.sha256(repr(files).encode()).hexdigest()[:16]}.jsa")
 
 

@@ -42,7 +42,9 @@ def _absolute(data_dir: str) -> str:
             f"--data-dir {data_dir} is relative to the current folder, which is gone. Change to another folder."
         ) from error
     except RuntimeError as error:
-        raise UsageError(f"--data-dir {data_dir}: no such user's home folder is known. Name the folder itself.") from error
+        raise UsageError(
+            f"--data-dir {data_dir}: no such user's home folder is known. Name the folder itself."
+        ) from error
 
 
 def run(action: str, timeout: float, out: TextIO, err: TextIO, choice: Choice | None = None) -> int:

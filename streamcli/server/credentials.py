@@ -13,8 +13,8 @@ from streamcli.address import Login
 from streamcli.server import files, state
 
 USER = "streamcli"
-# Rounds slow down who guesses passwords; this one has 256 random bits and can't be guessed. The server counts the rounds
-# at every call, so 5,000 of them, as Pravega's own tool takes, would cost each call about 30 ms.
+# Rounds slow down guessing; this password has 256 random bits and can't be guessed. The server computes them at every
+# call, so the 5,000 of Pravega's own tool would cost each call about 30 ms.
 _ROUNDS = 1
 _BYTES = 32
 

@@ -38,6 +38,11 @@ def prepare(folder: Path) -> None:
             raise Unusable(
                 f"{folder} holds other files ({strange[0]}): name an empty folder, or one with a server's data."
             )
+        if (folder / FORMAT).exists() and not any((folder / PARTS[0]).glob("*")):
+            # Earlier versions wrote elsewhere where the name of the folder was not plain ASCII.
+            raise Unusable(
+                f"{folder} was in use, but its data is not there. Empty it, or name another with --data-dir."
+            )
         if _stays_locked(folder):
             raise Unusable(f"The data folder {folder} is in use by another server. Stop that one, or name another.")
         folder.chmod(0o700)

@@ -135,7 +135,7 @@ def _known_to_the_bookie(link: Path) -> str:
         known = (link / "ledgers" / "current" / "VERSION").read_bytes()
     except OSError:
         return DATA
-    old = str(os.readlink(link))
+    old = str(link.readlink())
     return next((one for one in (old, target) if os.fsencode(f"{one}/ledgers") in known), DATA)
 
 

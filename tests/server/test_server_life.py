@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import re
@@ -32,6 +31,7 @@ from streamcli.server import (
     stop,
 )
 from streamcli.server.java import java
+from streamcli.server.state import Ports
 from tests.server.conftest import Heard, until
 
 _START = "import sys; from streamcli.server.command import run; sys.exit(run('start', 60, sys.stdout, sys.stderr))"
@@ -56,7 +56,7 @@ def test_two_starts_at_once_one_server_and_its_death(home: Path) -> None:
     (url,) = {re.search(r"tcp:\S+(?=,)", out)[0] for out, _ in said}  # type: ignore[index]
     stages = "".join(err for _, err in said)
     # Once more for each time that another program took a port between our look at it and the server's.
-    assert stages.count("starting Java") == 1 + stages.count("trying others")
+    assert stages.count("starting Java") == 1 + stages.count("trying others") + stages.count("once more")
     assert stages.count("ready at") == 1
 
     now = status()
@@ -87,19 +87,25 @@ def test_two_starts_at_once_one_server_and_its_death(home: Path) -> None:
     assert "was not running" in out.getvalue()
 
 
-def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, heard: Heard) -> None:
-    with contextlib.ExitStack() as stack:
-        stranger = stack.enter_context(socket.socket())
-        with contextlib.suppress(OSError):  # if it is taken already, there is a stranger
-            stranger.bind(("127.0.0.1", 9090))
-            stranger.listen()
-        # The start before this one had an archive of the classes made in the background, if this Java had none.
-        cached = archive.archive_path(java(), jars.ensure_jars(Quiet()))
-        assert until(cached.exists, 100)
-        url = ensure_running(heard, 60)
-    assert not url.endswith(":9090")
+@pytest.mark.timeout(600)  # with a cold cache the archive of the classes is made first
+def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(
+    home: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = archive.archive_path(java(), jars.ensure_jars(Quiet()))
+    if not cached.exists():  # a start has it made in the background
+        ensure_running(Quiet(), 100, Choice(durable=False, auth=False))
+        stop(10)
+        assert until(cached.exists, 400)
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        # A port of our own is the usual one here: others on this machine may take 9090 or give it back at any time.
+        usual = stranger.getsockname()[1]
+        monkeypatch.setattr(Ports.__init__, "__defaults__", (usual, *Ports.__init__.__defaults__[1:]))  # type: ignore[index]
+        url = ensure_running(heard, 60, Choice())
+    assert not url.endswith(f":{usual}")
     assert heard.stages[0] == "starting Java"
-    assert "9090" in heard.stages[1] and "taken by other programs" in heard.stages[1]
+    assert str(usual) in heard.stages[1] and "taken by other programs" in heard.stages[1]
     assert heard.stages[-1] == f"ready at {url}"
     out = io.StringIO()
     assert command.run("status", 1, out, io.StringIO()) == 0
@@ -108,7 +114,7 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, h
     assert f"runs already at {url}" in out.getvalue()
     pid = status().pid
     assert pid
-    assert any(m.path == str(cached) for m in psutil.Process(pid).memory_maps())
+    assert any(m.path == str(cached.resolve()) for m in psutil.Process(pid).memory_maps())
 
     assert command.run("stop", 10, out, io.StringIO()) == 0
     assert "is stopped" in out.getvalue()
@@ -118,7 +124,7 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(home: Path, h
     assert not (home / "tmp").exists()
     logs = {p.name for p in (home / "log").iterdir()}
     assert logs - {"server.log.1"} == {"console.log", "server.log"}  # .1 if a port was taken meanwhile, by anyone
-    assert state.console_path().read_text() == f"{home}/segmentstore.properties\n"  # Pravega has to say that
+    assert state.console_path().read_text() == "segmentstore.properties\n"  # Pravega has to say that
 
 
 def test_a_strangers_zookeeper_is_not_taken_for_ours(home: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
