@@ -41,6 +41,7 @@ def launch(java: Path, jars: list[Path], ports: Ports, choice: Choice) -> int:
     Raises Unusable when Java can't be started or the data folder can't be used, CannotCreate or FileTrouble for files.
     """
     home, folder = state.folder(), data_folder(choice)
+    _check_names(home, folder, jars[0].parent)
     prepare(home)
     data.prepare(folder)
     secret = credentials.ensure()
@@ -65,6 +66,19 @@ def launch(java: Path, jars: list[Path], ports: Ports, choice: Choice) -> int:
         return int(shell.stdout)
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
         raise Unusable(f"The server's process can't be started: {error}.") from error
+
+
+def _check_names(*folders: Path) -> None:
+    """Raise Unusable for a folder whose name Java can't decode: its name for it would be another one."""
+    for folder in folders:
+        name = os.fsencode(os.path.realpath(folder))
+        try:
+            name.decode("utf-8")
+        except UnicodeDecodeError as error:
+            shown = name.decode("ascii", "backslashreplace")
+            raise Unusable(
+                f"The folder {shown} has a name that is not UTF-8, and Java can't use it. Rename it, or name another."
+            ) from error
 
 
 def data_folder(choice: Choice) -> Path:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from streamcli.errors import CannotCreate, Unusable, UsageError
-from streamcli.server import Quiet, archive, command, credentials, data, jars, parts
+from streamcli.server import Quiet, archive, command, credentials, data, jars, launch, parts
 from streamcli.server.java import java
 from streamcli.server.state import Choice, Ports
 from tests.conftest import STREAMCLI, make_home
@@ -103,6 +104,14 @@ def test_an_empty_data_dir_is_a_usage_error(home: Path) -> None:
     done = subprocess.run(start, env=env, cwd=current, capture_output=True, text=True)
     assert done.returncode == 64 and "--data-dir" in done.stderr and done.stderr.count("\n") == 1
     assert not list(current.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS takes no such name")
+def test_a_name_that_is_not_utf8_is_refused_in_one_line(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"b\xff")
+    with pytest.raises(Unusable, match=r"b\\xff/data has a name that is not UTF-8"):
+        launch.launch(java(), [tmp_path / "a.jar"], Ports(), Choice(data=str(folder / "data")))
+    assert not folder.exists()
 
 
 def test_a_relative_data_dir_in_a_deleted_folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
