@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -140,6 +141,17 @@ def said(content: Message | Unreadable) -> Said | None:
     if isinstance(content, Unreadable) or not (found := TEXT.match(content.message)):
         return None
     return Said(content.sender, int(found[1]), content.id)
+
+
+def times_of(events: Iterable[bytes]) -> dict[tuple[str, int], list[datetime]]:
+    """The times that the run's messages carry in the raw log, by sender and number."""
+    found: dict[tuple[str, int], list[datetime]] = {}
+    for event in events:
+        content = decode(event, 0)
+        if not isinstance(content, Unreadable) and (one := said(content)):
+            times = [time for time in (content.sent_at, content.typed_at) if time]
+            found.setdefault((one.sender, one.number), []).extend(times)
+    return found
 
 
 def log_of(events: Iterable[bytes]) -> list[Said]:

@@ -24,11 +24,16 @@ class Door:
         self._writers: set[asyncio.StreamWriter] = set()
         self._open = asyncio.Event()
         self._delay = 0.0
+        self.held = self.delayed = 0  # pieces and connections that were not passed on at once, in all
 
     async def serve(self) -> None:
         """Begin; runs in the loop of the doors."""
         self._open.set()
         self._server = await asyncio.start_server(self._enter, sock=self._socket)
+
+    def end(self) -> None:
+        """Listen no more."""
+        self._server.close()
 
     def hole(self, on: bool) -> None:
         """Take connections and bytes, and pass nothing on; afterwards all that was held goes its way."""
@@ -38,21 +43,23 @@ class Door:
         """Pass each piece on later; 0 is as usual."""
         self._delay = seconds
 
-    def cut(self) -> None:
-        """Reset all connections."""
-        self._loop.call_soon_threadsafe(self._cut)
+    def cut(self) -> int:
+        """Reset all connections and return how many sockets that were."""
+        return asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result(10)
 
-    def _cut(self) -> None:
-        for writer in list(self._writers):
+    async def _cut(self) -> int:
+        writers = list(self._writers)
+        for writer in writers:
             with contextlib.suppress(OSError, AttributeError):
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
+        return len(writers)
 
     async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         far: asyncio.StreamWriter | None = None
         try:
-            await self._open.wait()
+            await self._opened()
             port = self._target()
             if port is None:
                 return
@@ -70,11 +77,17 @@ class Door:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while piece := await reader.read(_PIECE):
             if self._delay:
+                self.delayed += 1
                 await asyncio.sleep(self._delay)
-            await self._open.wait()
+            await self._opened()
             writer.write(piece)
             await writer.drain()
         raise ConnectionError
+
+    async def _opened(self) -> None:
+        if not self._open.is_set():
+            self.held += 1
+            await self._open.wait()
 
 
 class Doors:
@@ -92,6 +105,12 @@ class Doors:
         for door in (self.controller, self.store):
             self._loop.run_until_complete(door.serve())
         self._loop.run_forever()
+        for door in self.by_name.values():
+            door.end()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
 
     def close(self) -> None:
         """Serve no more."""

@@ -91,11 +91,17 @@ class House:
         """kill -9; whether there was a server."""
         return self.send(signal.SIGKILL)
 
-    def send(self, number: int) -> bool:
-        """Send the server's process a signal."""
+    def process(self) -> psutil.Process | None:
+        """The server's process, if it lives."""
         record = state.read()
-        if record and record.phase in (state.STARTING, state.RUNNING) and (process := state.process(record)):
-            with contextlib.suppress(psutil.NoSuchProcess):
+        wanted = record is not None and record.phase in (state.STARTING, state.RUNNING)
+        return state.process(record) if record and wanted else None
+
+    def send(self, number: int) -> bool:
+        """Send the server's process a signal; whether there was one."""
+        process = self.process()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process:
                 process.send_signal(number)
                 return True
         return False

@@ -27,6 +27,7 @@ TEXT = re.compile(r"m(\d{6})\. ")
 AGAIN_AFTER = 0.3  # seconds until a chat that ended is opened again
 LEAVE_WITHIN = 4.0  # seconds between two tries to leave
 CTRL_D = b"\x04"
+REFUSED = re.compile(rb"The disk is full|Is the disk full, or broken")
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Line:
     read_back: float | None = None
     synced: bool | None = None  # whether the outbox held it when its terminal was gone; None: nobody had to look
     waited: float = 0.0  # seconds from typing to the end of a terminal that had not synced it
+    wall: float = field(default_factory=time.time)  # when it was typed by a right clock, seconds since the epoch
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Life:
     clock: str = ""
     prompt: bool = False
     disk_full: bool = False
+    refused: bool = False  # the screen has said that something could not be written
     code: int | None = None
     rest: bytes = b""
     unsent: bytes = b""
@@ -112,6 +115,15 @@ class Person:
             self._leaving = now
             self.press(CTRL_D)
 
+    @property
+    def clock_is_due(self) -> bool:
+        """Whether a clock was or will be set wrong, and no message has been sent by it yet."""
+        life = self.life
+        return bool(self.next_clock) or (life is not None and bool(life.clock) and not self._clock_was_seen(life))
+
+    def _clock_was_seen(self, life: Life) -> bool:
+        return any(line.life == life.number and line.read_back is not None for line in self.lines)
+
     def ready(self) -> bool:
         """Whether lines can be typed."""
         life = self.life
@@ -159,6 +171,7 @@ class Person:
             file.write(piece)
         life.prompt = life.prompt or f"{self.name}>".encode() in piece
         *rows, life.rest = (life.rest + piece).split(b"\n")
+        life.refused = life.refused or REFUSED.search(b" ".join(rows)) is not None
         now = time.monotonic()
         for sender, number in SAID.findall(b"\n".join(rows)):
             life.seen.append((sender.decode(), int(number)))
@@ -184,6 +197,8 @@ class Person:
         for line in self._waiting.values():
             line.synced = line.number in kept
             line.waited = now - line.at if line.life == life.number else line.waited
+        if life.clock and not self._clock_was_seen(life):
+            self.next_clock = life.clock  # it was killed too soon: nothing in the log shows that its clock was wrong
 
     def workers(self) -> dict[str, int]:
         """The chat's worker processes, by name."""

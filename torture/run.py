@@ -19,7 +19,7 @@ from streamcli.screen.wire import wire_line
 from streamcli.server import login, state
 from tests.raw import Raw
 from torture import checker, fuzz, schedule
-from torture.checker import Said, Verdict
+from torture.checker import Verdict
 from torture.house import STREAMCLI, House
 from torture.person import Person
 from torture.storm import Storm
@@ -87,8 +87,9 @@ def run(house: House, seed: int, size: Size) -> Outcome:
         storm = Storm(house, people, faults, seed, note)
         with _typist(house) as echoes:
             storm.run(size.seconds, size.lines)
-            log = _calm(house, storm, people)
-        found = checker.evidence(log, people, {TYPIST: _typist_s(house)})
+            events = _calm(house, storm, people)
+        storm.judge(checker.times_of(events))
+        found = checker.evidence(checker.log_of(events), people, {TYPIST: _typist_s(house)})
         verdict = checker.check(found)
         storm.say(f"checked: {verdict}")
         logged = _through_the_log(house, seed, size.logged, storm)
@@ -126,8 +127,8 @@ def _typist_s(house: House) -> Path:
     return house.folder / TYPIST / ".local/share/streamcli" / TYPIST
 
 
-def _calm(house: House, storm: Storm, people: list[Person]) -> list[Said]:
-    """Reopen everybody calmly, wait until nothing waits any more, have them leave, and return the log."""
+def _calm(house: House, storm: Storm, people: list[Person]) -> list[bytes]:
+    """Reopen everybody calmly, wait until nothing waits any more, have them leave, and return the raw log."""
     storm.say("calm")
     storm.calm()
     lives = [len(person.lives) for person in people]
@@ -136,7 +137,7 @@ def _calm(house: House, storm: Storm, people: list[Person]) -> list[Said]:
     storm.listen_for(60, lambda: all(p.ready() and len(p.lives) > n for p, n in zip(people, lives, strict=True)))
     if not storm.listen_for(CALM, lambda: not any(person.outbox() for person in people)):
         storm.problem(f"after {CALM:.0f} s of calm messages still wait")
-    count = len(set(_log(house)))
+    count = len(set(checker.log_of(_log(house))))
     folders = [_typist_s(house), *(person.data for person in people)]
     if not storm.listen_for(CALM, lambda: all(checker.count_of(folder) >= count for folder in folders)):
         storm.problem(f"after {CALM:.0f} s of calm not everybody's history is as long as the log")
@@ -153,12 +154,12 @@ def _calm(house: House, storm: Storm, people: list[Person]) -> list[Said]:
     return _log(house)
 
 
-def _log(house: House) -> list[Said]:
-    """All that was ever said, in the log's order, with what stands in it twice."""
+def _log(house: House) -> list[bytes]:
+    """All events of the log, in its order."""
     record, account = state.read(), login()
     assert record and account
     with Raw(record.ports.url, house.env["STREAMCLI_STREAM"], login=account) as raw:
-        return checker.log_of(raw.events())
+        return list(raw.events())
 
 
 def _through_the_log(house: House, seed: int, count: int, storm: Storm) -> int:

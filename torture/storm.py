@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import resource
 import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO
 
 import psutil
 
 from streamcli.server import State
+from torture import proof
 from torture.house import STREAMCLI, House
 from torture.person import Person
+from torture.proof import Proof
 from torture.schedule import Fault
 
 TICK = 0.03  # seconds
 TRY_AGAIN = 0.5  # seconds until a fault that found nobody is tried again
 GIVE_UP = 1500.0  # seconds after which it is given up
 AT_ONCE = 4  # faults that may be waiting to be overcome: more of them at once, and nobody would ever get on
+PROVED_WITHIN = 20.0  # seconds after its end in which a fault has to prove that it happened; else it is tried again
 HELD_UP = 15.0  # seconds after its end in which a fault that was not overcome holds up others
 SERVER_BREATH = 10.0  # seconds that the server must have been well before it is hit again: else it would never be
 BREATH = 1.5  # seconds between two faults of one person
@@ -44,6 +47,8 @@ class Hit:
     fault: Fault
     at: float  # monotonic seconds
     until: float
+    proof: Proof
+    proved: bool = False
     recovered: float | None = None  # seconds from its end to the next line typed since and read back
 
     @property
@@ -81,7 +86,7 @@ class Storm:
         """Have everybody type ``lines`` lines in about ``seconds``, and everything go wrong that was planned."""
         self._began = self._moved = time.monotonic()
         end = self._began + 3 * seconds + 300
-        while any(len(person.lines) < lines for person in self.people) or self._due or self._ends:
+        while any(len(person.lines) < lines for person in self.people) or self._unfinished():
             now = time.monotonic()
             if now > end:
                 self.problem(f"not done after {now - self._began:.0f} s")
@@ -95,8 +100,14 @@ class Storm:
                     self._typed_at[person.name] = now
                     person.type_line(self._text())
             self._hit_what_is_due(now)
+            self._ask_for_proof(now)
             self._look_after(now)
             self._say_how_it_goes(now)
+
+    def _unfinished(self) -> bool:
+        """Whether a fault is still to come, to end, or to prove that it happened."""
+        unproved = any(not hit.proved and hit.proof is not proof.from_the_log for hit in self.hits)
+        return bool(self._due or self._ends or unproved) or any(person.clock_is_due for person in self.people)
 
     def calm(self) -> None:
         """Everything that was done is undone, and the server runs."""
@@ -181,34 +192,37 @@ class Storm:
 
     def _hit(self, fault: Fault, now: float) -> bool:
         """Do it; False when there is nobody whom it could hit now."""
+        happened: Proof | None
         verb, _, what = fault.kind.removesuffix(" long").partition(" ")
         person = self._by_name.get(fault.who)
         if person and now < self._last_hit.get(person.name, 0) + BREATH:
             return False
         if verb == "kill" or verb == "stop":
-            done = (
+            happened = (
                 self._on_server(verb, fault, now) if what == "server" else self._on_process(verb, what, person, fault)
             )
         elif person:
-            done = self._on_person(fault, person)
+            happened = self._on_person(fault, person)
         else:
-            done = self._on_door(verb, what, fault)
-        if done:
-            self._last_hit[fault.who] = now
-            self.hits.append(Hit(fault, now, now + fault.length))
-            self.say(f"{fault.kind} {fault.who} {fault.how} {fault.length or ''}")
-        return done
+            happened = self._on_door(verb, what, fault)
+        if happened is None:
+            return False
+        self._last_hit[fault.who] = now
+        self.hits.append(Hit(fault, now, now + fault.length, happened))
+        self.say(f"{fault.kind} {fault.who} {fault.how} {fault.length or ''}")
+        return True
 
-    def _on_server(self, verb: str, fault: Fault, now: float) -> bool:
+    def _on_server(self, verb: str, fault: Fault, now: float) -> Proof | None:
         if self._away or self._stopped or now < self._well_since + SERVER_BREATH:
-            return False
-        if not self._house.send(signal.SIGKILL if verb == "kill" else signal.SIGSTOP):
-            return False
+            return None
+        process = self._house.process()
+        if process is None or not self._house.send(signal.SIGKILL if verb == "kill" else signal.SIGSTOP):
+            return None
         if verb == "kill":
             self._away, self._away_since = True, now
             if fault.how == "started by hand":
                 self._start_by_hand()
-            return True
+            return proof.gone(process)
         self._stopped += 1
 
         def go_on() -> None:
@@ -217,7 +231,7 @@ class Storm:
             self._away, self._away_since = True, time.monotonic()  # it may not outlive it: looked at until it is well
 
         self._ends.append((now + fault.length, go_on))
-        return True
+        return proof.stopped(process)
 
     def _start_by_hand(self) -> None:
         log = (self._house.folder / "server-start.log").open("ab")
@@ -225,33 +239,34 @@ class Storm:
         self._starting.append(subprocess.Popen(command, env=self._house.env, stdout=log, stderr=log))
         log.close()
 
-    def _on_process(self, verb: str, what: str, person: Person | None, fault: Fault) -> bool:
+    def _on_process(self, verb: str, what: str, person: Person | None, fault: Fault) -> Proof | None:
         assert person
         name = {"reader": "read_worker", "writer": "write_worker"}.get(what)
         pid = person.workers().get(name) if name else person.pid
         if pid is None or not person.ready():
-            return False
+            return None
         try:
-            os.kill(pid, signal.SIGKILL if verb == "kill" else signal.SIGSTOP)
-        except ProcessLookupError:
-            return False
-        if verb == "stop":
             process = psutil.Process(pid)
+            process.send_signal(signal.SIGKILL if verb == "kill" else signal.SIGSTOP)
+        except psutil.NoSuchProcess:
+            return None
+        if verb == "kill":
+            return proof.gone(process)
 
-            def go_on() -> None:
-                with contextlib.suppress(psutil.Error):
-                    process.send_signal(signal.SIGCONT)
+        def go_on() -> None:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGCONT)
 
-            self._ends.append((time.monotonic() + fault.length, go_on))
-        return True
+        self._ends.append((time.monotonic() + fault.length, go_on))
+        return proof.stopped(process)
 
-    def _on_person(self, fault: Fault, person: Person) -> bool:
-        if not person.ready():
-            return False
+    def _on_person(self, fault: Fault, person: Person) -> Proof | None:
+        if not person.ready() or person.clock_is_due:
+            return None
         if fault.kind == "clock off":
             person.next_clock = fault.how
             person.leave()
-            return True
+            return proof.from_the_log
         life, pid = person.life, person.pid
         assert life and pid
         limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
@@ -265,13 +280,13 @@ class Storm:
                     person.leave()  # the screen has said that the next start keeps a history again
 
         self._ends.append((time.monotonic() + fault.length, free))
-        return True
+        return proof.refused(life)
 
-    def _on_door(self, verb: str, what: str, fault: Fault) -> bool:
+    def _on_door(self, verb: str, what: str, fault: Fault) -> Proof | None:
         door = self._house.doors.by_name[what]
         if verb == "cut":
-            door.cut()
-            return True
+            return (lambda: True) if door.cut() else None  # nobody was connected: later, then
+        happened = proof.counted(lambda: door.delayed if verb == "slow" else door.held)
         if verb == "slow":
             door.slow(float(fault.how))
         else:
@@ -286,9 +301,27 @@ class Storm:
                 self._holes -= 1
 
         self._ends.append((time.monotonic() + fault.length, end))
-        return True
+        return happened
 
     # What follows.
+
+    def _ask_for_proof(self, now: float) -> None:
+        for hit in [one for one in self.hits if not one.proved and one.proof is not proof.from_the_log]:
+            hit.proved = hit.proof()
+            if not hit.proved and now > hit.until + PROVED_WITHIN:
+                self.say(f"{hit.kind} {hit.fault.who} did not happen, and is tried again")
+                self.hits.remove(hit)
+                self._due.append(hit.fault)
+
+    def judge(self, times: Mapping[tuple[str, int], Iterable[datetime]]) -> None:
+        """At the end: a fault that did not happen is a problem. ``times`` are those that messages carry in the log."""
+        for person in self.people:
+            seen = proof.wrong_clocks(person, times)
+            for hit in [one for one in self.hits if one.proof is proof.from_the_log and one.fault.who == person.name]:
+                hit.proved, seen = seen > 0, seen - 1
+        did_not = self.missed + self._due + [hit.fault for hit in self.hits if not hit.proved]
+        for fault in did_not:
+            self.problem(f"a fault did not happen: {fault.kind} {fault.who} {fault.how}".rstrip())
 
     def _state(self, now: float) -> None:
         state = "stopped" if self._stopped else "dead" if self._away else "black hole" if self._holes else "well"

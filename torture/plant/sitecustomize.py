@@ -5,6 +5,9 @@ Python imports this at its start from PYTHONPATH, so the program itself knows no
 ``STREAMCLI_TORTURE_DOORS`` holds two ports, ``CONTROLLER,STORE``: what clients are told instead of the real ones.
 ``STREAMCLI_TORTURE_CLOCK`` holds seconds, ``FIRST,SECOND``: by how much the injected clock is off, and by how much
 after some seconds more, as when somebody sets it.
+
+An exception here would be swallowed by Python with one line, and the fault would silently not happen. So anything that
+is not as expected ends the program with the exit code MISSED, which fails the run.
 """
 
 from __future__ import annotations
@@ -12,12 +15,20 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 import types
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 SET_AGAIN_AFTER = 8.0  # seconds
-change = setattr
+MISSED = 97  # no exit code of the program itself
+
+
+def change(owner: Any, name: str, value: Any) -> None:
+    """Replace the attribute ``name``, which must be there: otherwise nothing would happen."""
+    if not hasattr(owner, name):
+        raise LookupError(f"{owner!r} has no {name}: the fault would not happen")
+    setattr(owner, name, value)
 
 
 def _lead_through(controller: str, store: str) -> None:
@@ -50,9 +61,18 @@ def _set_the_clock(first: float, second: float) -> None:
     change(chatter, "_now", lambda: datetime.now(timezone.utc) + timedelta(seconds=off()))
 
 
+def _plant() -> None:
+    if doors := os.environ.get("STREAMCLI_TORTURE_DOORS"):
+        _lead_through(*doors.split(","))
+    if clock := os.environ.get("STREAMCLI_TORTURE_CLOCK"):
+        _set_the_clock(*map(float, clock.split(",")))
+
+
 _program = [word for word in sys.orig_argv if word.startswith("streamcli")]
 if _program[:1] == ["streamcli"]:  # neither a worker nor the server's own process
-    if _doors := os.environ.get("STREAMCLI_TORTURE_DOORS"):
-        _lead_through(*_doors.split(","))
-    if _clock := os.environ.get("STREAMCLI_TORTURE_CLOCK"):
-        _set_the_clock(*map(float, _clock.split(",")))
+    try:
+        _plant()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(MISSED)

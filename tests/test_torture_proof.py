@@ -1,0 +1,143 @@
+"""The torture's faults prove that they happened, and one that did not happen fails the run."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import psutil
+import pytest
+from ptyprocess import PtyProcess
+
+import streamcli
+from tests.conftest import eventually
+from torture import proof
+from torture.doors import Doors
+from torture.person import Life, Line, Person
+from torture.schedule import Fault
+from torture.storm import Hit, Storm
+
+PLANT = Path(proof.__file__).with_name("plant")
+CLOCK = "3600,-7200"
+
+
+@pytest.mark.parametrize(
+    ("name", "instead", "fault"),
+    [
+        ("_now", "_another_name", {"STREAMCLI_TORTURE_CLOCK": CLOCK}),
+        ("import time\n", "import time as another_name\n", {"STREAMCLI_TORTURE_CLOCK": CLOCK}),
+        ("", "", {"STREAMCLI_TORTURE_CLOCK": "not a number"}),
+    ],
+)
+def test_a_program_in_which_the_clock_has_another_name_ends_loudly(
+    tmp_path: Path, name: str, instead: str, fault: dict[str, str]
+) -> None:
+    package = tmp_path / "streamcli"
+    shutil.copytree(Path(streamcli.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    chatter = package / "chatter.py"
+    chatter.write_text(chatter.read_text("utf-8").replace(name, instead), "utf-8")
+    assert version(tmp_path, fault).returncode == 97
+    assert version(tmp_path, {}).returncode == 0
+
+
+def version(folder: Path, fault: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": f"{folder}:{PLANT}", **fault}
+    command = [sys.executable, "-m", "streamcli", "--version"]
+    return subprocess.run(command, env=env, cwd="/", capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[psutil.Process]:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield psutil.Process(process.pid)
+        process.kill()
+
+
+def test_a_kill_and_a_stop_are_seen_at_the_process(sleeper: psutil.Process) -> None:
+    gone, stopped = proof.gone(sleeper), proof.stopped(sleeper)
+    assert not gone() and not stopped()
+    sleeper.suspend()
+    eventually(stopped)
+    assert not gone()
+    sleeper.kill()
+    eventually(gone)
+
+
+def person(folder: Path, clock: str) -> Person:
+    """Somebody who has typed one line in a chat whose clock is off."""
+    somebody = Person("tim", {"HOME": str(folder)}, folder / "screens")
+    somebody.lives.append(Life(0, PtyProcess.spawn(["true"]), 0.0, clock))
+    somebody.lines.append(Line(0, 0.0, 0))
+    return somebody
+
+
+@pytest.mark.parametrize(("seconds", "seen"), [(3600, 1), (-7200, 1), (0, 0), (3500, 0)])
+def test_a_wrong_clock_is_seen_in_the_log(tmp_path: Path, seconds: float, seen: int) -> None:
+    tim = person(tmp_path, CLOCK)
+    sent = datetime.fromtimestamp(tim.lines[0].wall, timezone.utc) + timedelta(seconds=seconds)
+    assert proof.wrong_clocks(tim, {("tim", 0): [sent]}) == seen
+    assert proof.wrong_clocks(tim, {}) == 0
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_a_fault_that_did_not_happen_is_a_problem(tmp_path: Path, wrong: bool) -> None:
+    tim = person(tmp_path, CLOCK)
+    storm = Storm.__new__(Storm)
+    storm.people, storm.missed, storm.problems, storm._due, storm.note, storm._began = (
+        [tim],
+        [],
+        [],
+        [],
+        io.StringIO(),
+        0.0,
+    )
+    storm.hits = [Hit(Fault(0.0, "clock off", "tim"), 0.0, 0.0, proof.from_the_log)]
+    sent = datetime.fromtimestamp(tim.lines[0].wall + (3600 if wrong else 0), timezone.utc)
+    storm.judge({("tim", 0): [sent]})
+    assert storm.problems == ([] if wrong else ["a fault did not happen: clock off tim"])
+
+
+@pytest.fixture
+def doors() -> Iterator[Doors]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = Doors(lambda: port, lambda: None)
+        yield found
+        found.close()
+
+
+def test_a_door_counts_what_it_cuts_holds_and_delays(doors: Doors) -> None:
+    door = doors.controller
+    assert door.cut() == 0, "nobody was connected"
+    held, delayed = proof.counted(lambda: door.held), proof.counted(lambda: door.delayed)
+    with socket.create_connection(("127.0.0.1", door.port)) as client:
+        eventually(lambda: len(door._writers) == 2)
+        assert not held() and not delayed()
+        door.slow(0.001)
+        client.sendall(b"slowly")
+        eventually(delayed)
+        assert not held()
+        door.slow(0)
+        door.hole(True)
+        eventually(lambda: not door._open.is_set())
+        client.sendall(b"never")
+        eventually(held)
+        assert door.cut() == 2
+
+
+def test_a_killed_life_has_its_clock_set_wrong_again(tmp_path: Path) -> None:
+    tim = person(tmp_path, CLOCK)
+    assert tim.clock_is_due
+    tim._ended(tim.lives[0])
+    assert tim.next_clock == CLOCK and tim.clock_is_due
+    tim.next_clock = ""
+    tim.lines[0].read_back = 1.0
+    tim._ended(tim.lives[0])
+    assert not tim.clock_is_due
