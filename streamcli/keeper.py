@@ -82,7 +82,11 @@ class Keeper:
                 known = set(ids)
                 messages = self._all_to_add()
                 self._to_add.extendleft(message for message in reversed(messages) if message.id not in known)
-            outbox.sent(ids)
+            try:
+                outbox.sent(ids)
+            finally:
+                # Once more: on a slow disk a message is read back before it was reported as kept.
+                self._post(self._kept.difference_update, ids)
 
         self._do(forget)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -13,11 +14,15 @@ import pytest
 from streamcli import reader as reader_module
 from streamcli.address import Controller, Stream
 from streamcli.history.places import Places
+from streamcli.pravega import cleaning
 from streamcli.pravega.frames import Frame
 from streamcli.pravega.groups import GroupNames
 from streamcli.reader import Listener, Reader
 from streamcli.recorder import Recorder
 from streamcli.state import Place
+
+Heard = Callable[[Frame, bytes], None]
+Ended = Callable[[], None]
 
 
 def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,3 +57,45 @@ def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, m
         reader.close()
 
     asyncio.run(main())
+
+
+def files(folder: Path) -> int:
+    return len(list(folder.glob("*.json")))
+
+
+def test_a_start_that_reached_no_server_leaves_no_file(tmp_path: Path) -> None:
+    GroupNames(tmp_path, "tim", Stream()).close()
+    assert files(tmp_path) == 0
+
+
+def test_a_terminal_that_was_killed_before_it_made_a_group_leaves_no_file(tmp_path: Path) -> None:
+    killed = GroupNames(tmp_path, "tim", Stream())
+    os.close(killed._fd)  # all that a kill does to it
+    assert files(tmp_path) == 1
+    running = GroupNames(tmp_path, "tim", Stream())
+    running.next()
+    assert files(tmp_path) == 1, "its own, and that of the killed one is gone"
+    GroupNames(tmp_path, "tim", Stream()).close()
+    assert files(tmp_path) == 1, "a terminal that runs keeps its file"
+    running.close()
+    assert files(tmp_path) == 1, "it names a group that the next start deletes"
+    later = GroupNames(tmp_path, "tim", Stream())
+    assert later.left_over() == running._current
+
+
+def test_cleaning_is_done_when_the_worker_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Frame] = []
+
+    class Worker:
+        def __init__(self, module: str, controller: Controller, orders: object, log: int, heard: Heard, ended: Ended):
+            for frame in said:
+                heard(frame, b"")
+            asyncio.get_running_loop().call_soon(ended)
+
+        def kill(self) -> None:
+            pass
+
+    monkeypatch.setattr(cleaning, "WorkerProcess", Worker)
+    for frame, done in ((Frame.OPENED, False), (Frame.DONE, True)):
+        said[:] = [frame]
+        assert asyncio.run(cleaning.clean(Controller("127.0.0.1", 1), "scope", [], -3)) is done

@@ -147,11 +147,12 @@ def test_a_living_terminals_messages_are_not_taken_over_and_a_dead_ones_are(
 
 
 def test_a_reader_that_dies_while_the_disk_is_slow_is_followed_by_one_that_goes_on(people: People, raw: Raw) -> None:
-    tim = people.joins("tim")
+    tim, witness = people.joins("tim"), people.joins("mara")
     with contextlib.closing(sqlite3.connect(history_of(people, "tim"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         raw.say("alex", "message 1.")
-        time.sleep(0.3)  # it was read, and can't be stored yet
+        witness.see("alex: message 1.")
+        time.sleep(0.3)  # tim's reader has it as well by now, and it can't be stored yet
         os.kill(workers_of(tim.pid)["read_worker"], signal.SIGKILL)
         time.sleep(1)  # in which a new reader would have opened the log
         other.execute("ROLLBACK")

@@ -6,7 +6,6 @@ import asyncio
 import re
 import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 
@@ -132,19 +131,20 @@ def test_a_server_that_goes_away_half_way_and_a_count_that_is_true(people: Peopl
 
 
 def test_a_server_that_stands_still_for_a_moment_only_delays(people: People, server: Server, raw: Raw) -> None:
-    lines = [f"line {number}" for number in range(5000)]
-    results: list[int] = []
-
-    def run() -> None:
-        results.append(send(people, "\n".join(lines).encode(), "--timeout", "60").returncode)
-
-    thread = threading.Thread(target=run)
-    with server.stopped_in_its_tracks():
-        thread.start()
-        time.sleep(1.0)  # long enough for the command to find it silent
-    thread.join(90)
-    assert results == [0]
-    assert texts(raw) == lines
+    lines = [f"line {number}\n" for number in range(5000)]
+    command = [*STREAMCLI, "send", "--url", people.url, "--timeout", "60", "--verbose"]
+    with subprocess.Popen(
+        command, env=people.env("cron"), text=True, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin and process.stderr
+        with server.stopped_in_its_tracks():
+            process.stdin.writelines(lines)
+            process.stdin.close()
+            while "does not answer" not in process.stderr.readline():
+                assert process.poll() is None, "it ended before the server went on"
+        process.stderr.read()
+        assert process.wait(90) == 0
+    assert texts(raw) == [line.rstrip() for line in lines]
 
 
 def test_interrupting_says_how_far_it_got(people: People, raw: Raw) -> None:

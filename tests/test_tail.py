@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import struct
 import subprocess
+import termios
 import time
+from typing import IO
 
 import pytest
 
 from streamcli.message import decode, encode
-from tests.conftest import STREAMCLI, People, Server
+from tests.conftest import STREAMCLI, People, Server, eventually
 from tests.raw import Raw
 
 
@@ -77,12 +81,19 @@ def test_a_reader_that_leaves_early_ends_it_quietly(people: People, raw: Raw) ->
     assert done.stderr == ""
 
 
+def waiting_in(pipe: IO[bytes]) -> int:
+    """How many bytes stand in a pipe, unread."""
+    found = fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0))
+    return int(struct.unpack("i", found)[0])
+
+
 def test_a_reader_that_is_slow_gets_everything(people: People, raw: Raw) -> None:
     raw.write(*(b'{"sender": "bot", "message": "number %d."}' % number for number in range(20_000)))
     with subprocess.Popen(command(people, "--no-follow"), stdout=subprocess.PIPE, env=people.env("r")) as process:
         assert process.stdout
         first = process.stdout.readline()
-        time.sleep(1)  # the pipe is full by now
+        pipe = process.stdout
+        eventually(lambda: waiting_in(pipe) > 50_000)  # the pipe is full
         rest = process.stdout.read()
         assert process.wait(30) == 0
     assert (first + rest).count(b"\n") == 20_000
@@ -129,7 +140,7 @@ def test_who_follows_waits_for_a_server_that_stands_still(people: People, server
         assert process.stdout
         assert process.stdout.readline().endswith("before\n")
         with server.stopped_in_its_tracks():
-            time.sleep(3)  # longer than the timeout
+            time.sleep(3)  # longer than the timeout; on a slow machine it is only longer
         raw.say("bot", "after")
         assert process.stdout.readline().endswith("after\n")
         process.terminate()

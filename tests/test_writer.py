@@ -290,3 +290,18 @@ def test_without_a_clock_messages_have_no_time_and_keep_their_order() -> None:
         assert ids == sorted(ids)
 
     at_a_desk(check)
+
+
+def test_a_message_read_back_before_it_was_kept_is_not_remembered_for_ever(tmp_path: Path) -> None:
+    async def main() -> None:
+        desk = Desk(tmp_path)
+        message = make("chat", "quick", sender="tim", id="1", room="lobby", sent_at=None)
+        desk.keeper.add(message)
+        desk.keeper.sent([message.id])  # the disk is slower than the server
+        await desk.keeper.settle()
+        await asyncio.sleep(0.01)
+        desk.keeper.close()
+        await asyncio.sleep(0)
+        assert not desk.keeper.keeps([message.id])
+
+    asyncio.run(main())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from streamcli.pravega.frames import Frame, pack_json
+from streamcli.pravega.frames import Frame, pack
 from streamcli.pravega.worker import Output, connect, run
 
 
@@ -22,7 +22,7 @@ def work(orders: dict[str, Any], output: Output) -> None:
         with contextlib.suppress(Exception):  # it may never have been made
             manager.seal_stream(orders["scope"], stream)
             manager.delete_stream(orders["scope"], stream)
-    output.send(pack_json(Frame.OPENED))
+    output.send(pack(Frame.DONE))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ async def clean(
 
     def heard(frame: Frame, payload: bytes) -> None:
         nonlocal done
-        done = done or frame is Frame.OPENED
+        done = done or frame is Frame.DONE
 
     orders = {"scope": scope, "groups": list(groups), "delete_stream": stream}
     worker = WorkerProcess(MODULE, controller, orders, log, heard, ended.set)

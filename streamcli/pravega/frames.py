@@ -31,6 +31,7 @@ class Frame(IntEnum):
     WRITE = 8  # to the write worker: one event with its routing key
     WRITTEN = 9  # from the write worker: how many more events the server has acknowledged
     FAILED = 10  # from a worker, last: JSON, why it ends
+    DONE = 11  # from the clean worker, once: all that it was to delete is deleted
 
 
 def pack(kind: Frame, payload: bytes = b"") -> bytes:

@@ -30,13 +30,21 @@ class GroupNames:
         self._current: list[str] = []
         self._left_over: list[str] = []
         self._taken: list[tuple[Path, int]] = []
+        self._saved = False
         self._path = made(folder) / f"{_unique()}.json"
         try:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            self._fd = self._own_file()
             self._take_left_over()
         except OSError as error:
             raise from_os_error(error, self._path) from error
+
+    def _own_file(self) -> int:
+        while True:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(fd)  # another terminal found it empty before it was locked, and removed it
 
     def next(self) -> str:
         """A name that was never used, remembered on disk before it is returned; the last one counts as left over."""
@@ -62,7 +70,9 @@ class GroupNames:
         self._drop_taken()
 
     def close(self) -> None:
-        """Let the files go. They stay, so that the next start deletes the groups."""
+        """Let the files go. They stay while they name groups, so that the next start deletes these."""
+        if not (self._current or self._left_over) or not self._saved:
+            self._path.unlink(missing_ok=True)  # a start that reached no server made no group
         for fd in (self._fd, *(fd for _, fd in self._taken)):
             os.close(fd)
 
@@ -72,17 +82,20 @@ class GroupNames:
                 continue
             with contextlib.suppress(OSError):
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-                if names := self._locked_names(fd):
+                if names := self._locked_names(path, fd):
                     self._left_over += names
                     self._taken.append((path, fd))
                 else:
                     os.close(fd)
 
-    def _locked_names(self, fd: int) -> list[str]:
+    def _locked_names(self, path: Path, fd: int) -> list[str]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             kept = json.loads(os.pread(fd, 1 << 20, 0) or b"{}")
         except (BlockingIOError, ValueError):
+            return []
+        if not kept.get("groups"):
+            path.unlink(missing_ok=True)  # its terminal was killed before it made a group
             return []
         return [str(name) for name in kept["groups"]] if kept.get("scope") == self._stream.scope else []
 
@@ -98,6 +111,7 @@ class GroupNames:
         try:
             os.pwrite(self._fd, text.encode(), 0)
             os.ftruncate(self._fd, len(text.encode()))
+            self._saved = True
         except OSError as error:
             # At worst a group is left over on the server: no reason to end a chat.
             _log.warning("%s", from_os_error(error, self._path))

@@ -57,7 +57,7 @@ def test_a_history_whose_storing_is_killed_again_and_again_is_whole(tmp_path: Pa
             assert history.whole()
             stood.append(position)
     assert stood == sorted(stood)
-    assert len(set(stood)) > 0, "some were killed at work"
+    assert len(set(stood)) > 1, "some were killed at work"
     assert read_on(tmp_path, 500) == [True] * len([event for event in LOG if event.offset >= stood[-1]])
     with History.open(tmp_path) as history:
         assert history.last(10_000) == TEXTS
