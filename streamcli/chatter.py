@@ -23,7 +23,7 @@ from streamcli.history.outbox import Entry
 from streamcli.history.places import Places, address_key
 from streamcli.keeper import Keeper, counted
 from streamcli.lookup import Lookup
-from streamcli.message import Ids, Message, TooLong, clock_trouble, plausible
+from streamcli.message import Ids, Message, TooLong, clock_trouble, mended, plausible
 from streamcli.paths import state_dir
 from streamcli.pravega.groups import GroupNames
 from streamcli.pravega.supervisor import Link, Phase, Supervisor
@@ -140,6 +140,12 @@ class Chatter:
             self.leave(ask=True)
         elif isinstance(action, Ask):
             self._answers.ask(action)
+
+    def pasted(self, lines: Sequence[str]) -> None:
+        """Send ``lines`` as text, whatever they begin with."""
+        for line in lines:
+            if not self._departure.is_certain:
+                self._send(Send("chat", mended(line)))
 
     def note(self, text: str) -> None:
         """Say something in the program's own quiet words."""

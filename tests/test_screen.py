@@ -49,23 +49,6 @@ def test_what_was_typed_on_other_days_comes_back_with_the_arrow_keys(people: Peo
     assert (people.folder / "tim/.local/state/streamcli/typed").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_few_pasted_lines_are_sent_and_many_only_when_the_person_says_so(people: People, raw: Raw) -> None:
-    tim = people.joins("tim")
-    tim.paste("one\r\ntwo\nthree")
-    tim.see("tim: three")
-    tim.paste("\n".join(f"many {number}." for number in range(20)) + "\n")
-    tim.see("Send these 20 lines?")
-    tim.type("xyz"[:1])
-    tim.type("n")
-    tim.see("20 pasted lines were not sent.")
-    assert len(raw.messages()) == 3
-    tim.paste("\n".join(f"many {number}." for number in range(20)))
-    tim.see("Send these 20 lines?")
-    tim.type("y")
-    tim.see("tim: many 19.")
-    assert [message["message"] for message in raw.messages()][3:] == [f"many {number}." for number in range(20)]
-
-
 def test_pasting_part_of_a_line_only_types_it(people: People) -> None:
     tim = people.joins("tim")
     tim.type("say ")

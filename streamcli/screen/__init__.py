@@ -23,6 +23,9 @@ class Host(Protocol):
     def typed(self, line: str) -> None:
         """A line was entered."""
 
+    def pasted(self, lines: Sequence[str]) -> None:
+        """These lines were pasted: they are sent as text, whatever they begin with."""
+
     def note(self, text: str) -> None:
         """Say ``text`` in the program's own quiet words."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,11 +29,29 @@ class InputHistory(FileHistory):
             raise from_os_error(error, path) from error
         super().__init__(str(path))
         self._path, self._on_trouble = path, on_trouble
+        self._on_disk, self._cleared = True, list[str]()
         self._disk = ThreadPoolExecutor(1, "input-history")
 
     def store_string(self, string: str) -> None:
         """Keep one line."""
-        self._disk.submit(self._store, string)
+        if self._on_disk:
+            self._disk.submit(self._store, string)
+        else:
+            self._cleared.append(string)
+
+    def load_history_strings(self) -> Iterable[str]:
+        """All lines, newest first. This is asked for when the first key wants one, so it knows of earlier clearing."""
+        yield from reversed(self._cleared)
+        yield from super().load_history_strings()
+
+    @contextlib.contextmanager
+    def only_here(self) -> Iterator[None]:
+        """What is kept in here is kept by this chat only, and not on the disk: it was never sent."""
+        self._on_disk = False
+        try:
+            yield
+        finally:
+            self._on_disk = True
 
     def close(self) -> None:
         """Wait until what was typed is kept."""

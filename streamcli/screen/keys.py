@@ -1,60 +1,152 @@
-"""Key bindings of the prompt, as one table that the docs are made from."""
+"""Key bindings of the prompt, as one table that the docs are made from.
+
+prompt_toolkit's own bindings are not loaded: among them are some that accept the line past our Enter, start a search
+from Ctrl-S, record macros or open an editor. A key that is in none of the tables below does nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from prompt_toolkit.filters import Condition, has_completions
-from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit import search
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition, Filter, has_completions, has_focus, is_searching
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
+from prompt_toolkit.keys import Keys
+
+Handler = Callable[[KeyPressEvent], object]
 
 
 @dataclass(frozen=True)
 class Binding:
-    """One row of the table: the keys (as prompt_toolkit names them), how they are written, and what they do."""
+    """One row of the table: the keys (as prompt_toolkit names them), how they are written, and what they do.
+
+    ``action`` is a method of the screen. It is called only while the line has the focus, unless ``anywhere``.
+    """
 
     keys: tuple[str, ...]
     shown: str
     help: str
     action: str
+    anywhere: bool = False
 
 
-BINDINGS = (
+BINDINGS: Final = (
     Binding(("enter", "c-j"), "Enter", "send the line", "enter"),
     Binding(("tab",), "Tab", "complete a command or a name", "complete"),
-    Binding(("c-c",), "Ctrl-C", "clear the line; twice: leave", "interrupt"),
+    Binding(("c-c",), "Ctrl-C", "clear the line, Up brings it back; twice: leave", "interrupt"),
     Binding(("c-d",), "Ctrl-D", "on an empty line: leave", "end_of_file"),
-    Binding(("c-z",), "Ctrl-Z", "suspend; `fg` comes back", "suspend"),
-    Binding(("c-l",), "Ctrl-L", "clear the screen", "clear_screen"),
+    Binding(("c-z",), "Ctrl-Z", "suspend; `fg` comes back", "suspend", anywhere=True),
+    Binding(("c-l",), "Ctrl-L", "clear the screen", "clear_screen", anywhere=True),
 )
-# Inherited from prompt_toolkit's Emacs mode, named for the docs only.
-INHERITED = (
-    ("Up, Down", "earlier and later lines, from other days too"),
-    ("Ctrl-R", "search in them"),
-    ("Ctrl-A, Ctrl-E, Ctrl-W, Ctrl-U, Ctrl-K, Ctrl-Y", "edit as in a shell"),
-)
+HELD: Final = Binding(("c-y",), "Ctrl-Y", "after a paste of many lines: send them; Ctrl-C: don't", "send_held")
 
 
-def bind(actions: Any, asking: Callable[[], bool]) -> KeyBindings:
-    """Bind the table's keys to the methods of ``actions`` that it names; while ``asking``, only answers count."""
+@dataclass(frozen=True)
+class Editing:
+    """Keys that work as in a shell: each sequence, its keys parted by blanks, with one of readline's command names."""
+
+    shown: str
+    help: str
+    commands: dict[str, str]
+
+
+EDITING: Final = (
+    Editing("Ctrl-A, Ctrl-E, Home, End", "to the start or the end of the line", {
+        "c-a": "beginning-of-line", "home": "beginning-of-line", "c-e": "end-of-line", "end": "end-of-line",
+    }),
+    Editing("Left, Right, Ctrl-B, Ctrl-F", "by a character; with Ctrl or Alt-B, Alt-F by a word", {
+        "left": "backward-char", "c-b": "backward-char", "right": "forward-char", "c-f": "forward-char",
+        "c-left": "backward-word", "escape b": "backward-word", "escape left": "backward-word",
+        "c-right": "forward-word", "escape f": "forward-word", "escape right": "forward-word",
+    }),
+    Editing("Ctrl-W, Ctrl-U, Ctrl-K, Alt-D", "cut a word, all before, all after the cursor, the next word", {
+        "c-w": "unix-word-rubout", "escape backspace": "backward-kill-word", "c-u": "unix-line-discard",
+        "c-k": "kill-line", "escape d": "kill-word", "c-delete": "kill-word",
+    }),
+    Editing("Ctrl-Y", "put back what was cut", {"c-y": "yank"}),
+    Editing("Ctrl-_", "undo", {"c-_": "undo"}),
+    Editing("Ctrl-T", "exchange two characters", {"c-t": "transpose-chars"}),
+    Editing("Backspace, Delete", "delete a character", {"backspace": "backward-delete-char", "delete": "delete-char"}),
+)  # fmt: skip
+OLDER: Final = ("Up, Down, Ctrl-P, Ctrl-N", "earlier and later lines, from other days too")
+SEARCH: Final = ("Ctrl-R", "search in them: Enter takes the line found, Ctrl-C or Ctrl-G ends the search")
+
+
+def bind(actions: Any, line: Buffer, holding: Callable[[], bool], failed: Callable[[Exception], None]) -> KeyBindings:
+    """Bind the tables' keys; ``actions`` has the methods that they name, ``line`` is what is typed into.
+
+    While ``holding()``, many pasted lines wait for an answer. ``failed`` gets any error of a key: the line stays.
+    """
     bindings = KeyBindings()
-    is_asking = Condition(asking)
-    for row in BINDINGS:
-        for key in row.keys:
-            bindings.add(key, filter=~is_asking, eager=key == "enter")(getattr(actions, row.action))
-    bindings.add("<bracketed-paste>", filter=~is_asking)(actions.paste)
-    bindings.add("escape", filter=has_completions & ~is_asking, eager=True)(actions.cancel_completion)
-    for key in ("y", "Y"):
-        bindings.add(key, filter=is_asking, eager=True)(actions.answer_yes)
-    for key in ("n", "N", "enter", "c-j", "c-c", "c-d", "escape"):
-        bindings.add(key, filter=is_asking, eager=True)(actions.answer_no)
-    bindings.add("<any>", filter=is_asking, eager=True)(lambda event: None)
-    bindings.add("<bracketed-paste>", filter=is_asking, eager=True)(lambda event: None)
+    in_line, is_holding = has_focus(line), Condition(holding)
+
+    def add(keys: str, action: Handler, filter: Filter | bool = True, eager: bool = False) -> None:
+        def handler(event: KeyPressEvent) -> None:
+            try:
+                action(event)
+            except Exception as error:
+                failed(error)
+
+        bindings.add(*keys.split(), filter=filter, eager=eager)(handler)
+
+    # Of several that fit the last one is taken, so what is for special cases comes last.
+    add(Keys.Any, _insert)
+    add(f"escape {Keys.Any.value}", _nothing)
+    add("escape", _nothing)
+    for row in EDITING:
+        for keys, name in row.commands.items():
+            add(keys, get_by_name(name).handler)
+    for older, newer in (("up", "down"), ("c-p", "c-n")):
+        add(older, lambda event: event.current_buffer.auto_up(), in_line)
+        add(newer, lambda event: event.current_buffer.auto_down(), in_line)
+    for own in BINDINGS:
+        for key in own.keys:
+            add(key, getattr(actions, own.action), own.anywhere or in_line, eager=key == "enter")
+    add(Keys.BracketedPaste.value, actions.paste, in_line)
+    add("s-tab", lambda event: event.current_buffer.complete_previous(), in_line)
+    add("escape", actions.cancel_completion, has_completions & in_line, eager=True)
+    add(HELD.keys[0], getattr(actions, HELD.action), is_holding & in_line)
+    add("c-c", actions.drop_held, is_holding & in_line)
+    _bind_search(add, in_line)
     return bindings
+
+
+def _bind_search(add: Callable[..., None], in_line: Filter) -> None:
+    def older(event: KeyPressEvent) -> None:
+        search.do_incremental_search(search.SearchDirection.BACKWARD)
+
+    def newer(event: KeyPressEvent) -> None:
+        search.do_incremental_search(search.SearchDirection.FORWARD)
+
+    def paste(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text(event.data.strip().partition("\n")[0].partition("\r")[0])
+
+    add("c-r", lambda event: search.start_search(direction=search.SearchDirection.BACKWARD), in_line)
+    for key in ("c-r", "up"):
+        add(key, older, is_searching)
+    add("down", newer, is_searching)
+    for key in ("enter", "c-j"):
+        add(key, lambda event: search.accept_search(), is_searching)
+    for key in ("c-c", "c-g"):
+        add(key, lambda event: search.stop_search(), is_searching)
+    add("escape", lambda event: search.stop_search(), is_searching, eager=True)
+    add(Keys.BracketedPaste.value, paste, is_searching)
+
+
+def _insert(event: KeyPressEvent) -> None:
+    if event.data.isprintable():  # of a key that draws nothing the data are what the terminal sent for it
+        event.current_buffer.insert_text(event.data)
+
+
+def _nothing(event: KeyPressEvent) -> None:
+    pass
 
 
 def markdown_table() -> str:
     """The table for the docs."""
-    rows = [("Key", "does"), ("---", "---"), *((row.shown, row.help) for row in BINDINGS), *INHERITED]
-    return "".join(f"| {left} | {right} |\n" for left, right in rows)
+    rows = [("Key", "does"), ("---", "---"), *((row.shown, row.help) for row in (*BINDINGS, HELD)), OLDER, SEARCH]
+    return "".join(f"| {left} | {right} |\n" for left, right in [*rows, *((row.shown, row.help) for row in EDITING)])

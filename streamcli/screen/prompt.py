@@ -7,42 +7,44 @@ prompt_toolkit's own ways of printing beside a prompt cost ten to a hundred time
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import sys
+import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, cast
 
-from prompt_toolkit.application import Application
+from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
-from prompt_toolkit.data_structures import Point
 from prompt_toolkit.filters import Condition
-from prompt_toolkit.formatted_text import ANSI, AnyFormattedText
+from prompt_toolkit.formatted_text import ANSI, AnyFormattedText, merge_formatted_text
 from prompt_toolkit.history import ThreadedHistory
+from prompt_toolkit.input.vt100 import raw_mode
 from prompt_toolkit.key_binding import KeyPressEvent
 from prompt_toolkit.layout import ConditionalContainer, HSplit, Layout, Window
 from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
 from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.layout.processors import BeforeInput
-from prompt_toolkit.layout.screen import Screen
 from prompt_toolkit.output import ColorDepth
-from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
 
+from streamcli.logs import our_fault
 from streamcli.screen import Host
+from streamcli.screen.application import ChatApplication, Painted, make_input, make_output
 from streamcli.screen.completion import ChatCompleter
 from streamcli.screen.history import InputHistory
 from streamcli.screen.keys import bind
 from streamcli.screen.render import Look
 
-FEW_LINES = 3  # a paste of more asks first
+FEW_LINES = 3  # a paste of more waits until the person says so
 AGAIN_WITHIN = 2.0  # seconds in which a second Ctrl-C leaves
-ENTER_DRAWN_AFTER = 0.01  # seconds; see _Application
+ENTER_DRAWN_AFTER = 0.01  # seconds; see ChatApplication
 MENU_ROWS = 8
 STYLE = {"status": "fg:ansibrightblack", "question": "bold"}
+
+_log = logging.getLogger(__name__)
 
 
 class PromptScreen:
@@ -54,10 +56,11 @@ class PromptScreen:
         self._loop = asyncio.get_running_loop()
         self._history = InputHistory(history_file, self._not_kept)
         self._lines: list[str] = []
-        self._question: list[str] = []
+        self._held: list[str] = []  # pasted lines that wait for an answer
+        self._suspended = False
         self._interrupted = -AGAIN_WITHIN
         self._completer = ChatCompleter(host)
-        self._output = _output()
+        self._output, self._input = make_output(), make_input()
         self._buffer = Buffer(
             completer=self._completer,
             complete_while_typing=Condition(lambda: self._buffer.text.startswith("/")),
@@ -65,7 +68,7 @@ class PromptScreen:
             multiline=False,
         )
         self._app = self._application()
-        self._painted: _Painted | None = None
+        self._painted: Painted | None = None
 
     def draw(self, text: str) -> None:
         """Put lines into the scrollback at the end of this step of the loop."""
@@ -87,7 +90,13 @@ class PromptScreen:
 
     async def run(self) -> None:
         """Read keys until :meth:`close`."""
-        await self._app.run_async(handle_sigint=False, set_exception_handler=False)
+        self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+        self._loop.add_signal_handler(signal.SIGCONT, self._continued)
+        try:
+            await self._app.run_async(handle_sigint=False, set_exception_handler=False)
+        finally:
+            self._loop.remove_signal_handler(signal.SIGCONT)
+            self._loop.remove_signal_handler(signal.SIGTSTP)
         self._draw_now()
         self._history.close()
 
@@ -121,13 +130,13 @@ class PromptScreen:
         self._app.waits = False
         # Not invalidate(): the prompt would be away until a later step of the loop.
         codes = output.written_by(self._app._redraw)
-        self._painted = _Painted(renderer.last_rendered_screen, around, renderer._cursor_pos, codes)
+        self._painted = Painted(renderer.last_rendered_screen, around, renderer._cursor_pos, codes)
 
     def _around(self) -> tuple[object, ...]:
         """What is drawn beside the typed line; a change of that line itself always leads to a new screen."""
-        return self._status(), bool(self._question), [message.id for message in self._host.pending()]
+        return self._status(), len(self._held), [message.id for message in self._host.pending()]
 
-    def _application(self) -> _Application:
+    def _application(self) -> ChatApplication:
         search = SearchToolbar()
         typing = BufferControl(
             self._buffer,
@@ -137,14 +146,15 @@ class PromptScreen:
         )
         above = Window(FormattedTextControl(self._above), wrap_lines=True, dont_extend_height=True)
         line = Window(typing, wrap_lines=True, dont_extend_height=True)
-        status = Window(FormattedTextControl(self._status), height=1, style="class:status")
+        # The style is the text's and not the window's: that would fill the row, and each narrower terminal wrap it.
+        status = Window(FormattedTextControl(self._status), height=1)
         # The status line follows the prompt and is not tied to the terminal's last row: that would need to ask the
         # terminal where the cursor is after each message.
-        return _Application(
+        return ChatApplication(
             layout=Layout(
                 HSplit(
                     [
-                        ConditionalContainer(above, Condition(lambda: bool(self._question or self._host.pending()))),
+                        ConditionalContainer(above, Condition(lambda: bool(self._held or self._host.pending()))),
                         line,
                         search,
                         CompletionsMenu(max_height=MENU_ROWS),
@@ -153,7 +163,8 @@ class PromptScreen:
                 ),
                 focused_element=line,
             ),
-            key_bindings=bind(self, lambda: bool(self._question)),
+            key_bindings=bind(self, self._buffer, lambda: bool(self._held), self._key_failed),
+            input=self._input,
             output=self._output,
             color_depth=None if self._look.colour else ColorDepth.DEPTH_1_BIT,
             style=Style.from_dict(STYLE if self._look.colour else {}),
@@ -162,11 +173,17 @@ class PromptScreen:
         )
 
     def _above(self) -> AnyFormattedText:
-        if self._question:
-            return [("class:question", f"Send these {len(self._question)} lines? y sends them, n doesn't. ")]
-        return ANSI("\n".join(self._look.pending(self._host.pending())))
+        pending = ANSI("\n".join(self._look.pending(self._host.pending())))
+        if not self._held:
+            return pending
+        question = f"{len(self._held)} pasted lines wait: Ctrl-Y sends them, Ctrl-C drops them."
+        rest: list[AnyFormattedText] = [[("", "\n")], pending] if self._host.pending() else []
+        return merge_formatted_text([[("class:question", question)], *rest])
 
     def _status(self) -> AnyFormattedText:
+        return [("class:status", self._status_text())]
+
+    def _status_text(self) -> str:
         if time.monotonic() - self._interrupted < AGAIN_WITHIN:
             return "Ctrl-C again leaves"
         return self._host.status()
@@ -209,6 +226,9 @@ class PromptScreen:
         now = time.monotonic()
         if not self._buffer.text and now - self._interrupted < AGAIN_WITHIN:
             self._host.leave(code=130)
+        if self._buffer.text.strip():
+            with self._history.only_here():
+                self._buffer.append_to_history()  # so that Up brings it back
         self._buffer.reset()
         self._interrupted = now
         self._loop.call_later(AGAIN_WITHIN, self.refresh)
@@ -222,102 +242,62 @@ class PromptScreen:
 
     def suspend(self, event: KeyPressEvent) -> None:
         """Give the terminal back to the shell until ``fg``."""
-        event.app.suspend_to_background()
+        self._suspend()
 
     def clear_screen(self, event: KeyPressEvent) -> None:
         """Begin at the top of the terminal."""
         event.app.renderer.clear()
 
     def paste(self, event: KeyPressEvent) -> None:
-        """Insert one line; send a few; ask before sending many."""
+        """Insert one line; send a few, as text; keep many until the person says whether to send them."""
         text = event.data.replace("\r\n", "\n").replace("\r", "\n")
         if "\n" not in text:
             self._buffer.insert_text(text)
             return
+        lines = [line for line in text.split("\n") if line.strip()]
+        if self._held or len(lines) > FEW_LINES:
+            self._held += lines
+            return
         document = self._buffer.document
-        *lines, rest = (document.text_before_cursor + text + document.text_after_cursor).split("\n")
-        if rest:
-            lines.append(rest)
-        lines = [line for line in lines if line.strip()]
+        whole = (document.text_before_cursor + text + document.text_after_cursor).split("\n")
+        self._host.pasted([line for line in whole if line.strip()])
         self._buffer.reset()
-        if len(lines) > FEW_LINES:
-            self._question = lines
-        else:
-            self._send(lines)
 
-    def answer_yes(self, event: KeyPressEvent) -> None:
-        """Send what was pasted."""
-        lines, self._question = self._question, []
-        self._send(lines)
+    def send_held(self, event: KeyPressEvent) -> None:
+        """Send the pasted lines that wait."""
+        lines, self._held = self._held, []
+        self._host.pasted(lines)
 
-    def answer_no(self, event: KeyPressEvent) -> None:
-        """Drop what was pasted."""
-        count, self._question = len(self._question), []
+    def drop_held(self, event: KeyPressEvent) -> None:
+        """Forget the pasted lines that wait. The line that is being typed stays."""
+        count, self._held = len(self._held), []
         self._host.note(f"{count} pasted lines were not sent.")
+
+    def _key_failed(self, error: Exception) -> None:
+        _log.error("a key failed", exc_info=error)
+        self._host.note(f"{our_fault(error)} Your line is kept.")
+
+    def _suspend(self) -> None:
+        """From Ctrl-Z and from SIGTSTP: stop only when the terminal is as it was before the prompt."""
+
+        def stop() -> None:
+            self._suspended = True
+            self._loop.remove_signal_handler(signal.SIGTSTP)
+            os.kill(0, signal.SIGTSTP)
+            self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+
+        run_in_terminal(stop)
+
+    def _continued(self) -> None:
+        """After SIGCONT. What was suspended in order draws itself; what was stopped by force finds another terminal."""
+        if self._suspended:
+            self._suspended = False
+            return
+        if os.tcgetpgrp(self._input.fileno()) != os.getpgrp():
+            return  # it goes on in the background
+        raw_mode(self._input.fileno()).__enter__()  # never left: the mode from before the prompt is kept elsewhere
+        self._app.renderer.reset()  # where the cursor is now nobody knows
+        self._app._redraw()
 
     def _not_kept(self, why: str) -> None:
         self._loop.call_soon_threadsafe(self._host.note, why)
-
-    def _send(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self._host.typed(line)
-
-
-class _Application(Application[None]):
-    """Can wait a moment before it draws.
-
-    After Enter the message is on its way to the log and back, and drawing would take the core that it needs. Mostly it
-    comes back before the moment is over, and the emptied line is drawn with it, once instead of twice.
-    """
-
-    waits = False
-
-    def invalidate(self) -> None:
-        """Draw soon, unless it waits."""
-        if not self.waits:
-            super().invalidate()
-
-    def go_on(self) -> None:
-        """Draw what was waited with, if it was not drawn meanwhile."""
-        if self.waits:
-            self.waits = False
-            self.invalidate()
-
-
-class _Output(Vt100_Output):
-    """Can tell what was written."""
-
-    _kept: list[str] | None = None
-
-    def flush(self) -> None:
-        """Write what has gathered."""
-        if self._kept is not None:
-            self._kept += self._buffer
-        super().flush()
-
-    def written_by(self, draw: Callable[[], None]) -> str:
-        """Call ``draw`` and return what it has written."""
-        self._kept = []
-        draw()
-        kept, self._kept = "".join(self._kept), None
-        return kept
-
-
-class _Painted(NamedTuple):
-    """How the prompt was drawn below the last message, so that the same can be written again."""
-
-    screen: Screen | None
-    around: tuple[object, ...]
-    cursor: Point
-    codes: str
-
-    def fits(self, screen: Screen | None, around: tuple[object, ...]) -> bool:
-        """Whether ``screen``, which is there now, is this one, and would be if it were drawn now."""
-        return screen is not None and screen is self.screen and around == self.around
-
-
-def _output() -> _Output:
-    # Never asks the terminal for the cursor's place: nothing here needs it, and the answer can come as typed keys.
-    output = cast(_Output, _Output.from_pty(sys.stdout, term=os.environ.get("TERM")))
-    output.enable_cpr = False
-    return output

@@ -1,0 +1,94 @@
+"""Escape sequences on standard input: those that are keys pass, all others are dropped whole.
+
+A terminal sends more than keys: focus events, answers to questions that somebody asked it earlier (colours, device
+attributes, the cursor's position), mouse reports. prompt_toolkit takes a sequence that it does not know for single
+keys, so its letters would stand in the line and be sent. The grammar is that of ECMA-48: CSI (``ESC [``), SS3
+(``ESC O``), and strings (OSC, DCS, APC) that end with ST (``ESC \\``) or BEL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding.key_processor import KeyPress
+
+LONGEST: Final = 4096  # characters of a string; what is longer is no answer of a terminal
+_CSI: Final = re.compile(r"\x1b\[[0-?]*[ -/]*([@-~])?\Z")
+_LINUX_F_KEY: Final = "\x1b[["  # the Linux console's F1 to F5: ESC [ [ A
+_X10_MOUSE: Final = re.compile(r"\x1b\[M.{0,3}\Z", re.DOTALL)
+# A person who presses Alt and one of these letters sends the same two characters, but nothing that goes on like this.
+_STRING: Final = re.compile(r"\x1b(\](\d.*)?|P([\d$+>!|=].*)?|_(G.*)?)\Z", re.DOTALL)
+_STRING_END: Final = ("\x07", "\x1b\\")
+
+
+class SequenceParser(Vt100Parser):
+    """prompt_toolkit's parser, which is given only sequences that it knows. Takes text in pieces of any size."""
+
+    def __init__(self, feed_key_callback: Callable[[KeyPress], None]) -> None:
+        self._held = ""  # the beginning of a sequence, from its ESC on
+        super().__init__(feed_key_callback)
+
+    def feed(self, data: str) -> None:
+        """Take what was read, and call the callback for each key in it."""
+        for at, char in enumerate(data):
+            if self._in_bracketed_paste:
+                super().feed(data[at:])  # it calls this method again for what follows the paste
+                return
+            self._take(char)
+
+    def flush(self) -> None:
+        """Nothing more has come for a moment: a lone ESC was the key; an answer that has begun is still to go on."""
+        if self._held in ("\x1b", "\x1b[", "\x1bO") or (len(self._held) == 2 and _STRING.match(self._held)):
+            self._pass_on()
+        super().flush()
+
+    def _take(self, char: str) -> None:
+        if not self._held:
+            if char == "\x1b":
+                self._held = char
+            else:
+                super().feed(char)
+            return
+        held = self._held + char
+        if _STRING.match(held) and char not in "\r\n\x03" and len(held) < LONGEST:
+            self._held = "" if held.endswith(_STRING_END) else held
+        elif len(held) == 2 and char not in "[O":
+            self._take_after_escape(char)
+        elif held.startswith("\x1bO") and len(held) == 2:
+            self._held = held
+        elif held.startswith("\x1bO"):
+            self._end(held)
+        elif _X10_MOUSE.match(held):
+            self._held = "" if len(held) == 6 else held
+        elif found := _CSI.match(held):
+            self._held = held
+            if found[1] and held != _LINUX_F_KEY and held != "\x1b[M":
+                self._end(held)
+        elif held.startswith(_LINUX_F_KEY):
+            self._end(held)
+        else:
+            if len(self._held) > 2:
+                self._held = ""  # not a sequence, and its beginning is no key either
+            self._pass_on()
+            self._take(char)
+
+    def _take_after_escape(self, char: str) -> None:
+        if char == "\x1b":
+            self._pass_on()
+            self._held = char
+        else:
+            self._held += char  # Alt with a key
+            self._pass_on()
+
+    def _end(self, sequence: str) -> None:
+        self._held = sequence if sequence in ANSI_SEQUENCES else ""
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        sequence, self._held = self._held, ""
+        if sequence:
+            super().feed(sequence)

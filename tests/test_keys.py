@@ -1,0 +1,195 @@
+"""Typing: what each key does in the line, in a search, and while pasted lines wait. Through a real terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.input import DummyInput
+from prompt_toolkit.output import DummyOutput
+
+from streamcli.screen.application import ChatApplication
+from streamcli.screen.keys import BINDINGS, EDITING, HELD, bind
+from tests.conftest import STREAMCLI, People
+from tests.raw import Raw
+from tests.terminal import Terminal
+
+MANY = [f"many {number}." for number in range(5)]
+NO_KEY = "\x1b[I\x1b]11;rgb:1e1e/1e1e/2e2e\x1b\\"
+
+
+def texts(raw: Raw) -> list[str]:
+    return [message["message"] for message in raw.messages()]
+
+
+def test_a_search_takes_its_line_into_the_prompt_and_sends_nothing(people: People, raw: Raw) -> None:
+    tim = people.joins("tim")
+    tim.enter("apple cherry pie")
+    tim.see("tim: apple cherry pie")
+    tim.type("half a dra")
+    tim.type("\x12cherry")
+    tim.see("I-search")
+    tim.type("\r")
+    tim.wait(lambda: tim.count("I-search") == 0, "no search")
+    assert "apple cherry pie" in tim.lines()[-2]
+    tim.type("\x03")
+    for end in ("\x03", "\x07"):
+        tim.type("half a dra")
+        tim.see_typed("tim> half a dra")
+        tim.type("\x12cherry")
+        tim.see("I-search")
+        tim.type(end)
+        tim.wait(lambda: tim.count("I-search") == 0, "no search")
+        tim.see_typed("tim> half a dra")
+        tim.type("\x15")
+    tim.type("\x12cherry\x12\r")  # an empty line is no other case
+    tim.wait(lambda: "tim> apple cherry pie" in tim.lines()[-2], "the line found")
+    tim.type("\x05 again\r")
+    tim.see("tim: apple cherry pie again")
+    assert texts(raw) == ["apple cherry pie", "apple cherry pie again"]
+
+
+def test_no_key_takes_a_line_away_or_adds_to_it_unseen(people: People, raw: Raw) -> None:
+    tim = people.joins("tim")
+    tim.type("important words")
+    tim.see_typed("tim> important words")
+    # Ctrl-O, Alt-#, Ctrl-S, Ctrl-Q, Ctrl-V, Ctrl-X e, Ctrl-X Ctrl-E, Alt-3, Alt-Enter, F5, Page Up, a focus event and
+    # an answer in two pieces.
+    for keys in ("\x0f", "\x1b#", "\x13", "\x11", "\x16", "\x18\x05", "\x1b3", "\x1b\r", "\x1b[15~", "\x1b[5~", NO_KEY):
+        tim.type(keys)
+    tim.type("\x1b]11;rgb:1e1e/")
+    time.sleep(0.7)  # longer than what comes at once
+    tim.type("1e1e/2e2e\x07")
+    tim.type("!")
+    tim.see_typed("tim> important words!")
+    tim.type("\r")
+    tim.see("tim: important words!")
+    assert texts(raw) == ["important words!"]
+
+
+def test_ctrl_c_clears_a_line_and_up_brings_it_back(people: People) -> None:
+    tim = people.joins("tim")
+    for _ in range(2):
+        tim.type("a long text")
+        tim.see_typed("tim> a long text")
+        tim.type("\x03")
+        tim.see_typed("tim> ")
+        time.sleep(0.3)  # prompt_toolkit reads the history in a thread after each line
+        tim.type("\x1b[A")
+        tim.see_typed("tim> a long text")
+        tim.type("\x15")
+        tim.see_typed("tim> ")
+    assert "a long text" not in (people.folder / "tim/.local/state/streamcli/typed").read_text()
+
+
+def test_few_pasted_lines_are_sent_as_text(people: People, raw: Raw) -> None:
+    tim = people.joins("tim")
+    tim.type("see: ")
+    tim.paste("look here:\r\n/usr/bin/env\n/drop")
+    tim.see("tim: /drop")
+    tim.paste("greet\n/quit\n")
+    tim.see("tim: /quit")
+    assert texts(raw) == ["see: look here:", "/usr/bin/env", "/drop", "greet", "/quit"]
+    assert {message["kind"] for message in raw.messages()} == {"chat"}
+
+
+def test_many_pasted_lines_wait_for_a_key_that_nobody_types_ahead(people: People, raw: Raw) -> None:
+    tim = people.joins("tim")
+    tim.type("see: ")
+    tim.paste("\n".join(MANY))
+    tim.type("hey why sorry")
+    tim.see("5 pasted lines wait: Ctrl-Y sends them, Ctrl-C drops them.")
+    tim.see_typed("tim> see: hey why sorry")
+    tim.paste("and\none more")
+    tim.see("7 pasted lines wait")
+    tim.type("\x03")
+    tim.see("7 pasted lines were not sent.")
+    tim.see_typed("tim> see: hey why sorry")
+    tim.paste("\n".join([*MANY, "/drop"]) + "\n")
+    tim.see("6 pasted lines wait")
+    tim.type("\r")
+    tim.see("tim: see: hey why sorry")
+    tim.type("\x19")
+    tim.see("tim: /drop")
+    tim.wait(lambda: tim.count("pasted lines wait") == 0, "no question")
+    assert texts(raw) == ["see: hey why sorry", *MANY, "/drop"]
+
+
+def test_only_the_keys_of_the_tables_are_bound() -> None:
+    class Actions:
+        def __getattr__(self, name: str) -> object:
+            return lambda event: None
+
+    with create_app_session(DummyInput(), DummyOutput()):
+        app = ChatApplication(
+            key_bindings=bind(Actions(), Buffer(), lambda: False, print), enable_page_navigation_bindings=False
+        )
+        assert not app._default_bindings.bindings, "prompt_toolkit's own bindings accept lines past our Enter"
+        assert app.key_bindings
+        bound = {" ".join(str(getattr(key, "value", key)) for key in one.keys) for one in app.key_bindings.bindings}
+    ours = {key for row in (*BINDINGS, HELD) for key in row.keys} | {keys for row in EDITING for keys in row.commands}
+    special = {
+        "up",
+        "down",
+        "c-p",
+        "c-n",
+        "c-r",
+        "c-g",
+        "escape",
+        "s-tab",
+        "<any>",
+        "escape <any>",
+        "<bracketed-paste>",
+    }
+    spelled = {"enter": "c-m", "tab": "c-i", "backspace": "c-h", "escape backspace": "escape c-h"}
+    assert bound == {spelled.get(keys, keys) for keys in ours | special}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGSTOP])
+def test_a_chat_stopped_from_outside_has_its_prompt_after_fg(people: People, number: int) -> None:
+    shell = ["bash", "--norc", "--noprofile", "-i"]
+    with Terminal(shell, {**people.env("tim"), "PS1": "shell$ "}) as tim:
+        tim.enter("echo shell is $$; " + " ".join([*STREAMCLI, people.url, "tim"]))
+        tim.connected()
+        tim.type("half")
+        tim.see_typed("tim> half")
+        (chat,) = subprocess.run(["pgrep", "-P", str(tim.pid)], capture_output=True, text=True).stdout.split()
+        os.kill(int(chat), number)
+        tim.see("Stopped")
+        tim.see_typed("shell$ ")
+        tim.enter("fg")
+        tim.wait(lambda: tim.before_cursor() == "tim> half", "the prompt")
+        tim.type(" a line\x02\x02\x02\x02X\x05\r")
+        tim.see("tim: half a Xline")
+        tim.type("\x03")
+        tim.see_last("Ctrl-C again leaves")
+        tim.type("\x04")
+        tim.see_typed("shell$ ")
+        tim.enter("exit")
+        assert tim.end() == 0
+
+
+def test_a_key_that_fails_is_said_and_the_line_stays(people: People, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'streamcli' in sys.orig_argv[:3]:\n"
+        "    import streamcli.chatter as chatter\n"
+        "    def typed(self, line):\n"
+        "        raise ZeroDivisionError('planted')\n"
+        "    chatter.Chatter.typed = typed\n"
+    )
+    env = {**people.env("tim"), "PYTHONPATH": str(tmp_path)}
+    with Terminal([sys.executable, "-m", "streamcli", people.url, "tim"], env).connected() as tim:
+        tim.type("words\r")
+        tim.see("Something is wrong in streamcli itself (ZeroDivisionError)")
+        tim.see_typed("tim> words")
+        assert "planted" in (people.folder / "tim/.local/state/streamcli/log/streamcli.log").read_text()
+        tim.type("\x03\x04")
+        assert tim.end() == 0
