@@ -89,6 +89,27 @@ def test_ctrl_c_clears_a_line_and_up_brings_it_back(people: People) -> None:
     assert "a long text" not in (people.folder / "tim/.local/state/streamcli/typed").read_text()
 
 
+def test_every_character_that_an_input_method_types_is_sent(people: People, raw: Raw) -> None:
+    typed = "a\u3000b\u00a0c می\u200cخواهم \U0001f469\u200d\U0001f469."
+    tim = people.joins("tim")
+    tim.enter(typed)
+    tim.see("tim: a")
+    assert texts(raw) == [typed]
+
+
+def test_a_line_whose_paste_is_refused_comes_back_with_up(people: People, raw: Raw) -> None:
+    tim = people.joins("tim")
+    tim.type("my own words ")
+    tim.see_typed("tim> my own words ")
+    tim.paste("y" * 70_000 + "\nsecond\n")
+    tim.see("tim: second")
+    assert tim.count("Not sent: ") == 1
+    time.sleep(0.3)  # prompt_toolkit reads the history in a thread after each line
+    tim.type("\x1b[A")
+    tim.see_typed("tim> my own words ")
+    assert texts(raw) == ["second"]
+
+
 def test_few_pasted_lines_are_sent_as_text(people: People, raw: Raw) -> None:
     tim = people.joins("tim")
     tim.type("see: ")
@@ -193,3 +214,18 @@ def test_a_key_that_fails_is_said_and_the_line_stays(people: People, tmp_path: P
         assert "planted" in (people.folder / "tim/.local/state/streamcli/log/streamcli.log").read_text()
         tim.type("\x03\x04")
         assert tim.end() == 0
+
+
+def test_a_terminal_that_cuts_rows_inside_one_that_breaks_them_loses_no_messages(people: People, raw: Raw) -> None:
+    env = {**people.env("tim"), "VTE_VERSION": "7000", "STY": "1.pts-0"}  # GNU screen in GNOME Terminal
+    with Terminal([*STREAMCLI, people.url, "tim"], env).connected() as tim:
+        for number in range(5):
+            raw.say("bot", f"message {number}.")
+            tim.see(f"message {number}.")
+        tim.type("x" * 84)
+        tim.see_typed("tim> " + "x" * 84)
+        for columns in (60, 45, 100):
+            drawn = len(tim.raw)
+            tim.resize(columns, 30)
+            tim.wait(lambda: b"connected to" in tim.raw[drawn:], f"drawn at {columns}")  # noqa: B023
+        assert [number for number in range(5) if tim.count(f"message {number}.") != 1] == []

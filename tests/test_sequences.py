@@ -95,5 +95,14 @@ def test_rows_after_a_narrowing() -> None:
     assert rows_more([], 5, 60) == 0
     assert rows_more([100, 30, 60, 61, 0], 5, 60) == 2
     assert rows_more([100], 89, 60) == 2
-    assert reflows({"TMUX": "/tmp/x"}) and reflows({"TERM_PROGRAM": "iTerm.app"})
+    assert reflows({"TMUX": "/tmp/x", "TERM": "tmux-256color"}) and reflows({"TERM_PROGRAM": "iTerm.app"})
     assert not reflows({"TERM": "xterm-256color", "TMUX": ""})
+
+
+def test_the_name_of_a_terminal_around_this_one_says_nothing_about_this_one() -> None:
+    vte = {"VTE_VERSION": "7000", "TERM": "xterm-256color"}
+    assert reflows(vte)
+    assert not reflows({**vte, "STY": "1.pts-0", "TERM": "screen"}), "GNU screen in GNOME Terminal"
+    assert not reflows({**vte, "XTERM_VERSION": "XTerm(370)"}), "xterm started from GNOME Terminal"
+    assert not reflows({"TMUX": "/tmp/x", "XTERM_VERSION": "XTerm(370)", "TERM": "xterm"}), "xterm started from tmux"
+    assert reflows({"TMUX": "/tmp/x", "XTERM_VERSION": "XTerm(370)", "TERM": "screen"}), "tmux in xterm"

@@ -6,6 +6,7 @@ from Ctrl-S, record macros or open an editor. A key that is in none of the table
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -138,7 +139,9 @@ def _bind_search(add: Callable[..., None], in_line: Filter) -> None:
 
 
 def _insert(event: KeyPressEvent) -> None:
-    if event.data.isprintable():  # of a key that draws nothing the data are what the terminal sent for it
+    # Of a key that is no character the data are the control characters that the terminal sent for it. Not isprintable():
+    # that is false for the ideographic space, the no-break space and the joiners of Persian and of emoji.
+    if not any(unicodedata.category(char) in ("Cc", "Cs") for char in event.data):
         event.current_buffer.insert_text(event.data)
 
 

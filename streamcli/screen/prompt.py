@@ -226,10 +226,7 @@ class PromptScreen:
         now = time.monotonic()
         if not self._buffer.text and now - self._interrupted < AGAIN_WITHIN:
             self._host.leave(code=130)
-        if self._buffer.text.strip():
-            with self._history.only_here():
-                self._buffer.append_to_history()  # so that Up brings it back
-        self._buffer.reset()
+        self._clear()
         self._interrupted = now
         self._loop.call_later(AGAIN_WITHIN, self.refresh)
 
@@ -261,7 +258,7 @@ class PromptScreen:
         document = self._buffer.document
         whole = (document.text_before_cursor + text + document.text_after_cursor).split("\n")
         self._host.pasted([line for line in whole if line.strip()])
-        self._buffer.reset()
+        self._clear()  # a line of it may have been refused, as too long
 
     def send_held(self, event: KeyPressEvent) -> None:
         """Send the pasted lines that wait."""
@@ -272,6 +269,13 @@ class PromptScreen:
         """Forget the pasted lines that wait. The line that is being typed stays."""
         count, self._held = len(self._held), []
         self._host.note(f"{count} pasted lines were not sent.")
+
+    def _clear(self) -> None:
+        """Empty the line; Up brings it back."""
+        if self._buffer.text.strip():
+            with self._history.only_here():
+                self._buffer.append_to_history()
+        self._buffer.reset()
 
     def _key_failed(self, error: Exception) -> None:
         _log.error("a key failed", exc_info=error)

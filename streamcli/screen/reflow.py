@@ -7,7 +7,6 @@ from typing import Final
 
 # What terminals that break long rows anew are known by in the environment. xterm, GNU screen and the Linux console cut.
 _REFLOWING: Final = (
-    "TMUX",
     "VTE_VERSION",
     "KITTY_WINDOW_ID",
     "WEZTERM_PANE",
@@ -21,6 +20,12 @@ _PROGRAMS: Final = ("Apple_Terminal", "iTerm.app", "WezTerm", "ghostty", "vscode
 
 def reflows(environment: Mapping[str, str]) -> bool:
     """Whether the terminal breaks rows anew that no longer fit. False where it can't be known."""
+    if environment.get("STY"):
+        return False  # GNU screen, which hands down the variables of the terminal that it was started in
+    if environment.get("TMUX"):
+        return environment.get("TERM", "").startswith(("tmux", "screen"))  # else perhaps an xterm started from a tmux
+    if environment.get("XTERM_VERSION"):
+        return False
     return any(environment.get(name) for name in _REFLOWING) or environment.get("TERM_PROGRAM") in _PROGRAMS
 
 
