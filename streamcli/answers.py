@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -10,14 +11,20 @@ from typing import Protocol
 
 from streamcli.commands import Ask, Drop, Outbox, Recall, Retry, Search
 from streamcli.errors import StreamcliError
+from streamcli.history import search
 from streamcli.history.outbox import Entry
 from streamcli.keeper import Keeper, counted
+from streamcli.logs import our_fault
 from streamcli.lookup import Lookup
 from streamcli.message import Message
 from streamcli.screen.render import Look
+from streamcli.screen.sanitiser import clean_line
 
 FOUND_SHOWN = 20
+QUOTED = 60  # characters of what was looked for
 INDEXING = 0.3  # seconds that a search waits for the word index to follow
+
+_log = logging.getLogger(__name__)
 
 
 class Resender(Protocol):
@@ -48,6 +55,9 @@ class Answers:
             self._say(await self._answer(question))
         except StreamcliError as error:
             self._say(str(error))
+        except Exception as error:  # the task is awaited by nobody: a person would wait for an answer that never comes
+            _log.exception("%s failed", type(question).__name__)
+            self._say(str(our_fault(error)))
 
     async def _answer(self, question: Ask) -> str:
         if isinstance(question, Recall):
@@ -68,9 +78,13 @@ class Answers:
         return f"Forgotten: {_named(entries)}." if entries else "Nothing has failed."
 
     async def _found(self, words: str) -> str:
+        limits = search.limits(words)
+        if not search.query(words):
+            return f"There is nothing to look for in “{clean_line(words, QUOTED)}”. {limits}"
         found = await self._lookup.search(words, FOUND_SHOWN + 1, INDEXING)
         messages = list(reversed(found.messages[:FOUND_SHOWN]))
         behind = f" The newest {found.behind:,} are not looked through yet." if found.behind else ""
+        behind += f" {limits}" if limits else ""
         if not messages:
             return f"Nothing found.{behind}"
         more = "the newest of more" if len(found.messages) > FOUND_SHOWN else "found"

@@ -123,7 +123,7 @@ def _parse(argv: list[str]) -> dict[str, Any]:
     try:
         arguments: dict[str, Any] = docopt(__doc__, argv=argv, version=f"streamcli {__version__}")
     except DocoptExit as error:
-        raise UsageError(f"{_misfit(str(error))}. See streamcli --help.") from None
+        raise UsageError(f"{_misfit(str(error), argv)}. See streamcli --help.") from None
     except SystemExit:
         sys.stdout.flush()  # the text of --help or --version
         raise
@@ -148,12 +148,24 @@ def _usage_of(command: str) -> str:
     return next(line.strip() for line in __doc__.splitlines() if line.startswith(f"  streamcli {command} "))
 
 
-def _misfit(text: str) -> str:
+def _misfit(text: str, argv: list[str]) -> str:
     """What docopt objects to, in words."""
     if unknown := re.findall(r"(?:Option|Argument)\(.*?'([^']+)'", text):
+        if word := _meant_as_text(argv):
+            return f"{word} is no option of {argv[0]}. A text that begins with - goes behind --: {argv[0]} -- {word}"
         return f"{', '.join(unknown)} does not fit here"
     first = text.strip().partition("\n")[0].rstrip(".")
     return "the arguments don't fit together" if not first or first.lower().startswith("usage") else first
+
+
+def _meant_as_text(argv: list[str]) -> str:
+    """The argument of send or search that looks like an option and is none of ours; of -foo docopt says -f, -o, -o."""
+    assert __doc__
+    if not argv or argv[0] not in ("send", "search"):
+        return ""
+    before = argv[: argv.index("--")] if "--" in argv else argv
+    ours = {"-", "-h", *re.findall(r"--[a-z-]+", __doc__)}
+    return next((word for word in before if word.startswith("-") and word.partition("=")[0] not in ours), "")
 
 
 def _dispatch(arguments: dict[str, Any]) -> int:

@@ -16,7 +16,8 @@ from typing import Any
 
 from streamcli.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Login, Stream, parse_url
 from streamcli.errors import Unusable, UsageError
-from streamcli.names import valid_id, valid_room, valid_scope_or_stream
+from streamcli.names import quoted, valid_id, valid_room, valid_scope_or_stream
+from streamcli.numbers import whole
 from streamcli.paths import config_file
 
 if sys.version_info >= (3, 11):
@@ -89,15 +90,15 @@ def seconds(text: str | None) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value <= MAX_TIMEOUT:
-        raise UsageError(f"--timeout {text!r} is no number of seconds above 0 and up to {MAX_TIMEOUT:.0f}.")
+        raise UsageError(f"--timeout {quoted(text)} is no number of seconds above 0 and up to {MAX_TIMEOUT:.0f}.")
     return value
 
 
 def whole_number(option: str, text: str) -> int:
     """Read the value of ``option``; raise UsageError unless it is a whole number from 1 to a million."""
-    if text.isascii() and text.isdigit() and 1 <= int(text[:8]) <= MAX_LAST:
-        return int(text)
-    raise UsageError(f"{option} {text!r} is no whole number from 1 to {MAX_LAST:,}.")
+    if number := whole(text, MAX_LAST):
+        return number
+    raise UsageError(f"{option} {quoted(text)} is no whole number from 1 to {MAX_LAST:,}.")
 
 
 def _read(file: Path) -> dict[str, str]:

@@ -56,7 +56,7 @@ def valid_scope_or_stream(name: str, what: str) -> str:
     """Return ``name`` unchanged if the server takes it as the name of a ``what`` ("scope" or "stream")."""
     if not _SERVER_NAME.fullmatch(name):
         raise UsageError(
-            f"The {what} {_quoted(name)} is no name the server takes: "
+            f"The {what} {quoted(name)} is no name the server takes: "
             f"use 1 to {MAX_SERVER_NAME} letters (a to z), digits, '.' and '-'."
         )
     return name
@@ -109,10 +109,10 @@ def _tidy(name: str, what: str) -> str:
     for before, char in zip(" " + name, name, strict=False):
         if _hidden(before, char):
             raise UsageError(
-                f"The {what} {_quoted(name)} holds a character nobody can see, U+{ord(char):04X}: leave it out."
+                f"The {what} {quoted(name)} holds a character nobody can see, U+{ord(char):04X}: leave it out."
             )
     if not any(unicodedata.category(char)[0] in "LNPSC" for char in name):
-        raise UsageError(f"The {what} {_quoted(name)} holds nothing to see: give it at least one letter.")
+        raise UsageError(f"The {what} {quoted(name)} holds nothing to see: give it at least one letter.")
     return name
 
 
@@ -134,5 +134,6 @@ def _noncharacter(code: int) -> bool:
     return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Quote what somebody typed, in ASCII and not at any length."""
     return ascii(name if len(name) <= MAX_NAME else name[:MAX_NAME] + "...")

@@ -15,11 +15,13 @@ from typing import IO
 from streamcli.address import Controller
 from streamcli.clocks import Clocks
 from streamcli.config import Settings, wants_colour, zone_trouble
-from streamcli.errors import NothingFound, NotPermitted, Unreachable
+from streamcli.errors import NothingFound, NotPermitted, Unreachable, UsageError
 from streamcli.guard import watched
+from streamcli.history import search
 from streamcli.history.places import Places, address_key
 from streamcli.lookup import Lookup
 from streamcli.message import Message
+from streamcli.names import quoted
 from streamcli.paths import state_dir
 from streamcli.pravega.groups import GroupNames
 from streamcli.pravega.supervisor import Link, Supervisor
@@ -48,6 +50,9 @@ class Asked:
 async def recall(settings: Settings, asked: Asked, locate: Callable[[], Controller], worker_log: IO[bytes]) -> int:
     """Print what is asked for and return 0; raises NothingFound, and without history Unreachable and NotPermitted."""
     look = Look("", os.isatty(1) and wants_colour())
+    limits = "" if asked.words is None else search.limits(asked.words)
+    if asked.words is not None and not search.query(asked.words):
+        raise UsageError(f"There is nothing to look for in {quoted(asked.words)}. {limits}".rstrip())
     taking = _TakingIn(settings, locate, worker_log, lambda text: print(look.note(text), file=sys.stderr))
     why_not = await taking.run()
     if why_not and not taking.recorder.path:
@@ -62,7 +67,9 @@ async def recall(settings: Settings, asked: Asked, locate: Callable[[], Controll
     finally:
         lookup.close()
     if not messages:
-        raise NothingFound("Nothing found." if asked.words else "There are no messages yet.")
+        raise NothingFound("There are no messages yet." if asked.words is None else f"Nothing found. {limits}".rstrip())
+    if limits:
+        print(look.note(limits), file=sys.stderr)
     if trouble := "" if asked.json else zone_trouble():
         print(look.note(trouble), file=sys.stderr)
     await _print("\n".join(map(wire_line, messages) if asked.json else _lines(look, messages)))

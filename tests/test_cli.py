@@ -72,6 +72,15 @@ BAD_LINES = [
     (["tcp://127.0.0.1:1", "tim", "--stream", ""], "stream"),
     (["tcp://127.0.0.1:1", "tim", "--timeout", "soon"], "--timeout"),
     (["tcp://127.0.0.1:1", "tim", "--timeout", "-1"], "--timeout"),
+    (["tail", "--last", "00000001999999999999"], "--last"),
+    (["history", "--last", "0" * 10_000], "--last"),
+    (["search", "--last", "9" * 10_000, "x"], "--last"),
+    (["search", "-foo"], "-foo is no option of search. A text that begins with - goes behind --: search -- -foo."),
+    (["send", "hello", "--foo"], "send -- --foo"),
+    (["search", "--last=3", "-f", "x"], "search -- -f"),
+    (["tail", "-x"], "-x does not fit here"),
+    (["search", ""], "There is nothing to look for"),
+    (["search", "+++", ":-)"], "There is nothing to look for in '+++ :-)'"),
 ]
 
 

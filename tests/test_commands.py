@@ -31,6 +31,7 @@ from streamcli.commands import (
 from streamcli.message import jokes
 
 GREET = Send("greet", "greet")
+SLASHES = tuple("/／⁄∕⧸")
 FIRST_JOKE = Send("joke", jokes()[0])
 
 
@@ -87,6 +88,17 @@ def _parse(line: str) -> Action:
         ("/help /EXIT", Show(("/quit  leave the chat", "the same: /exit"))),
         ("/help greet", Show(("/greet  say hi to everybody", "the same: greet alone on a line"))),
         ("/help me", Show(("/me TEXT  say what you do: /me waves",))),
+        (
+            "/help search",
+            Show(
+                (
+                    "/search WORDS  find messages by their words, the last may be a beginning",
+                    "Words are letters and digits, in upper or lower case, with or without accents; signs are not looked "
+                    "at. In Chinese, Japanese, Thai and other scripts without blanks between words only the beginning of "
+                    "a phrase is found.",
+                )
+            ),
+        ),
         ("/gret", Complain("/gret is no command; did you mean /greet? (//gret sends it as text)")),
         ("/Qiut now", Complain("/Qiut is no command; did you mean /quit? (//Qiut sends it as text)")),
         ("/help gret", Complain("/gret is no command; did you mean /greet? (//gret sends it as text)")),
@@ -94,6 +106,17 @@ def _parse(line: str) -> Action:
             "/etc/passwd",
             Complain("/etc/passwd is no command; /help shows what there is. (//etc/passwd sends it as text)"),
         ),
+        ("／quit", Complain("／quit is no command; did you mean /quit? (／／quit sends it as text)")),
+        ("\u3000／QUIT\u3000now", Complain("／QUIT is no command; did you mean /quit? (／／QUIT sends it as text)")),
+        ("／ｑｕｉｔ", Complain("／ｑｕｉｔ is no command; did you mean /quit? (／／ｑｕｉｔ sends it as text)")),
+        ("/ｑｕｉｔ", Complain("/ｑｕｉｔ is no command; did you mean /quit? (//ｑｕｉｔ sends it as text)")),
+        ("⁄me waves", Complain("⁄me is no command; did you mean /me? (⁄⁄me sends it as text)")),
+        ("／食べる", Complain("／食べる is no command; /help shows what there is. (／／食べる sends it as text)")),
+        ("／", Complain("／ is no command; /help shows what there is. (／／ sends it as text)")),
+        ("／／quit", Send("chat", "／quit")),
+        ("／\u3000食べる", Send("chat", "／\u3000食べる")),
+        (" ／食べる", Send("chat", " ／食べる")),
+        ("5／6", Send("chat", "5／6")),
         ("/", Complain("A slash alone is no command; /help shows what there is. (// sends it as text)")),
         ("/greet all", Complain("/greet takes nothing after it; just type /greet")),
         ("/quit now", Complain("/quit takes nothing after it; just type /quit")),
@@ -162,13 +185,14 @@ def test_names_and_aliases_are_in_lower_case_and_used_once() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(text=st.text() | st.text("/ \t\ngreHELPquit"))
+@given(text=st.text() | st.text("/／ \t\ngreHELPquit"))
 def test_whatever_is_typed_nothing_is_sent_but_what_was_typed(text: str) -> None:
     action = _parse(text)
     if isinstance(action, Send) and action.kind == "chat":
         typed = text.removesuffix("\n").removesuffix("\r")
-        assert action.text == (typed[1:] if typed.startswith("//") else typed)
-        assert not action.text.isspace() or typed.startswith("//")
+        doubled = typed[:1] in SLASHES and typed[:1] == typed[1:2]
+        assert action.text == (typed[1:] if doubled else typed)
+        assert not action.text.isspace() or doubled
 
 
 @settings(max_examples=100, deadline=None)
@@ -178,9 +202,12 @@ def test_every_text_can_be_sent_by_doubling_its_first_slash(text: str) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(word=st.text(st.characters(exclude_categories=("Z", "C"), exclude_characters="/"), min_size=1))
-def test_a_line_that_begins_with_a_slash_and_a_word_never_reaches_the_room_by_mistake(word: str) -> None:
-    action = _parse(f"/{word} secret")
+@given(
+    slash=st.sampled_from(SLASHES),
+    word=st.text(st.characters(exclude_categories=("Z", "C"), exclude_characters="".join(SLASHES)), min_size=1),
+)
+def test_a_line_that_begins_with_a_slash_and_a_word_never_reaches_the_room_by_mistake(slash: str, word: str) -> None:
+    action = _parse(f"{slash}{word} secret")
     assert action in (GREET, FIRST_JOKE, Send("me", "secret")) or isinstance(action, Complain | Quit | Show | Ask)
     assert not (isinstance(action, Send) and action.kind == "chat")
 
@@ -190,6 +217,7 @@ def test_a_line_that_begins_with_a_slash_and_a_word_never_reaches_the_room_by_mi
     [
         ("/history", Recall(20)),
         ("/history 1000", Recall(1000)),
+        ("/history 007", Recall(7)),
         ("/search two Words", Search("two Words")),
         ("/outbox", Outbox()),
         ("/retry", Retry()),
@@ -201,7 +229,12 @@ def test_what_this_machine_remembers_can_be_asked_for(line: str, action: Action)
 
 
 @pytest.mark.parametrize(
-    "line", ["/history 0", "/history 1001", "/history all", "/history ²", "/search", "/outbox all"]
+    "line",
+    [
+        *["/history 0", "/history 1001", "/history all", "/history ²", "/history -1", "/history 1 2"],
+        *["/history 00000001999999999999", "/history " + "0" * 10_000, "/history " + "9" * 10_000],
+        *["/search", "/outbox all"],
+    ],
 )
 def test_a_question_that_can_not_be_answered_is_complained_about(line: str) -> None:
     assert isinstance(_parse(line), Complain)

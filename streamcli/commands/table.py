@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -10,6 +11,7 @@ from typing import Final
 
 from streamcli.commands.actions import Action, Complain, Context, Drop, Outbox, Quit, Recall, Retry, Search, Send, Show
 from streamcli.message import jokes
+from streamcli.numbers import whole
 
 RECALLED: Final = 20
 MOST_RECALLED: Final = 1000
@@ -35,6 +37,8 @@ class Command:
     aliases: tuple[str, ...] = ()
     bare: bool = False
     """Whether the name alone on a line, without the slash, means the same."""
+    more: str = ""
+    """What ``/help NAME`` says besides."""
 
     @property
     def usage(self) -> str:
@@ -65,8 +69,8 @@ def _me(text: str, context: Context) -> Action:
 def _history(count: str, context: Context) -> Action:
     if not count:
         return Recall(RECALLED)
-    if count.isascii() and count.isdigit() and 1 <= int(count[:8]) <= MOST_RECALLED:
-        return Recall(int(count))
+    if number := whole(count, MOST_RECALLED):
+        return Recall(number)
     return Complain(
         f"/history takes a number from 1 to {MOST_RECALLED:,}; streamcli history --last N has no such limit."
     )
@@ -106,7 +110,15 @@ COMMANDS: Final = (
     Command("me", "say what you do: /me waves", _me, Arity.REQUIRED, "TEXT"),
     Command("help", "show the commands, or one of them", _help, Arity.OPTIONAL, "[COMMAND]"),
     Command("history", "show the last messages again", _history, Arity.OPTIONAL, "[N]"),
-    Command("search", "find messages by their words, the last may be a beginning", _search, Arity.REQUIRED, "WORDS"),
+    Command(
+        "search",
+        "find messages by their words, the last may be a beginning",
+        _search,
+        Arity.REQUIRED,
+        "WORDS",
+        more="Words are letters and digits, in upper or lower case, with or without accents; signs are not looked at. In "
+        "Chinese, Japanese, Thai and other scripts without blanks between words only the beginning of a phrase is found.",
+    ),
     Command("outbox", "show what waits to be sent and what failed", _outbox),
     Command("retry", "send what failed once more", _retry),
     Command("drop", "forget what failed", _drop),
@@ -124,12 +136,13 @@ def find(name: str) -> Command | None:
     return _BY_NAME.get(name.lower())
 
 
-def unknown(name: str) -> str:
-    """Say that ``name`` is no command, and offer what was perhaps meant."""
-    near = difflib.get_close_matches(name.lower(), _BY_NAME, n=1)
+def unknown(name: str, slash: str = "/") -> str:
+    """Say that ``name`` behind ``slash`` is no command, and offer what was perhaps meant."""
+    # NFKC makes full-width letters plain ones.
+    near = difflib.get_close_matches(unicodedata.normalize("NFKC", name).lower(), _BY_NAME, n=1)
     shown = name if len(name) <= _LONGEST_SHOWN else name[:_LONGEST_SHOWN] + "…"
     offer = f"did you mean /{near[0]}?" if near else "/help shows what there is."
-    return f"/{shown} is no command; {offer} (//{shown} sends it as text)"
+    return f"{slash}{shown} is no command; {offer} ({slash * 2}{shown} sends it as text)"
 
 
 def completions(prefix: str) -> list[tuple[str, str]]:
@@ -162,7 +175,7 @@ def _overview() -> tuple[str, ...]:
 
 
 def _details(command: Command) -> tuple[str, ...]:
-    lines = [f"{command.usage}  {command.help}"]
     same = [f"/{alias}" for alias in command.aliases]
     same += [f"{command.name} alone on a line"] if command.bare else []
-    return (*lines, f"the same: {', '.join(same)}") if same else tuple(lines)
+    more = [f"the same: {', '.join(same)}"] if same else []
+    return (f"{command.usage}  {command.help}", *more, *([command.more] if command.more else []))

@@ -6,7 +6,9 @@ when it is damaged or of another version it is simply made anew. It holds no tex
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import unicodedata
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,6 +19,8 @@ from streamcli.message import Message, mended
 
 STEP: Final = 1000  # messages indexed at a time: some 20 ms
 MOST_WORDS: Final = 32
+MOST_SIGNS: Final = 8  # that are named
+_UNSPACED: Final = re.compile("(CJK|HIRAGANA|KATAKANA|BOPOMOFO|YI|THAI|LAO|KHMER|MYANMAR|TIBETAN|HALFWIDTH KATAKANA) ")
 _VERSION: Final = 1  # of the index's form; it is part of the file's name, so two versions don't disturb each other
 
 
@@ -139,6 +143,17 @@ class Words(Closing):
     def _count(self) -> int:
         with guarded(self._history):
             return int(self._log.execute("SELECT max(number) FROM message").fetchone()[0] or 0)
+
+
+def limits(words: str) -> str:
+    """What a person must know of a search for ``words``, in a sentence: what the index can't see. "" if it sees all."""
+    said = []
+    if signs := sorted({char for char in words if unicodedata.category(char)[0] in "PS"}):
+        said.append(f"signs ({' '.join(signs[:MOST_SIGNS])}) are not looked at")
+    if any(_UNSPACED.match(unicodedata.name(char, "")) for char in set(words)):
+        said.append("in scripts without blanks between words only the beginning of a phrase is found")
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def query(words: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.history.search import Found, Words, query
+from streamcli.history.search import Found, Words, limits, query
 from streamcli.history.store import History
 from streamcli.message import Message
 from tests.history.events import PLACE, log_of, said
@@ -106,6 +106,31 @@ def test_many_words_are_too_many_but_the_last_is_still_a_beginning() -> None:
     asked = query(" ".join(f"w{number}" for number in range(100)))
     assert asked.count('"') == 64
     assert asked.endswith('"w99"*')
+
+
+BLANKS = "n scripts without blanks between words only the beginning of a phrase is found"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("hello Wörld cafe\u0301 42 привет مرحبا 한국어", ""),
+        ("C++", "Signs (+) are not looked at."),
+        ("@tim #42", "Signs (# @) are not looked at."),
+        ("好吃", f"I{BLANKS}."),
+        ("日本語", f"I{BLANKS}."),
+        ("ﾊﾝｶｸ", f"I{BLANKS}."),
+        ("สวัสดี", f"I{BLANKS}."),
+        ("C++ 好吃", f"Signs (+) are not looked at; i{BLANKS}."),
+        ("\ud800\0", ""),
+    ],
+)
+def test_what_the_index_does_not_see_is_said(words: str, says: str) -> None:
+    assert limits(words) == says
+
+
+def test_of_all_signs_a_few_are_named() -> None:
+    assert limits("".join(map(chr, range(0x2190, 0x2200)))).count(" ") < 20
 
 
 def test_what_is_not_indexed_yet_is_said(tmp_path: Path) -> None:
