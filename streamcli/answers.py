@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
 from typing import Protocol
 
 from streamcli.commands import Ask, Drop, Outbox, Recall, Retry, Search
@@ -17,10 +16,13 @@ from streamcli.keeper import Keeper, counted
 from streamcli.logs import our_fault
 from streamcli.lookup import Lookup
 from streamcli.message import Message
+from streamcli.screen.days import Days
 from streamcli.screen.render import Look
 from streamcli.screen.sanitiser import clean_line
 
 FOUND_SHOWN = 20
+OUTBOX_SHOWN = 20  # of what waits, and of what failed
+REASON = 200  # characters of a server's reason
 QUOTED = 60  # characters of what was looked for
 INDEXING = 0.3  # seconds that a search waits for the word index to follow
 
@@ -64,7 +66,9 @@ class Answers:
             messages = await self._lookup.last(question.count)
             if not messages:
                 return "There are no messages yet."
-            return "\n".join([f"The last {counted(len(messages))}:", *self._quoted(messages)])
+            return "\n".join(
+                [f"The last {counted(len(messages))}:", *self._quoted(messages, replace(self._look, whole=""))]
+            )
         if isinstance(question, Search):
             return await self._found(question.words)
         if isinstance(question, Outbox):
@@ -88,28 +92,38 @@ class Answers:
         if not messages:
             return f"Nothing found.{behind}"
         more = "the newest of more" if len(found.messages) > FOUND_SHOWN else "found"
-        return "\n".join([f"{counted(len(messages))} {more}:{behind}", *self._quoted(messages)])
+        return "\n".join([f"{counted(len(messages))} {more}:{behind}", *self._quoted(messages, self._look)])
 
     async def _content(self) -> str:
         content = await self._keeper.content()
         if content is None:
             return "The outbox can't be used; the log file says why."
-        lines = [f"failed: {entry.text()} ({entry.reason})" for entry in content.failures]
-        lines += [f"waits: {entry.text()}" for entry in content.waiting]
+        lines = _first(
+            [f"failed: {entry.text()} ({clean_line(entry.reason or '', REASON)})" for entry in content.failures]
+        )
+        lines += _first([f"waits: {entry.text()}" for entry in content.waiting])
         if content.failures:
             lines.append("/retry sends what failed once more, /drop forgets it.")
-        return "\n".join(lines) or "The outbox is empty: all that was typed is in the log."
+        if not lines and content.elsewhere:
+            lines = ["Nothing waits for this address."]
+        elif not lines:
+            lines = ["The outbox is empty: all that was typed is in the log."]
+        for place, count in content.elsewhere.items():
+            lines.append(f"{counted(count)} for {place}: to be sent by a start with that address.")
+        return "\n".join(lines)
 
-    def _quoted(self, messages: Sequence[Message]) -> list[str]:
+    def _quoted(self, messages: Sequence[Message], look: Look) -> list[str]:
         lines: list[str] = []
-        day: date | None = None
-        for message in messages:
-            at = self._look.local_day(message)
-            if at and at != day:
-                lines.append(f"{at:%A}, {at.day} {at:%B %Y}")
-                day = at
-            lines.append(f"  {self._look.message(message)}")
+        for day, message, off in Days(look).divide(messages):
+            lines += [look.day_name(day)] if day else []
+            lines.append(f"  {look.message(message, off)}")
         return lines
+
+
+def _first(lines: list[str]) -> list[str]:
+    """As many as a person can look at, and how many more there are."""
+    more = len(lines) - OUTBOX_SHOWN
+    return lines if more <= 0 else [*lines[:OUTBOX_SHOWN], f"… and {more:,} more"]
 
 
 def _named(entries: Sequence[Entry]) -> str:

@@ -9,7 +9,9 @@ import os
 import random
 import signal
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import IO
 
@@ -20,7 +22,7 @@ from streamcli.commands import Ask, Complain, Context, Quit, Send, Show
 from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.departure import LEAVE_WITHIN, Departure, Manner, named
 from streamcli.history.outbox import Entry
-from streamcli.history.places import Places, address_key
+from streamcli.history.places import Places, address_key, place_of
 from streamcli.keeper import Keeper, counted
 from streamcli.lookup import Lookup
 from streamcli.message import Ids, Message, TooLong, clock_trouble, mended, plausible
@@ -38,6 +40,7 @@ from streamcli.writer import Clock, Writer
 
 PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
 TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a quiet line says so, for good
+WHOLE = "/history shows all"
 BAR = 10  # characters of the bar that shows how much of the log is read
 
 _log = logging.getLogger(__name__)
@@ -53,13 +56,15 @@ class Chatter:
         """
         self._settings = settings
         self._interactive = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") not in (None, "dumb")
-        self._look = Look(settings.user, self._interactive and wants_colour(), room=settings.room)
+        whole = WHOLE if self._interactive else ""
+        self._look = Look(settings.user, self._interactive and wants_colour(), room=settings.room, whole=whole)
         self._state = State()
         self._groups = GroupNames(state_dir() / "groups", settings.group_owner, settings.stream)
         self._loop = asyncio.get_running_loop()
         clock = Clock(_now, time.monotonic)
         ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
         places, address = Places(settings.user), address_key(settings.controller, settings.stream)
+        self._place = place_of(address)
         self._keeper = Keeper(places, address, self.note)
         self._writer = Writer(settings.stream, settings.user, settings.room, ids, clock, self._keeper, self)
         self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
@@ -70,11 +75,11 @@ class Chatter:
         self._screen = self._make_screen()
         self._scroll = Scroll(self._look, self._screen, datetime.now().date(), self._loop.call_later)
         self._lookup = Lookup(lambda: self._recorder.path)
-        self._answers = Answers(self._lookup, self._keeper, self._writer, self._look, self.note)
+        self._answers = Answers(self._lookup, self._keeper, self._writer, self._look, self._answer)
         self._context = Context(random.choice)
         self._before: Message | None = None  # the last message that the history held at the start
         self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
-        manner = Manner(self._interactive, settings.timeout, self.note, self._connection)
+        manner = Manner(self._interactive, settings.timeout, self.note, self._connection, self._place)
         self._departure = Departure(manner, self._writer, self._keeper, self._screen)
         self._trouble_said = False
 
@@ -123,7 +128,8 @@ class Chatter:
 
     def people(self) -> Sequence[str]:
         """Who has spoken, the last one at the end."""
-        return [clean_line(name) for name in self._state.people if name != self._settings.user]
+        names = (unicodedata.normalize("NFC", name) for name in self._state.people)
+        return list(dict.fromkeys(clean_line(name) for name in names if name != self._settings.user))
 
     def typed(self, line: str) -> None:
         """Do what ``line`` means."""
@@ -150,6 +156,10 @@ class Chatter:
     def note(self, text: str) -> None:
         """Say something in the program's own quiet words."""
         self._screen.note(self._look.note(text))
+
+    def _answer(self, text: str) -> None:
+        """Say all of an answer, which is cut where it should be."""
+        self._screen.note(replace(self._look, whole="").note(text))
 
     def leave(self, *, ask: bool = False, code: int = 0) -> None:
         """Go, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
@@ -254,7 +264,7 @@ class Chatter:
             self.acknowledged()
 
     def _connection(self) -> str:
-        link, where = self._link, self._where()
+        link, where = self._link, self._place
         seconds = int(time.monotonic() - link.since)
         waited = f" ({seconds} s)" if seconds else ""
         if link.phase is Phase.LIVE and not self._state.live:
@@ -263,10 +273,6 @@ class Chatter:
         if link.phase is Phase.LIVE:
             return f"connected to {where}"
         return f"{link.phase.value}{waited}: {link.words or where}"
-
-    def _where(self) -> str:
-        server = self._settings.controller
-        return f"{server.url if server else 'the embedded server'}, {self._settings.stream}"
 
     def _own_unread_since(self) -> float | None:
         return self._writer.unread_since() if self._state.live else None
@@ -285,7 +291,7 @@ class Chatter:
         # Once for each outage, the bottom line follows it. And what leaving says names the trouble too.
         if link is self._link and not self._departure.begun and (link.refused or not self._trouble_said):
             self._trouble_said = True
-            self.note(f"{link.phase.value}, {self._where()}: {link.words}")
+            self.note(f"{link.phase.value}, {self._place}: {link.words}")
 
     async def _tick(self) -> None:
         """Keep the seconds in the bottom line true while there are some."""

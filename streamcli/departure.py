@@ -31,6 +31,7 @@ class Manner:
     patience: float  # seconds without any progress that the end of a pipe waits for a server
     note: Callable[[str], None]  # says something to the person
     connection: Callable[[], str]  # how the connection is
+    place: str  # where messages go
 
 
 class Departure:
@@ -142,7 +143,7 @@ class Departure:
     def _name_unsent(self, entries: Sequence[Entry], kept: bool) -> None:
         text = f"Not sent{' yet' if kept else ''}: {named(entries)}."
         if kept:
-            text += " The next start sends it."
+            text += f" The next start with {self._manner.place} sends it."
         _log.warning("%s", text)
         if self._manner.interactive or self.code:
             self._manner.note(text)

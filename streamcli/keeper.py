@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from streamcli.errors import StreamcliError
 from streamcli.guard import watch
-from streamcli.history.outbox import Entry, Outbox
-from streamcli.history.places import Places
+from streamcli.history.outbox import Entry, Outbox, count_in
+from streamcli.history.places import Places, place_of
 from streamcli.history.store import History
 from streamcli.message import Message
 
@@ -28,10 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 class Content(NamedTuple):
-    """What this terminal's part of the outbox holds, in order."""
+    """What this terminal's part of the outbox holds, in order, and how many wait for other places."""
 
     waiting: list[Entry]
     failures: list[Entry]
+    elsewhere: dict[str, int]
 
 
 class Keeper:
@@ -109,7 +110,7 @@ class Keeper:
 
     async def content(self) -> Content | None:
         """What is there; None when the outbox can't be used."""
-        return await self._ask(lambda outbox: Content(outbox.waiting(), outbox.failures()))
+        return await self._ask(lambda outbox: Content(outbox.waiting(), outbox.failures(), self._elsewhere()))
 
     async def settle(self) -> None:
         """Wait until all that was called before has taken effect."""
@@ -136,6 +137,16 @@ class Keeper:
         left = [message for message, known in zip(left, there, strict=True) if not known]
         self._loop.call_soon_threadsafe(self._kept.update, [message.id for message in left])
         return left
+
+    def _elsewhere(self) -> dict[str, int]:
+        """How many messages wait for each other address, named for the person."""
+        found: Counter[str] = Counter()
+        for address, folder in self._places.other_outboxes(self._address):
+            try:
+                found[place_of(address)] += count_in(folder)
+            except StreamcliError as error:
+                _log.warning("can't look into another outbox: %s", error)
+        return {place: count for place, count in found.items() if count}
 
     def _close(self) -> None:
         if self._outbox:

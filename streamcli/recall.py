@@ -9,11 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import IO
 
 from streamcli.address import Controller
-from streamcli.clocks import Clocks
 from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.errors import NothingFound, NotPermitted, Unreachable, UsageError
 from streamcli.guard import watched
@@ -28,6 +26,7 @@ from streamcli.pravega.supervisor import Link, Supervisor
 from streamcli.printing import Printer
 from streamcli.reader import Reader
 from streamcli.recorder import Recorder
+from streamcli.screen.days import Days
 from streamcli.screen.render import Look
 from streamcli.screen.wire import wire_line
 from streamcli.state import Arrived, Opened, Place, State
@@ -104,12 +103,8 @@ async def _found(lookup: Lookup, asked: Asked, look: Look) -> list[Message]:
 
 def _lines(look: Look, messages: Sequence[Message]) -> list[str]:
     lines: list[str] = []
-    day: date | None = None
-    for message, off in zip(messages, Clocks().judge(messages), strict=True):
-        at = look.local_day(message)
-        if at and at != day and not off:
-            lines.append(look.day(at))
-            day = at
+    for day, message, off in Days(look).divide(messages):
+        lines += [look.day(day)] if day else []
         lines.append(look.message(message, off))
     return lines
 

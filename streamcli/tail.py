@@ -7,8 +7,9 @@ import os
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Any
 
 from streamcli.address import Controller
@@ -24,12 +25,14 @@ from streamcli.pravega.groups import head_group
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
 from streamcli.printing import Printer
 from streamcli.reader import MODULE, events
+from streamcli.screen.days import Days
 from streamcli.screen.render import Look
 from streamcli.screen.wire import wire_line
 from streamcli.state import Arrived, Opened, Seen, State
 from streamcli.stdio import STDERR
 
 TROUBLE_SAID_AFTER = 0.5  # seconds
+WHOLE = "streamcli history shows all"
 SAID_WITHIN = 0.5  # seconds that the last words wait for a slow reader
 
 
@@ -51,7 +54,9 @@ class Tail:
     ) -> None:
         """``locate`` names the controller or raises Unreachable."""
         self._settings, self._wanted = settings, wanted
-        self._look = Look("", os.isatty(1) and wants_colour())
+        interactive = os.isatty(1)
+        self._look = Look("", interactive and wants_colour(), whole=WHOLE if interactive else "")
+        self._days = Days(self._look, datetime.now().date())
         self._state = State()
         self._identities = Identities(1)
         self._kept: deque[Message] = deque(maxlen=wanted.last)
@@ -177,12 +182,14 @@ class Tail:
         self._write(kept, lambda: None if self._wanted.follow else self._finish())
 
     def _write(self, messages: list[Message], then: Callable[[], None]) -> None:
-        self._printer.print("\n".join(map(self._line, messages)), then)
+        lines = list(map(wire_line, messages) if self._wanted.json else self._lines(messages))
+        self._printer.print("\n".join(lines), then)
 
-    def _line(self, message: Message) -> str:
-        if not self._wanted.json:
-            return self._look.message(message)
-        return wire_line(message)
+    def _lines(self, messages: list[Message]) -> Iterator[str]:
+        for day, message, off in self._days.divide(messages):
+            if day:
+                yield self._look.day(day)
+            yield self._look.message(message, off)
 
     def _note(self, text: str) -> None:
         self._printer.print(self._look.note(text), fd=STDERR)

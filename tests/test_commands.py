@@ -93,9 +93,9 @@ def _parse(line: str) -> Action:
             Show(
                 (
                     "/search WORDS  find messages by their words, the last may be a beginning",
-                    "Words are letters and digits, in upper or lower case, with or without accents; signs are not looked "
-                    "at. In Chinese, Japanese, Thai and other scripts without blanks between words only the beginning of "
-                    "a phrase is found.",
+                    "Words are letters and digits, in upper or lower case, with or without accents; signs are not "
+                    "looked at. In Chinese, Japanese, Thai and other scripts without blanks between words only the "
+                    "beginning of a phrase is found.",
                 )
             ),
         ),

@@ -136,7 +136,7 @@ def test_an_unforeseen_error_gives_the_terminal_back_and_names_what_is_unsent(tm
         tim.see_last("1 pending")
         tim.enter("/help")
         assert tim.end() == 70
-        tim.see("Not sent yet: “not lost”. The next start sends it.")
+        tim.see("Not sent yet: “not lost”. The next start with tcp://127.0.0.1:1, scope/stream sends it.")
         tim.see("Something is wrong in streamcli itself (ArithmeticError)")
         assert tim.raw.rfind(b"\x1b[?2004l") > tim.raw.rfind(b"\x1b[?2004h"), "bracketed paste is still on"
 

@@ -97,7 +97,7 @@ def test_leaving_a_stalled_server_names_what_is_unsent(people: People, server: S
         tim.see_last("1 pending")
         seconds = time_to_leave(tim, WAYS[name])
         assert settings_of(tim) == before
-        tim.see("Not sent yet: “nobody reads this”. The next start sends it.")
+        tim.see(f"Not sent yet: “nobody reads this”. The next start with {people.url}, scope/{people.stream} sends it.")
     tell(f"left with {name} in {seconds:.3f} s, server stalled")
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamcli.message import KINDS, Chat, Emote, Greet, Joke, Message, Unknown
-from streamcli.screen.render import INDENT, MAX_PENDING, Look
+from streamcli.screen.render import COLUMNS, INDENT, MAX_PENDING, MAX_ROWS, Look
 from tests.test_sanitiser import HOSTILE, Witness
 
 QUICK = settings(max_examples=200, deadline=None)
@@ -51,6 +51,8 @@ def chat(text: str, **more: object) -> Chat:
         (chat("hello", sent_at=None), "--:-- alex: hello"),
         (chat("hello", room="ops"), "16:00 [ops] alex: hello"),
         (chat("hello", typed_at=FOUR - timedelta(minutes=5)), "16:00 alex: hello (typed 15:55)"),
+        (chat("hello", typed_at=FOUR - timedelta(days=2)), "16:00 alex: hello (typed 20 November 16:00)"),
+        (chat("hello", sent_at=None, typed_at=FOUR), "--:-- alex: hello (typed 22 November 16:00)"),
         (chat("one\ntwo\r\nthree"), "16:00 alex: one\n      two\n      three"),
         (chat(""), "16:00 alex: "),
         (chat("x", sender="\x1b[31m\nalex"), "16:00 ␛[31m alex: x"),
@@ -87,11 +89,46 @@ def test_times_are_local() -> None:
         ("a.b", "alex", "is a.b here", True),
         ("日本", "alex", "ああ 日本 ああ", True),
         ("strasse", "alex", "straße", False),
+        ("José", "alex", "hello Jose\u0301!", True),
+        ("Jose\u0301", "alex", "hello JOSÉ!", True),
+        ("Jose", "alex", "hello Jose\u0301!", False),
+        ("Jose", "alex", "hello José, hello jose", True),
+        ("Rob", "alex", "Rob\u030a", False),
+        ("Rob", "alex", "Rob\u030a and Rob", True),
+        ("ob", "alex", "r\u0323ob", False),
+        ("राम", "alex", "रामी", False),
+        ("राम", "alex", "राम, here", True),
+        ("🐻", "alex", "a 🐻\ufe0f!", True),
     ],
 )
 def test_a_message_that_names_me_stands_out(me: str, sender: str, text: str, bold: bool) -> None:
     look = Look(me, colour=True, zone=timezone.utc)
     assert ("\x1b[1m" in look.message(chat(text, sender=sender))) is bold
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "more"),
+    [
+        ("\n".join("x" * MAX_ROWS), MAX_ROWS, ""),
+        ("\n".join("x" * (MAX_ROWS + 1)), MAX_ROWS, "… 1 more line"),
+        ("\n" * 32_000, MAX_ROWS, "… 31,981 more lines"),
+        ("x" * (MAX_ROWS * COLUMNS), 1, ""),
+        ("x" * (MAX_ROWS * COLUMNS + 5), 1, "… 6 more characters"),
+        ("語" * 60_000, 1, "… 59,201 more characters"),
+        ("x\n" + "y" * 60_000 + "\nz", 2, "… 1 more line"),
+        ("\n".join("x" * 100 for _ in range(100)), MAX_ROWS // 2, "… 90 more lines"),
+        ("\x07" * 60_000, 1, "… 58,401 more characters"),
+    ],
+    ids=lambda value: str(value)[:20] if isinstance(value, str) else "",
+)
+def test_a_long_text_is_cut_where_it_can_be_seen_whole_elsewhere(text: str, rows: int, more: str) -> None:
+    look = Look("tim", colour=False, zone=timezone.utc, whole="there")
+    lines = look.message(chat(text)).split("\n")
+    assert (len(lines), lines[-1]) == ((rows + 1, f"{INDENT}{more} (there)") if more else (rows, lines[-1]))
+    assert sum(-(-len(line) // COLUMNS) or 1 for line in lines) <= MAX_ROWS + 2
+    assert look.note(text).count("\n") == len(lines) - 1
+    assert look.note(text).endswith(more)
+    assert PLAIN.message(chat(text)).count("\n") == text.count("\n")
 
 
 def test_pending_lines_are_few_and_short() -> None:

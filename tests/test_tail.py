@@ -8,6 +8,7 @@ import struct
 import subprocess
 import termios
 import time
+from datetime import datetime, timezone
 from typing import IO
 
 import pytest
@@ -15,6 +16,10 @@ import pytest
 from streamcli.message import decode, encode
 from tests.conftest import STREAMCLI, People, Server, eventually
 from tests.raw import Raw
+from tests.terminal import Terminal
+
+
+DAY = "-- Sunday, 22 November 2026"
 
 
 def command(people: People, *arguments: str) -> list[str]:
@@ -39,13 +44,40 @@ def written(raw: Raw) -> list[str]:
 
 def test_it_prints_the_log_from_the_head(people: People, written: list[str]) -> None:
     done = tail(people, "--no-follow")
-    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, written, "")
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, [DAY, *written], "")
 
 
 def test_the_last_messages_and_one_room(people: People, written: list[str]) -> None:
-    assert tail(people, "--no-follow", "--last", "3").stdout.splitlines() == written[-3:]
-    assert tail(people, "--no-follow", "--room", "ops").stdout.splitlines() == written[1::2]
-    assert tail(people, "--no-follow", "--room", "ops", "--last", "2").stdout.splitlines() == written[1::2][-2:]
+    assert tail(people, "--no-follow", "--last", "3").stdout.splitlines() == [DAY, *written[-3:]]
+    assert tail(people, "--no-follow", "--room", "ops").stdout.splitlines() == [DAY, *written[1::2]]
+    assert tail(people, "--no-follow", "--room", "ops", "--last", "2").stdout.splitlines() == [DAY, *written[1::2][-2:]]
+
+
+def test_a_day_has_a_line_where_it_begins(people: People, raw: Raw) -> None:
+    today = datetime.now(timezone.utc)
+    times = ["2026-11-21T23:59:59Z", "2026-11-22T00:00:01Z", "2026-11-21T23:59:58Z", f"{today:%Y-%m-%dT%H:%M:%SZ}"]
+    for number, sent in enumerate(times):
+        raw.say("bot" if number % 2 else "alex", f"number {number}.", sent_at=sent)
+    assert tail(people, "--no-follow").stdout.splitlines() == [
+        "-- Saturday, 21 November 2026",
+        "23:59 alex: number 0.",
+        DAY,
+        "00:00 bot: number 1.",
+        "23:59 alex: number 2.",
+        f"-- {today:%A}, {today.day} {today:%B %Y}",
+        f"{today:%H:%M} bot: number 3.",
+    ]
+    assert tail(people, "--no-follow", "--last", "1").stdout.splitlines() == [f"{today:%H:%M} bot: number 3."]
+    assert "--" not in tail(people, "--no-follow", "--json").stdout
+
+
+def test_a_long_message_takes_some_rows_of_a_terminal_and_is_whole_in_a_pipe(people: People, raw: Raw) -> None:
+    raw.say("bot", "\n".join(map(str, range(3200))))
+    assert len(tail(people, "--no-follow").stdout.splitlines()) == 3200
+    with Terminal(command(people, "--no-follow"), people.env("reader")) as terminal:
+        assert terminal.end() == 0
+        assert terminal.lines()[-1].strip() == "… 3,180 more lines (streamcli history shows all)"
+        assert len(terminal.lines()) == 21
 
 
 def test_json_is_the_wire_format_one_message_a_line(people: People, raw: Raw) -> None:
@@ -65,7 +97,7 @@ def test_it_follows_until_it_is_told_to_stop(people: People, written: list[str],
         command(people, "--last", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=people.env("r"), text=True
     ) as process:
         assert process.stdout
-        assert process.stdout.readline().rstrip() == written[-1]
+        assert [process.stdout.readline().rstrip() for _ in range(2)] == [DAY, written[-1]]
         for number in range(5):
             raw.say("bot", f"live {number}")
             assert process.stdout.readline().endswith(f"bot: live {number}\n")

@@ -211,7 +211,7 @@ def test_what_the_server_will_never_take_fails_with_a_reason_and_blocks_nobody()
         assert [entry.text() for entry in content.waiting] == ["one", "two", "three"]  # each in its old place
         await desk.fails("denied")
         assert [entry.message.message for entry in await desk.keeper.drop()] == ["two", "three"]
-        assert await desk.keeper.content() == ([Entry(desk.writer.unconfirmed[0].message)], [])
+        assert await desk.keeper.content() == ([Entry(desk.writer.unconfirmed[0].message)], [], {})
 
     at_a_desk(check)
 

@@ -116,8 +116,9 @@ COMMANDS: Final = (
         _search,
         Arity.REQUIRED,
         "WORDS",
-        more="Words are letters and digits, in upper or lower case, with or without accents; signs are not looked at. In "
-        "Chinese, Japanese, Thai and other scripts without blanks between words only the beginning of a phrase is found.",
+        more="Words are letters and digits, in upper or lower case, with or without accents; signs are not looked at. "
+        "In Chinese, Japanese, Thai and other scripts without blanks between words only the beginning of a phrase is "
+        "found.",
     ),
     Command("outbox", "show what waits to be sent and what failed", _outbox),
     Command("retry", "send what failed once more", _retry),

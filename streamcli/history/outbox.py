@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -201,6 +202,19 @@ class Outbox(Closing):
                 elif fd is not None:
                     alive.append(path.name)
         return dead, alive
+
+
+def count_in(folder: Path) -> int:
+    """How many messages wait, or failed, in the outbox in this folder; nothing in it is changed."""
+    path = newest(folder, "outbox")
+    if not path.exists():
+        return 0
+    with guarded(path):
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            return int(connection.execute("SELECT count(*) FROM entry").fetchone()[0])
+        finally:
+            connection.close()
 
 
 @contextlib.contextmanager

@@ -22,6 +22,8 @@ from streamcli.history.files import locked, private
 from streamcli.paths import APP
 
 MAX_PART: Final = 200  # bytes of a folder's name; file systems take 255
+EMBEDDED: Final = "embedded"
+ADDRESS: Final = "address"  # the file beside an outbox that says whose it is
 OWN: Final = "own-"  # what the ids that we make begin with
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
@@ -33,7 +35,7 @@ def data_dir() -> Path:
 
 def address_key(controller: Controller | None, stream: Stream) -> str:
     """Name a stream behind an address; no controller means the embedded server."""
-    return f"{controller.url if controller else 'embedded'} {stream}"
+    return f"{controller.url if controller else EMBEDDED} {stream}"
 
 
 def new_log_id() -> str:
@@ -57,7 +59,19 @@ class Places:
 
     def outbox(self, address: str) -> Path:
         """The folder of what waits to be sent to this address, made if it is missing."""
-        return private(self._root, self._user / "outbox" / blake2b(address.encode(), digest_size=12).hexdigest())
+        folder = private(self._root, self._user / "outbox" / blake2b(address.encode(), digest_size=12).hexdigest())
+        named = folder / ADDRESS
+        if not named.exists():
+            replace(named, address.encode())
+        return folder
+
+    def other_outboxes(self, address: str) -> list[tuple[str, Path]]:
+        """The outboxes of other addresses: each address, "" of one from an older version, and its folder."""
+        own = self.outbox(address)
+        try:
+            return [(_address_of(folder), folder) for folder in sorted(own.parent.iterdir()) if folder != own]
+        except OSError as error:
+            raise from_os_error(error, own.parent) from error
 
     def log_at(self, address: str) -> str | None:
         """Return the id of the log that was last seen behind ``address``; None when it was never visited."""
@@ -71,7 +85,7 @@ class Places:
             if known.get(address) == log:
                 return
             text = json.dumps(known | {address: log}, indent=1)
-            _replace(folder / "addresses.json", text.encode())
+            replace(folder / "addresses.json", text.encode())
 
     def _addresses(self) -> dict[str, str]:
         path = self._user / "addresses.json"
@@ -88,6 +102,19 @@ class Places:
         return {address: log for address, log in known.items() if isinstance(log, str)}
 
 
+def place_of(address: str) -> str:
+    """Name an address (address_key) as a person knows it."""
+    url, _, stream = address.partition(" ")
+    return f"{'the embedded server' if url == EMBEDDED else url}, {stream}" if address else "another address"
+
+
+def _address_of(folder: Path) -> str:
+    try:
+        return (folder / ADDRESS).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def folder_name(text: str) -> str:
     """Name a folder after any text: different texts differ, also where the file system ignores case."""
     name = "".join(chr(byte) if byte in _PLAIN else f".{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))
@@ -97,7 +124,8 @@ def folder_name(text: str) -> str:
     return f"{name[: MAX_PART - 40]}.x-{blake2b(name.encode(), digest_size=16).hexdigest()}"
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes) -> None:
+    """Write a file as a whole, so that it is never seen half."""
     fresh = path.with_name(f"{path.name}.new")
     try:
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

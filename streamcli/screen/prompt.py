@@ -212,6 +212,7 @@ class PromptScreen:
             self._buffer.apply_completion(found[0])
         elif common := get_common_complete_suffix(document, found):
             self._buffer.insert_text(common)
+            self._buffer.start_completion()
         elif self._buffer.complete_state:
             self._buffer.complete_next()
         else:

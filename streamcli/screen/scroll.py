@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
-from streamcli.clocks import Clocks
 from streamcli.message import Message
 from streamcli.screen import Screen
+from streamcli.screen.days import Days
 from streamcli.screen.render import Look
 
 UNREADABLE_SAID_AFTER = 0.5  # seconds in which unreadable events are counted into one line
@@ -21,17 +21,15 @@ class Scroll:
         self, look: Look, screen: Screen, today: date, later: Callable[[float, Callable[[], None]], object]
     ) -> None:
         """``later(seconds, what)`` calls ``what`` after a while."""
-        self._look, self._screen, self._day, self._later = look, screen, today, later
-        self._clocks = Clocks()
+        self._look, self._screen, self._later = look, screen, later
+        self._days = Days(look, today)
         self._unreadable: Counter[str] = Counter()
 
     def messages(self, messages: Sequence[Message], now: datetime | None = None) -> None:
         """Draw messages; ``now`` when they have come just now."""
-        for message, off in zip(messages, self._clocks.judge(messages, now), strict=True):
-            day = None if off else self._look.local_day(message)
-            if day and day != self._day:
+        for day, message, off in self._days.divide(messages, now):
+            if day:
                 self._screen.note(self._look.day(day))
-                self._day = day
             self._screen.draw(self._look.message(message, off))
 
     def unreadable(self, reasons: Counter[str]) -> None:
