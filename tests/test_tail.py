@@ -18,7 +18,6 @@ from tests.conftest import STREAMCLI, People, Server, eventually
 from tests.raw import Raw
 from tests.terminal import Terminal
 
-
 DAY = "-- Sunday, 22 November 2026"
 
 
