@@ -37,7 +37,9 @@ def test_what_can_not_be_read_is_counted_and_its_neighbours_are_shown(people: Pe
     tim.see("old: after.")
     assert tim.count("old: before ") == len(bad)
     assert tim.count("new [poll, from a newer version]: from the future") == 1
-    assert tim.count("(1.0 MiB in all, cut)") == 1
+    assert tim.count("(/history shows all)") == 1
+    tim.enter("/history")
+    tim.see("(1.0 MiB in all, cut)")
     tim.see("-- 6 events could not be read")
     tim.enter("still here")
     tim.see("tim: still here")

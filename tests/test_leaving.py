@@ -89,7 +89,7 @@ def test_what_was_typed_just_before_leaving_is_sent(people: People, raw: Raw) ->
 
 @pytest.mark.parametrize("name", WAYS)
 def test_leaving_a_stalled_server_names_what_is_unsent(people: People, server: Server, tell: Tell, name: str) -> None:
-    tim = people.opens("tim")
+    tim = people.opens("tim", columns=200)
     before = settings_of(tim)
     tim.connected()
     with server.stopped_in_its_tracks():

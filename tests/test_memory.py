@@ -329,9 +329,9 @@ def test_long_after_it_was_typed_a_message_says_when(people: People, raw: Raw, s
         long_ago = event[:at] + b"2026-11-20T14:03:00.000Z" + event[at + 24 :]
         connection.execute("UPDATE entry SET event = ?", (long_ago,))
     tim = people.joins("tim")
-    tim.see("tim: in the tunnel (typed 14:03)")
+    tim.see("tim: in the tunnel (typed 20 November 14:03)")
     alex = people.joins("alex")
-    alex.see("tim: in the tunnel (typed 14:03)")
+    alex.see("tim: in the tunnel (typed 20 November 14:03)")
 
 
 def test_search_finds_what_was_said_at_once_and_long_ago(people: People, raw: Raw) -> None:
@@ -347,7 +347,7 @@ def test_search_finds_what_was_said_at_once_and_long_ago(people: People, raw: Ra
     tim.enter("/search nowhere")
     tim.see("Nothing found.")
     tim.enter("/search ***")
-    tim.see("Nothing found.", times=2)
+    tim.see("There is nothing to look for in “***”.")
 
 
 def test_a_clock_that_is_off_is_marked_and_the_logs_order_stays(people: People, raw: Raw) -> None:
