@@ -128,7 +128,9 @@ def test_an_unforeseen_error_gives_the_terminal_back_and_names_what_is_unsent(tm
     plant = BROKEN + (
         "from streamcli.chatter import Chatter\n"
         "note = Chatter.note\n"
-        "Chatter.note = lambda self, text: self._loop.call_soon(broken, self) if 'commands' in text else note(self, text)\n"
+        "def fails(self, text):\n"
+        "    self._loop.call_soon(broken, self) if 'commands' in text else note(self, text)\n"
+        "Chatter.note = fails\n"
     )
     with Terminal([sys.executable, "-c", plant + PROGRAM, NOWHERE, "tim"], make_home(tmp_path), columns=200) as tim:
         tim.see_last("connecting")

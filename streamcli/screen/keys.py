@@ -139,8 +139,8 @@ def _bind_search(add: Callable[..., None], in_line: Filter) -> None:
 
 
 def _insert(event: KeyPressEvent) -> None:
-    # Of a key that is no character the data are the control characters that the terminal sent for it. Not isprintable():
-    # that is false for the ideographic space, the no-break space and the joiners of Persian and of emoji.
+    # Of a key that is no character the data are the control characters that the terminal sent for it. isprintable()
+    # would be wrong: it is false for the ideographic space, the no-break space, the joiners of Persian and of emoji.
     if not any(unicodedata.category(char) in ("Cc", "Cs") for char in event.data):
         event.current_buffer.insert_text(event.data)
 
