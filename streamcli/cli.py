@@ -1,4 +1,29 @@
-"""streamcli: a terminal chat whose only server is a Pravega log.
+"""The command line: what it may hold, and what runs for it. The usage text is its one source."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import gc
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from docopt import DocoptExit, docopt
+
+from streamcli import __version__
+from streamcli.errors import CannotCreate, StreamcliError, UsageError, from_os_error
+from streamcli.stdio import STDIN, patient
+
+if TYPE_CHECKING:
+    from streamcli.config import Settings
+
+# Not a docstring: python -OO drops those.
+USAGE: Final = """\
+streamcli: a terminal chat whose only server is a Pravega log.
 
 Usage:
   streamcli send [--timeout S] [--verbose] [options] [--] [<text>...]
@@ -37,26 +62,6 @@ Options:
   --version        print the version
   -h, --help       print this text
 """
-
-from __future__ import annotations
-
-import difflib
-import gc
-import logging
-import os
-import re
-import sys
-from typing import IO, TYPE_CHECKING, Any
-
-from docopt import DocoptExit, docopt
-
-from streamcli import __version__
-from streamcli.errors import StreamcliError, UsageError, from_os_error
-from streamcli.stdio import STDIN, patient
-
-if TYPE_CHECKING:
-    from streamcli.config import Settings
-
 COMMANDS = ("send", "tail", "history", "search", "server", "doctor")
 # How many objects more before Python looks for cycles: messages have none, and by default it looks after 700 objects,
 # which takes a quarter of the time in which a long log is read.
@@ -66,12 +71,21 @@ RARELY = (20_000, 20, 20)
 def main() -> None:
     """The command ``streamcli``: run it and leave with the exit code of docs/command-line.md."""
     _open_what_is_closed()
-    sys.stdout, sys.stderr = patient(sys.stdout), patient(sys.stderr)
+    sys.stdout, sys.stderr = patient(sys.stdout), patient(sys.stderr, forgiving=True)
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)  # an empty one would make files of ours in the root folder
     sys.exit(run(sys.argv[1:]))
 
 
 def _failed_to_write(error: OSError) -> int:
-    # Files of ours are worded where they are used; what is left is the output.
+    # Files of ours are worded where they are used; what is left is the current folder and the output.
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        if error.errno == errno.ENOENT:
+            text = "The current folder does not exist any more. Change to another one, then try again."
+            print(f"streamcli: {text}", file=sys.stderr)
+            return CannotCreate.exit_code
     worded = from_os_error(error, error.filename or "the output")
     _forget_output()
     print(f"streamcli: {worded}", file=sys.stderr)
@@ -121,7 +135,7 @@ def run(argv: list[str]) -> int:
 
 def _parse(argv: list[str]) -> dict[str, Any]:
     try:
-        arguments: dict[str, Any] = docopt(__doc__, argv=argv, version=f"streamcli {__version__}")
+        arguments: dict[str, Any] = docopt(USAGE, argv=argv, version=f"streamcli {__version__}")
     except DocoptExit as error:
         raise UsageError(f"{_misfit(str(error), argv)}. See streamcli --help.") from None
     except SystemExit:
@@ -144,8 +158,7 @@ def _parse(argv: list[str]) -> dict[str, Any]:
 
 
 def _usage_of(command: str) -> str:
-    assert __doc__
-    return next(line.strip() for line in __doc__.splitlines() if line.startswith(f"  streamcli {command} "))
+    return next(line.strip() for line in USAGE.splitlines() if line.startswith(f"  streamcli {command} "))
 
 
 def _misfit(text: str, argv: list[str]) -> str:
@@ -160,11 +173,10 @@ def _misfit(text: str, argv: list[str]) -> str:
 
 def _meant_as_text(argv: list[str]) -> str:
     """The argument of send or search that looks like an option and is none of ours; of -foo docopt says -f, -o, -o."""
-    assert __doc__
     if not argv or argv[0] not in ("send", "search"):
         return ""
     before = argv[: argv.index("--")] if "--" in argv else argv
-    ours = {"-", "-h", *re.findall(r"--[a-z-]+", __doc__)}
+    ours = {"-", "-h", *re.findall(r"--[a-z-]+", USAGE)}
     return next((word for word in before if word.startswith("-") and word.partition("=")[0] not in ours), "")
 
 
@@ -285,4 +297,7 @@ def _settings(arguments: dict[str, Any], reads: bool = False) -> Settings:
 def _log_path() -> str:
     from streamcli.logs import log_path
 
-    return str(log_path())
+    try:
+        return str(log_path())
+    except StreamcliError as error:
+        return f"none can be kept. {error}"

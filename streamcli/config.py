@@ -8,11 +8,11 @@ import os
 import ssl
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from streamcli.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Login, Stream, parse_url
 from streamcli.errors import Unusable, UsageError
@@ -24,6 +24,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+T = TypeVar("T")
 
 KEYS = ("url", "id", "scope", "stream", "room", "ca", "login_file")
 LOGIN_KEYS = {"url", "account", "password"}
@@ -53,30 +55,43 @@ class Settings:
 def settle(options: Mapping[str, str | None], environment: Mapping[str, str], file: Path | None = None) -> Settings:
     """Work the settings out; raise UsageError for a bad value, Unusable for a bad file."""
     file = file or config_file()
-    kept = {"scope": DEFAULT_SCOPE, "stream": DEFAULT_STREAM, "room": DEFAULT_ROOM, **_read(file)}
+    kept = _read(file)
 
-    def value(key: str) -> str | None:
-        option = options.get(key)
-        return option if option is not None else environment.get(f"STREAMCLI_{key.upper()}") or kept.get(key)
+    def value(key: str, valid: Callable[[str], T], default: T) -> T:
+        """The setting's value. An error of what is not from the command line names where it is from."""
+        if (option := options.get(key)) is not None:
+            return valid(option)
+        if text := environment.get(variable := f"STREAMCLI_{key.upper()}"):
+            where = f"the variable {variable}"
+        elif key in kept:
+            text, where = kept[key], f"{key} in {file}"
+        else:
+            return default
+        try:
+            return valid(text)
+        except UsageError as error:
+            raise Unusable(f"Check {where}. {error}") from None
 
     def path(key: str) -> Path | None:
-        if named := environment.get(f"STREAMCLI_{key.upper()}"):
-            return Path(named).expanduser().absolute()
-        return file.parent / Path(kept[key]).expanduser() if key in kept else None
+        try:
+            if named := environment.get(f"STREAMCLI_{key.upper()}"):
+                return Path(named).expanduser().absolute()
+            return file.parent / Path(kept[key]).expanduser() if key in kept else None
+        except RuntimeError:
+            raise Unusable(f"The setting {key} names a home folder that is not known: write the whole path.") from None
 
-    url, name = value("url"), value("id")
-    controller = parse_url(url) if url is not None else None
+    controller = value("url", lambda url: cast("Controller | None", parse_url(url)), None)
     if controller:
         login = _login(controller, environment, path("login_file"))
         controller = replace(controller, login=login, ca=_authorities(path("ca")) if controller.tls else None)
     return Settings(
         controller=controller,
-        user=valid_id(_login_name() if name is None else name),
+        user=value("id", lambda id: cast("str | None", valid_id(id)), None) or valid_id(_login_name()),
         stream=Stream(
-            valid_scope_or_stream(value("scope") or "", "scope"),
-            valid_scope_or_stream(value("stream") or "", "stream"),
+            value("scope", lambda scope: valid_scope_or_stream(scope, "scope"), DEFAULT_SCOPE),
+            value("stream", lambda stream: valid_scope_or_stream(stream, "stream"), DEFAULT_STREAM),
         ),
-        room=valid_room(value("room") or ""),
+        room=value("room", valid_room, DEFAULT_ROOM),
         timeout=seconds(options.get("timeout")),
     )
 
@@ -90,7 +105,9 @@ def seconds(text: str | None) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value <= MAX_TIMEOUT:
-        raise UsageError(f"--timeout {quoted(text)} is no number of seconds above 0 and up to {MAX_TIMEOUT:.0f}.")
+        raise UsageError(
+            f"--timeout must be a number of seconds, above 0 and at most {MAX_TIMEOUT:.0f} (got {quoted(text)})."
+        )
     return value
 
 
@@ -98,12 +115,12 @@ def whole_number(option: str, text: str) -> int:
     """Read the value of ``option``; raise UsageError unless it is a whole number from 1 to a million."""
     if number := whole(text, MAX_LAST):
         return number
-    raise UsageError(f"{option} {quoted(text)} is no whole number from 1 to {MAX_LAST:,}.")
+    raise UsageError(f"{option} must be a whole number from 1 to {MAX_LAST:,} (got {quoted(text)}).")
 
 
 def _read(file: Path) -> dict[str, str]:
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -113,8 +130,10 @@ def _read(file: Path) -> dict[str, str]:
     except tomllib.TOMLDecodeError as error:
         raise Unusable(f"The settings in {file} are no valid TOML: {error}.") from error
     for key, value in kept.items():
-        if key not in KEYS or not isinstance(value, str):  # its value is not said: it may be a password
-            raise Unusable(f"The settings in {file}: {key} is none of the texts {', '.join(KEYS)}.")
+        if key not in KEYS:
+            raise Unusable(f"The settings in {file}: there is no setting {key}. There are {', '.join(KEYS)}.")
+        if not isinstance(value, str):  # its value is not said: it may be a password
+            raise Unusable(f"The settings in {file}: the value of {key} must be a text, in quotes.")
     return kept
 
 
@@ -156,7 +175,7 @@ def _read_login(path: Path) -> dict[str, str]:
                 raise Unusable(f"Others can read the login file {path}. Make it yours alone: chmod 600 {path}")
             if about.st_uid not in (0, os.getuid()):
                 raise Unusable(f"The login file {path} belongs to another user. Make one of your own.")
-            login = tomllib.load(file)
+            login = tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         raise Unusable(f"The login file {path} can't be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):

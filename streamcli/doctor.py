@@ -18,7 +18,7 @@ from streamcli import paths
 from streamcli.address import Controller, Stream
 from streamcli.config import Settings
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable
-from streamcli.history.places import Places, address_key, data_dir
+from streamcli.history.places import Places, address_key
 from streamcli.history.store import History
 from streamcli.logs import log_path
 from streamcli.pravega.probe import Answer, probe, worded
@@ -145,7 +145,7 @@ def _access(controller: Controller, stream: Stream) -> Iterator[Finding]:
 
 
 def _folders() -> Iterator[Finding]:
-    for what, folder in (("cache", paths.cache_dir()), ("state", paths.state_dir()), ("data", data_dir())):
+    for what, folder in (("cache", paths.cache_dir()), ("state", paths.state_dir()), ("data", paths.data_dir())):
         try:
             paths.made(folder)
             if not os.access(folder, os.W_OK):
@@ -157,7 +157,7 @@ def _folders() -> Iterator[Finding]:
     yield Finding("log file", str(log_path()))
     yield Finding("server log", str(server_state.log_path()))
     yield Finding("input lines", str(paths.state_dir() / "typed"))
-    yield Finding("program", str(Path(sys.argv[0]).absolute()))
+    yield Finding("program", _program())
 
 
 def _memory(settings: Settings) -> Iterator[Finding]:
@@ -179,3 +179,10 @@ def _memory(settings: Settings) -> Iterator[Finding]:
 
 def _here(path: Path) -> str:
     return "read" if path.exists() else "there is none, which is fine"
+
+
+def _program() -> str:
+    try:
+        return str(Path(sys.argv[0]).absolute())
+    except OSError:
+        return f"{sys.argv[0]}, relative to a folder that does not exist any more"

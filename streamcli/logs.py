@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO
@@ -31,6 +33,48 @@ class _Terminal(logging.Handler):
         else:
             with contextlib.suppress(OSError):
                 print(text, file=sys.stderr)
+
+
+class _SharedFile(RotatingFileHandler):
+    """A log file that several processes write to and rotate; each line is one append."""
+
+    def _open(self) -> TextIOWrapper:
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+        return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=private)
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        """Also follows when another process has rotated."""
+        self._follow()
+        return bool(super().shouldRollover(record))
+
+    def doRollover(self) -> None:
+        """Rotate, unless another process has done so since this one looked."""
+        with locked(Path(f"{self.baseFilename}.lock")):
+            self._follow()
+            if self.stream and os.fstat(self.stream.fileno()).st_size > self.maxBytes // 2:
+                super().doRollover()
+
+    def _follow(self) -> None:
+        try:
+            there = Path(self.baseFilename).stat()
+        except OSError:
+            there = None
+        if self.stream and (there is None or not os.path.samestat(there, os.fstat(self.stream.fileno()))):
+            self.stream.close()
+            self.stream = self._open()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at ``path``."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 _terminal = _Terminal()
@@ -67,8 +111,7 @@ def set_up(*, verbose: bool) -> None:
     path = log_path()
     made(path.parent)
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=1)]
+        handlers: list[logging.Handler] = [_SharedFile(path, maxBytes=MAX_BYTES, backupCount=1)]
     except OSError as error:
         raise from_os_error(error, path) from error
     if verbose:

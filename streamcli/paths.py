@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
 
-from streamcli.errors import from_os_error
+from streamcli.errors import CannotCreate, Unusable, from_os_error
 
 APP = "streamcli"
 
 
 def cache_dir() -> Path:
     """Folder for what can be fetched again (the server's jars); it may not exist yet."""
-    return Path(platformdirs.user_cache_dir(APP, appauthor=False))
+    return _absolute(platformdirs.user_cache_dir)
 
 
 def state_dir() -> Path:
     """Folder for state and logs of this machine (server state, input history, locks); it may not exist yet."""
-    return Path(platformdirs.user_state_dir(APP, appauthor=False))
+    return _absolute(platformdirs.user_state_dir)
+
+
+def data_dir() -> Path:
+    """Folder for what a person would miss (histories, outboxes); it may not exist yet."""
+    return _absolute(platformdirs.user_data_dir)
 
 
 def config_file() -> Path:
     """The settings file; it need not exist."""
-    return Path(platformdirs.user_config_dir(APP, appauthor=False)) / "config.toml"
+    return _absolute(platformdirs.user_config_dir) / "config.toml"
 
 
 def made(folder: Path) -> Path:
-    """Make ``folder`` (0700) if it is missing and return it; raise CannotCreate or FileTrouble when that fails."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise from_os_error(error, folder) from error
+    """Make ``folder`` if it is missing, and return it; raise CannotCreate or FileTrouble when that fails.
+
+    What is made has mode 0700 whatever the umask is. A folder of ours that others can enter is closed to them.
+    """
+    ours = (cache_dir(), state_dir(), data_dir())
+    for step in (*reversed(folder.parents), folder):
+        try:
+            with contextlib.suppress(FileExistsError):
+                step.mkdir(mode=0o700)
+            if any(step.is_relative_to(one) for one in ours) and step.stat().st_mode & 0o077:
+                step.chmod(0o700)
+        except OSError as error:
+            # A parent that is there need not be one that we could have made (EROFS) or may look at.
+            if step == folder or not step.is_dir():
+                raise from_os_error(error, folder) from error
+    if not folder.is_dir():
+        raise CannotCreate(f"Can't make the folder {folder}: a file of that name is there. Move it away.")
     return folder
+
+
+def _absolute(folder: Callable[..., str]) -> Path:
+    home = os.environ.get("HOME")
+    try:
+        path = Path(folder(APP, appauthor=False))
+    except RuntimeError:
+        path = Path()  # no home folder is known
+    if not path.is_absolute() or (home and not Path(home).is_absolute()):
+        raise Unusable(
+            "There is no home folder to keep files in: set HOME (and XDG variables, if any) to an absolute path."
+        )
+    return path

@@ -5,6 +5,7 @@ The flag belongs to the open file, which others share, so it stays as it is.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
@@ -42,13 +43,26 @@ class _Patient(io.FileIO):
         return view.nbytes
 
 
-def patient(stream: TextIO) -> TextIO:
-    """The same standard stream, but it writes everything also to a non-blocking file, and any character."""
+class _Forgiving(_Patient):
+    """The same for messages that may be lost: the exit code says what they say."""
+
+    def write(self, data: Any, /) -> int:
+        """Write all of ``data``, if that is possible."""
+        with contextlib.suppress(OSError):
+            super().write(data)
+        return memoryview(data).nbytes
+
+
+def patient(stream: TextIO, forgiving: bool = False) -> TextIO:
+    """The same standard stream, but it writes everything also to a non-blocking file, and any character.
+
+    A ``forgiving`` one ignores that it can't be written.
+    """
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Patient(stream.fileno(), "wb", closefd=False)),
+        io.BufferedWriter((_Forgiving if forgiving else _Patient)(stream.fileno(), "wb", closefd=False)),
         encoding=stream.encoding,
         errors="backslashreplace",  # what a locale other than UTF-8 has no bytes for
         line_buffering=stream.line_buffering or stream.write_through,

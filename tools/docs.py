@@ -19,7 +19,7 @@ PART = re.compile(r"(?<=<!-- generated: )(\w+)( -->\n).*?(?=<!-- end -->)", re.D
 
 def usage() -> str:
     """The text of ``streamcli --help``."""
-    return f"```text\n{(cli.__doc__ or '').strip()}\n```\n"
+    return f"```text\n{cli.USAGE.strip()}\n```\n"
 
 
 def exit_codes() -> str:

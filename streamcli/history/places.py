@@ -14,23 +14,16 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 from streamcli.address import Controller, Stream
 from streamcli.errors import from_os_error
 from streamcli.history.files import locked, private
-from streamcli.paths import APP
+from streamcli.paths import data_dir
 
 MAX_PART: Final = 200  # bytes of a folder's name; file systems take 255
 EMBEDDED: Final = "embedded"
 ADDRESS: Final = "address"  # the file beside an outbox that says whose it is
 OWN: Final = "own-"  # what the ids that we make begin with
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
-
-
-def data_dir() -> Path:
-    """Folder for what a person would miss (histories, outboxes); it may not exist yet."""
-    return Path(platformdirs.user_data_dir(APP, appauthor=False))
 
 
 def address_key(controller: Controller | None, stream: Stream) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prompt_toolkit.history import FileHistory
 
-from streamcli.errors import from_os_error
+from streamcli.errors import FileTrouble, StreamcliError, from_os_error
 from streamcli.paths import made
 
 KEPT_BYTES = 256 * 1024
@@ -20,21 +21,21 @@ class InputHistory(FileHistory):
     """prompt_toolkit's history file with mode 0600, bounded, and written in a thread: a key never waits for a disk."""
 
     def __init__(self, path: Path, on_trouble: Callable[[str], None]) -> None:
-        """``on_trouble(sentence)`` is called once, in that thread, when a line can't be kept."""
-        made(path.parent)
-        try:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            _trim(path)
-        except OSError as error:
-            raise from_os_error(error, path) from error
+        """``on_trouble(sentence)`` is called once, in any thread, when lines can't be kept: they live here only."""
         super().__init__(str(path))
         self._path, self._on_trouble = path, on_trouble
         self._on_disk, self._cleared = True, list[str]()
+        self._readable = True
         self._disk = ThreadPoolExecutor(1, "input-history")
+        try:
+            made(path.parent)
+            _open(path)
+        except (OSError, StreamcliError) as error:
+            self._give_up(error)
 
     def store_string(self, string: str) -> None:
         """Keep one line."""
-        if self._on_disk:
+        if self._on_disk and self._readable:
             self._disk.submit(self._store, string)
         else:
             self._cleared.append(string)
@@ -42,7 +43,11 @@ class InputHistory(FileHistory):
     def load_history_strings(self) -> Iterable[str]:
         """All lines, newest first. This is asked for when the first key wants one, so it knows of earlier clearing."""
         yield from reversed(self._cleared)
-        yield from super().load_history_strings()
+        if self._readable:
+            try:
+                yield from super().load_history_strings()
+            except OSError as error:
+                self._give_up(error)
 
     @contextlib.contextmanager
     def only_here(self) -> Iterator[None]:
@@ -61,8 +66,26 @@ class InputHistory(FileHistory):
         try:
             super().store_string(string)
         except OSError as error:
-            trouble, self._on_trouble = self._on_trouble, lambda sentence: None
-            trouble(f"What you type is not kept for the arrow keys: {from_os_error(error, self._path)}")
+            self._say(error)
+
+    def _give_up(self, error: OSError | StreamcliError) -> None:
+        self._readable = False
+        self._say(error)
+
+    def _say(self, error: OSError | StreamcliError) -> None:
+        trouble, self._on_trouble = self._on_trouble, lambda sentence: None
+        worded = error if isinstance(error, StreamcliError) else from_os_error(error, self._path)
+        trouble(f"What you type is not kept for the arrow keys: {worded}")
+
+
+def _open(path: Path) -> None:
+    # Not blocking: of a named pipe the other end may never be opened.
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    os.close(fd)
+    if not regular:
+        raise FileTrouble(f"{path} is no regular file. Move it away.")
+    _trim(path)
 
 
 def _trim(path: Path) -> None:

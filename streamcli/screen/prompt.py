@@ -51,7 +51,7 @@ class PromptScreen:
     """A :class:`streamcli.screen.Screen` on a terminal."""
 
     def __init__(self, look: Look, host: Host, history_file: Path) -> None:
-        """Raises CannotCreate or FileTrouble when the file for typed lines can't be made."""
+        """``history_file`` holds the lines typed earlier; the prompt works without it."""
         self._look, self._host = look, host
         self._loop = asyncio.get_running_loop()
         self._history = InputHistory(history_file, self._not_kept)

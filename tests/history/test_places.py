@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from streamcli.address import Controller, Stream
 from streamcli.errors import CannotCreate
-from streamcli.history.places import MAX_PART, Places, address_key, data_dir, folder_name, new_log_id
+from streamcli.history.places import MAX_PART, Places, address_key, folder_name, new_log_id
+from streamcli.paths import data_dir
 from tests.history.processes import Process, Say
 
 EMBEDDED = address_key(None, Stream())
