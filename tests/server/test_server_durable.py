@@ -64,7 +64,7 @@ def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(
         time.sleep(3)  # in which it must not be started again
         assert run(env, "server", "status").returncode == 3
         assert "stopped on purpose" in run(env, "server", "status").stdout
-        assert seconds(env, "server", "start") < READY * NOISE
+        assert seconds(env, "server", "start", "--timeout", "60") < READY * NOISE
         tim.see("tim: after the stop")
         tim.type("\x04")
         tim.end(10)
