@@ -9,15 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.input import DummyInput
 from prompt_toolkit.output import DummyOutput
+from ptyprocess import PtyProcess
 
 from streamcli.screen.application import ChatApplication
 from streamcli.screen.keys import BINDINGS, EDITING, HELD, bind
-from tests.conftest import STREAMCLI, People
+from tests.conftest import STREAMCLI, People, eventually, make_home
 from tests.raw import Raw
 from tests.terminal import Terminal
 
@@ -195,6 +197,20 @@ def test_a_chat_stopped_from_outside_has_its_prompt_after_fg(people: People, num
         tim.see_typed("shell$ ")
         tim.enter("exit")
         assert tim.end() == 0
+
+
+def test_a_window_closed_while_the_chat_is_stopped_ends_it_quietly(tmp_path: Path) -> None:
+    process = PtyProcess.spawn([*STREAMCLI, "tcp://127.0.0.1:1", "tim"], env=make_home(tmp_path))
+    drawn = b""
+    while b"tim>" not in drawn:
+        drawn += process.read()
+    os.kill(process.pid, signal.SIGSTOP)
+    eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    process.fileobj.close()
+    os.kill(process.pid, signal.SIGCONT)
+    eventually(lambda: not process.isalive())
+    assert process.exitstatus == 0
+    assert "Traceback" not in (tmp_path / ".local/state/streamcli/log/streamcli.log").read_text()
 
 
 def test_a_key_that_fails_is_said_and_the_line_stays(people: People, tmp_path: Path) -> None:

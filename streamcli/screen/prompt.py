@@ -298,8 +298,11 @@ class PromptScreen:
         if self._suspended:
             self._suspended = False
             return
-        if os.tcgetpgrp(self._input.fileno()) != os.getpgrp():
-            return  # it goes on in the background
+        try:
+            if os.tcgetpgrp(self._input.fileno()) != os.getpgrp():
+                return  # it goes on in the background
+        except OSError:
+            return  # the window was closed meanwhile: reading from it says so as well
         raw_mode(self._input.fileno()).__enter__()  # never left: the mode from before the prompt is kept elsewhere
         self._app.renderer.reset()  # where the cursor is now nobody knows
         self._app._redraw()
