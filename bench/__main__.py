@@ -1,6 +1,6 @@
 """``python -m bench``: measures streamcli on a server of its own, prints one table and writes a JSON file.
 
-It takes about seven minutes. Take figures from a machine that has nothing else to do: the load average before and after
+It takes about ten minutes. Take figures from a machine that has nothing else to do: the load average before and after
 stands in the file.
 """
 
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import latency, load, memory, report
+from bench import kills, latency, load, memory, report
 from bench.figures import table
 from bench.house import House, house
 
-PARTS = ("start", "latency", "echo", "send", "catch-up", "history", "search", "idle")
+PARTS = ("start", "latency", "echo", "send", "catch-up", "history", "search", "idle", "kills")
 RESULT = report.ROOT / "build" / "bench.json"
 
 
@@ -56,6 +56,7 @@ def _parts(quick: bool) -> dict[str, Callable[[House], dict[str, Any]]]:
         "history": lambda house: {"messages": messages, **memory.start_from_disk(house, messages, starts)},
         "search": lambda house: {"messages": remembered, **memory.search(remembered, rounds=keys // 2)},
         "idle": lambda house: load.idle(house, seconds),
+        "kills": lambda house: kills.after_a_kill(3 if quick else 7),
     }
 
 

@@ -109,14 +109,16 @@ def listen_to(
 class House:
     """A running embedded server in a home of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, durable: bool = False) -> None:
+        """In memory, unless ``durable``. It has no password, since the raw client knows none."""
         self.env = environment(folder)
+        self._kind = ["--no-auth"] if durable else ["--no-auth", "--in-memory"]
         self.server_pid = 0
         self.url = ""
 
     def start(self) -> None:
         """Start the server; the first time of all this fetches its jars."""
-        self._run("start", "--timeout", "60", "--in-memory", "--no-auth")  # the raw client knows no password
+        self._run("start", "--timeout", "60", *self._kind)
         facts = dict(line.split(maxsplit=1) for line in self._run("status").splitlines()[1:])
         self.url, self.server_pid = facts["url"], int(facts["pid"])
         _wait_for_the_archive(self.env["HOME"])
@@ -144,10 +146,10 @@ class House:
 
 
 @contextlib.contextmanager
-def house() -> Iterator[House]:
+def house(durable: bool = False) -> Iterator[House]:
     """A house for as long as this holds."""
     with tempfile.TemporaryDirectory(prefix="streamcli-bench-") as folder:
-        here = House(Path(folder))
+        here = House(Path(folder), durable)
         here.start()
         try:
             yield here

@@ -106,6 +106,15 @@ def _idle(found: Figures) -> list[Row]:
     ]
 
 
+def _kills(found: Figures) -> list[Row]:
+    rows = []
+    for name, seconds in found.items():
+        took, goal = summary(seconds), 1 if name.endswith("alone") else 5
+        note = f" (longest {took.max:.1f}, n = {took.n})"
+        rows.append(at_most(f"kill -9 of the {name}: to the next message", took.p50, goal, "s", note=note))
+    return rows
+
+
 _BUILDERS = {
     "latency": _latency,
     "echo": _echo,
@@ -115,6 +124,7 @@ _BUILDERS = {
     "history": _history,
     "search": _search,
     "idle": _idle,
+    "kills": _kills,
 }
 
 

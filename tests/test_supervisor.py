@@ -178,6 +178,36 @@ def test_workers_that_die_are_replaced_and_those_that_fail_wait_longer_each_time
     run(main())
 
 
+def test_only_starts_that_come_to_nothing_are_followed_by_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("streamcli.pravega.supervisor.time.monotonic", lambda: now)
+    lane = Lane("module", dict, lambda frame, payload: None, lambda last: None)
+    pauses = []
+    for lived in (False, False, False, True, False, *[False] * 6, True):
+        lane._failed(lived)
+        pauses.append(lane.not_before - now)
+    assert pauses == pytest.approx([0.0, 0.2, 0.5, 0.0, 0.0, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 0.0])
+
+
+def test_a_worker_that_had_opened_and_lived_is_replaced_at_once_however_often(
+    impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LIVED", 0.0)
+
+    async def main() -> None:
+        watch = Watch("count")
+        async with watch.watching():
+            for kill in range(1, 8):
+                await until(lambda: watch.link().phase is Phase.LIVE and len(watch.starts[0]) == kill)  # noqa: B023
+                process = watch.lanes[0].process
+                assert process and watch.lanes[0].failures == 0
+                process.kill()
+                await until(lambda: len(watch.starts[0]) == kill + 1)  # noqa: B023
+                assert watch.lanes[0].failures == 0
+
+    run(main())
+
+
 def test_a_worker_that_says_why_it_fails_is_quoted(impatient: None) -> None:
     async def main() -> None:
         watch = Watch("fail")

@@ -32,7 +32,7 @@ OPEN_WITHIN_AT_MOST = 32.0  # after others were replaced for that: on a slow ser
 OVERDUE_AFTER = 3.0  # seconds without a sign that is due
 GOOD_PROBES = 4  # in a row before an overdue worker is replaced
 BACK_OFF = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # seconds before the next start, by failures in a row
-SETTLED = 10.0  # a worker that lived this long after opening did not fail at once
+LIVED = 1.0  # seconds after opening from which on the end of a worker is no failure of its start
 END_WITHIN = 0.3  # seconds to wait for killed workers when the program leaves
 
 _log = logging.getLogger(__name__)
@@ -66,6 +66,11 @@ class Trouble(NamedTuple):
 
     words: str = ""
     final: bool = False
+
+
+def pause(failures: int) -> float:
+    """Seconds before the next start of a worker after so many failed starts in a row."""
+    return BACK_OFF[min(failures, len(BACK_OFF)) - 1] if failures else 0.0
 
 
 class Lane:
@@ -128,7 +133,7 @@ class Lane:
         def ended() -> None:
             _log.info("%s has ended", self.module)
             self.process = None
-            self._failed(settled=self._gives_way or 0 < self._opened_at < time.monotonic() - SETTLED)
+            self._failed(lived=self._gives_way or 0 < self._opened_at <= time.monotonic() - LIVED)
             wake()
 
         try:
@@ -136,7 +141,7 @@ class Lane:
             _log.info("%s started as process %d", self.module, self.process.pid)
         except (OSError, RuntimeError) as error:  # no more processes, files, memory or threads
             self.trouble = {"kind": "system", "text": str(error)}
-            self._failed(settled=False)
+            self._failed(lived=False)
 
     def _open(self, fields: dict[str, Any], wake: Callable[[], None]) -> None:
         if self._given_up:
@@ -147,11 +152,12 @@ class Lane:
         self._on_open(fields)
         wake()
 
-    def _failed(self, settled: bool) -> None:
+    def _failed(self, lived: bool) -> None:
+        """One that had opened and ``lived`` is replaced at once; back-off is for starts that come to nothing."""
         self.opened = False
-        self.failures = 0 if settled else self.failures + 1
-        self._failed_before = self._failed_before and not settled
-        self.not_before = time.monotonic() + BACK_OFF[min(self.failures, len(BACK_OFF)) - 1 if self.failures else 0]
+        self.failures = 0 if lived else self.failures + 1
+        self._failed_before = self._failed_before and not lived
+        self.not_before = time.monotonic() + pause(self.failures)
 
     def send(self, frame: bytes) -> None:
         """Pass a frame to the worker if there is one."""
