@@ -57,7 +57,7 @@ def _kill_writer(house: House, kills: int) -> list[float]:
         def type_a_line() -> bytes:
             text = f"line {next(numbers)}."
             tim.press(f"{text}\r")
-            return f"tim: {text}".encode()  # what is pending or in the prompt has no colon there
+            return f": {text}".encode()  # what is pending or in the prompt has no colon there
 
         return _kill(tim, "write_worker", kills, type_a_line)
 

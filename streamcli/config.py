@@ -73,12 +73,9 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
             raise Unusable(f"Check {where}. {error}") from None
 
     def path(key: str) -> Path | None:
-        try:
-            if named := environment.get(f"STREAMCLI_{key.upper()}"):
-                return Path(named).expanduser().absolute()
-            return file.parent / Path(kept[key]).expanduser() if key in kept else None
-        except RuntimeError:
-            raise Unusable(f"The setting {key} names a home folder that is not known: write the whole path.") from None
+        """A path in the settings is relative to their folder, one in the environment to the current folder."""
+        near = file.parent if not environment.get(f"STREAMCLI_{key.upper()}") else Path()
+        return value(key, lambda text: cast("Path | None", _path(near, text)), None)
 
     controller = value("url", lambda url: cast("Controller | None", parse_url(url)), None)
     if controller:
@@ -118,6 +115,15 @@ def whole_number(option: str, text: str) -> int:
     raise UsageError(f"{option} must be a whole number from 1 to {MAX_LAST:,} (got {quoted(text)}).")
 
 
+def _path(near: Path, text: str) -> Path:
+    if not text:
+        raise UsageError("The path is empty.")
+    try:
+        return (near / Path(text).expanduser()).absolute()
+    except RuntimeError:
+        raise UsageError(f"{text} names a home folder that is not known: write the whole path.") from None
+
+
 def _read(file: Path) -> dict[str, str]:
     try:
         text = file.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
@@ -127,11 +133,11 @@ def _read(file: Path) -> dict[str, str]:
         raise Unusable(f"The settings in {file} can't be read: {error}.") from error
     try:
         kept: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Unusable(f"The settings in {file} are no valid TOML: {error}.") from error
     for key, value in kept.items():
         if key not in KEYS:
-            raise Unusable(f"The settings in {file}: there is no setting {key}. There are {', '.join(KEYS)}.")
+            raise Unusable(f"The settings in {file}: there is no setting {quoted(key)}. There are {', '.join(KEYS)}.")
         if not isinstance(value, str):  # its value is not said: it may be a password
             raise Unusable(f"The settings in {file}: the value of {key} must be a text, in quotes.")
     return kept
@@ -178,7 +184,7 @@ def _read_login(path: Path) -> dict[str, str]:
             login = tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         raise Unusable(f"The login file {path} can't be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except (tomllib.TOMLDecodeError, RecursionError, UnicodeDecodeError):
         raise Unusable(wanted) from None
     if login.keys() != LOGIN_KEYS or not all(isinstance(value, str) and value for value in login.values()):
         raise Unusable(wanted)

@@ -134,7 +134,7 @@ def test_half_an_account_is_refused(missing: str) -> None:
 
 def test_a_password_among_the_settings_is_refused_and_not_repeated(file: Path) -> None:
     file.write_text(f"password = {json.dumps(ALICE.password)}\n")
-    with pytest.raises(Unusable, match="there is no setting password") as caught:
+    with pytest.raises(Unusable, match="there is no setting 'password'") as caught:
         login_of(file, {})
     assert hidden(str(caught.value))
 

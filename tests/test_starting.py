@@ -90,7 +90,11 @@ def test_settings_are_read_with_a_byte_order_mark_and_errors_name_their_place(tm
         ('id = ""', "Check id in", str(file), "The id is empty"),
         ('room = "two words"', "Check room in", str(file), "one word"),
         ("room = 5", "the value of room must be a text"),
-        ('nickname = "x"', "there is no setting nickname"),
+        ('nickname = "x"', "there is no setting 'nickname'"),
+        ('"\\u001b[31m" = "x"', r"there is no setting '\x1b[31m'"),
+        ("id = " + "[" * 5000, "no valid TOML"),
+        ('login_file = ""', "Check login_file in", str(file), "The path is empty"),
+        ('login_file = "~nobody-here/x"', "Check login_file in", "home folder that is not known"),
         ('url = "nonsense"', "Check url in", str(file)),
     ):
         file.write_text(f"\ufeff{text}\n", "utf-8")
@@ -98,6 +102,8 @@ def test_settings_are_read_with_a_byte_order_mark_and_errors_name_their_place(tm
     file.write_text(f'\ufeffurl = "{NOBODY}"\n', "utf-8")
     one_line(run(env, *send), 69, "nobody listens")
     one_line(run({**env, "STREAMCLI_ROOM": "two words"}, *send), 78, "Check the variable STREAMCLI_ROOM")
+    nobody = {"STREAMCLI_LOGIN_FILE": "~nobody-here/x"}
+    one_line(run(env | nobody, *send), 78, "Check the variable STREAMCLI_LOGIN_FILE", "home folder that is not known")
 
 
 @pytest.mark.parametrize("option", ["--id", "--room", "--scope", "--stream", "--url", "--timeout"])
