@@ -81,8 +81,11 @@ def _pass(chat: Terminal, seconds: float) -> None:
 
 @contextlib.contextmanager
 def _busy(count: int) -> Iterator[None]:
-    """So many processes that do nothing but use the processor, at normal priority."""
-    processes = [subprocess.Popen([sys.executable, "-c", _BUSY_LOOP]) for _ in range(count)]
+    """So many processes that do nothing but use the processor, at normal priority.
+
+    Each has a session of its own: Linux shares the processor out by sessions, and all in one would get one's share.
+    """
+    processes = [subprocess.Popen([sys.executable, "-c", _BUSY_LOOP], start_new_session=True) for _ in range(count)]
     try:
         yield
     finally:
