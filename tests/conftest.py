@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import platformdirs
 import psutil
@@ -172,6 +176,12 @@ def eventually(what: Callable[[], object], deadline: float = 30.0) -> None:
     while not what():
         assert time.monotonic() < end, f"not within {deadline} s"
         time.sleep(0.02)
+
+
+def waiting_in(pipe: IO[bytes] | int) -> int:
+    """How many bytes stand in a pipe, unread."""
+    found = fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0))
+    return int(struct.unpack("i", found)[0])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from streamcli.stdio import patient, read, write_all
-from tests.conftest import STREAMCLI, People, eventually
+from tests.conftest import STREAMCLI, People, eventually, waiting_in
 from tests.raw import Raw
 
 GUARD = 3.0  # seconds for what is promised within one, on a machine on which much else is going on
@@ -85,7 +85,7 @@ def test_a_non_blocking_output_gets_everything(people: People, raw: Raw) -> None
             full = [*STREAMCLI, command[0], "--url", people.url, *command[1:]]
             with subprocess.Popen(full, stdout=writing, env=people.env("reader")) as process:
                 os.close(writing)
-                time.sleep(2)  # the pipe is full by now
+                eventually(lambda: waiting_in(reading) > 50_000)  # the pipe is full
                 os.set_blocking(reading, True)
                 shown = b""
                 while piece := os.read(reading, 1000):

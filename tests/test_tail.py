@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import struct
 import subprocess
-import termios
 import time
 from datetime import datetime, timezone
-from typing import IO
 
 import pytest
 
 from streamcli.message import decode, encode
-from tests.conftest import STREAMCLI, People, Server, eventually
+from tests.conftest import STREAMCLI, People, Server, eventually, waiting_in
 from tests.raw import Raw
 from tests.terminal import Terminal
 
@@ -110,12 +106,6 @@ def test_a_reader_that_leaves_early_ends_it_quietly(people: People, raw: Raw) ->
     done = subprocess.run(shell, env=people.env("reader"), capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[2:] == ["--:-- bot: number 2.", "codes 0 0"]
     assert done.stderr == ""
-
-
-def waiting_in(pipe: IO[bytes]) -> int:
-    """How many bytes stand in a pipe, unread."""
-    found = fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0))
-    return int(struct.unpack("i", found)[0])
 
 
 def test_a_reader_that_is_slow_gets_everything(people: People, raw: Raw) -> None:

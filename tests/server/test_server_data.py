@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import io
 import os
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from streamcli.address import Login
 from streamcli.errors import CannotCreate, FileTrouble, Unreachable, Unusable
 from streamcli.server import Choice, Quiet, State, Watch, command, credentials, data, ensure_running, state, status
 from tests.server.conftest import Heard, until
@@ -95,6 +97,13 @@ def test_credentials_are_made_once_and_shown_to_nobody(home: Path) -> None:
     assert not [secret for secret in vars(first).values() if secret in repr(first) + repr(first.login)]
     credentials.path().write_text("{")
     assert credentials.read() is None
+
+
+def test_the_server_hashes_the_password_with_one_round() -> None:
+    name, hashed, rights = credentials.account_line(Login("tim", "secret")).split(":", 2)
+    rounds, salt, digest = bytes.fromhex(hashed).decode().split(":")
+    assert (name, rounds, rights) == ("tim", "1", "prn::*,READ_UPDATE;\n")
+    assert digest == hashlib.pbkdf2_hmac("sha256", b"secret", bytes.fromhex(salt), 1, 64).hex()
 
 
 def test_what_is_not_said_is_the_default_but_the_folder_is_remembered(home: Path, tmp_path: Path) -> None:
