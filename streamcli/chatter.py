@@ -35,6 +35,7 @@ from streamcli.screen import Screen
 from streamcli.screen.render import Look
 from streamcli.screen.sanitiser import clean_line
 from streamcli.screen.scroll import Scroll
+from streamcli.signals import on_signal
 from streamcli.state import Arrived, Opened, Place, Seen, State
 from streamcli.writer import Clock, Writer
 
@@ -91,8 +92,8 @@ class Chatter:
             self.note(trouble)
         watching, ticking = guard.watched(self._supervisor.run()), guard.watched(self._tick())
         for number in (signal.SIGTERM, signal.SIGHUP):
-            self._loop.add_signal_handler(number, self._departure.hurry, 0)
-        self._loop.add_signal_handler(signal.SIGINT, self._departure.hurry, 130)
+            on_signal(number, self._departure.hurry, 0)
+        on_signal(signal.SIGINT, self._departure.hurry, 130)
         try:
             with logs.shown_by(lambda text: self._loop.call_soon_threadsafe(self.note, text)):
                 await self._screen.run()

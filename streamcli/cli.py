@@ -158,7 +158,8 @@ def _parse(argv: list[str]) -> dict[str, Any]:
 
 
 def _usage_of(command: str) -> str:
-    return next(line.strip() for line in USAGE.splitlines() if line.startswith(f"  streamcli {command} "))
+    forms = [line.strip() for line in USAGE.splitlines() if line.startswith(f"  streamcli {command} ")]
+    return ", or ".join(forms).rstrip(".")
 
 
 def _misfit(text: str, argv: list[str]) -> str:
@@ -224,7 +225,7 @@ def _chat(arguments: dict[str, Any]) -> int:
         return await chatter.run()
 
     # A prompt need not wait for a server that is away; a first start has more to say than fits in the bottom line.
-    return session.run(settings, chat, patient=os.isatty(0) and os.isatty(1))
+    return session.run(settings, chat, patient=os.isatty(0) and os.isatty(1), unstarted="Nothing was read or sent.")
 
 
 def _doctor(arguments: dict[str, Any]) -> int:
@@ -275,7 +276,9 @@ def _send(arguments: dict[str, Any]) -> int:
     settings = _settings(arguments)
     text = " ".join(arguments["<text>"]).encode("utf-8", "surrogateescape")
     source = [[text]] if arguments["<text>"] else lines(STDIN)
-    return session.run(settings, lambda locate, worker_log: send(settings, locate, worker_log, source))
+    return session.run(
+        settings, lambda locate, log: send(settings, locate, log, source), unstarted="0 messages are in the log."
+    )
 
 
 def _settings(arguments: dict[str, Any], reads: bool = False) -> Settings:

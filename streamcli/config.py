@@ -209,7 +209,11 @@ def zone_trouble() -> str:
     try:
         for month in (1, 7):  # in one of them it is summer
             datetime(2026, month, 1, tzinfo=timezone.utc).astimezone()
-    except ValueError:
+        if "/" in (name := os.environ.get("TZ", "").lstrip(":")) and not name.startswith("/"):
+            import zoneinfo  # takes 5 ms, and hardly anybody needs it
+
+            zoneinfo.ZoneInfo(name)  # what the system does not know it takes for UTC, and says nothing
+    except (ValueError, OSError, KeyError):
         return f"The time zone {os.environ.get('TZ', '')} can't be used: times are shown in UTC. Set TZ to a valid one."
     return ""
 

@@ -20,6 +20,7 @@ from streamcli.guard import start_thread, watched
 from streamcli.message import MAX_EVENT_BYTES, Ids, TooLong, clock_trouble, encode, make, plausible
 from streamcli.pravega.frames import Frame, pack_write, unpack_count
 from streamcli.pravega.supervisor import Lane, Link, Supervisor
+from streamcli.signals import on_signal
 from streamcli.writer import MODULE
 
 WINDOW = 4000  # lines on their way at once: enough to keep the writer busy, little enough to hold in memory
@@ -180,7 +181,7 @@ async def send(
 
     if task := asyncio.current_task():
         for signal_number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signal_number, task.cancel)
+            on_signal(signal_number, task.cancel)
     start_thread(read, "stdin")
     try:
         await sender.send(batches)

@@ -25,15 +25,19 @@ def run(
     work: Callable[[Locate, IO[bytes]], Awaitable[int]],
     start: bool = True,
     patient: bool = False,
+    unstarted: str = "",
 ) -> int:
     """Run ``work(locate, worker_log)`` to its exit code; ``start`` the embedded server first if it is meant.
 
-    Who is ``patient`` begins at once where a server is only away: it crashed, is just starting or stands still.
+    Who is ``patient`` begins at once where a server is only away: it crashed, is just starting or stands still. To all
+    others the error of a server that is not ready in time says also what is ``unstarted``.
     ``locate`` names the controller each time it is asked, or raises Unreachable in words for the person.
     Raises StreamcliError.
     """
     sys.setswitchinterval(SWITCH)
-    locate = _embedded(settings, start, patient) if settings.controller is None else _named(settings.controller)
+    locate = (
+        _embedded(settings, start, patient, unstarted) if settings.controller is None else _named(settings.controller)
+    )
     with logs.worker_log() as worker_log:
 
         async def main() -> int:
@@ -70,12 +74,18 @@ def _named(controller: Controller) -> Locate:
     return lambda: controller
 
 
-def _embedded(settings: Settings, start: bool, patient: bool) -> Locate:
+def _embedded(settings: Settings, start: bool, patient: bool, unstarted: str) -> Locate:
     from streamcli import server
 
-    away = (server.State.CRASHED, server.State.STARTING, server.State.UNRESPONSIVE)
-    if start and not (patient and server.status(LOOK).state in away):
-        server.ensure_running(server.Lines(sys.stderr), settings.timeout)
+    slow = (server.State.STARTING, server.State.UNRESPONSIVE)
+    if start and not (patient and server.status(LOOK).state in (*slow, server.State.CRASHED)):
+        try:
+            server.ensure_running(server.Lines(sys.stderr), settings.timeout)
+        except Unreachable as error:
+            if not patient:
+                raise Unreachable(f"{error} {unstarted}".rstrip()) from error
+            if server.status(LOOK).state not in slow:
+                raise
     look = server.Watch(settings.timeout).look if start else server.status
 
     def locate() -> Controller:

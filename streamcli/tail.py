@@ -28,6 +28,7 @@ from streamcli.reader import MODULE, events
 from streamcli.screen.days import Days
 from streamcli.screen.render import Look
 from streamcli.screen.wire import wire_line
+from streamcli.signals import on_signal
 from streamcli.state import Arrived, Opened, Seen, State
 from streamcli.stdio import STDERR
 
@@ -79,7 +80,7 @@ class Tail:
         task = asyncio.current_task()
         assert task
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, task.cancel)
+            on_signal(number, task.cancel)
         if trouble := "" if self._wanted.json else zone_trouble():
             self._note(trouble)
         watching = [watched(work) for work in (self._supervisor.run(), self._give_up())]

@@ -37,24 +37,29 @@ def test_a_search_takes_its_line_into_the_prompt_and_sends_nothing(people: Peopl
     tim.see("tim: apple cherry pie")
     tim.type("half a dra")
     tim.type("\x12cherry")
-    tim.see("I-search")
+    tim.see("Search: ")
     tim.type("\r")
-    tim.wait(lambda: tim.count("I-search") == 0, "no search")
+    tim.wait(lambda: tim.count("Search: ") == 0, "no search")
     assert "apple cherry pie" in tim.lines()[-2]
     tim.type("\x03")
     for end in ("\x03", "\x07"):
         tim.type("half a dra")
         tim.see_typed("tim> half a dra")
         tim.type("\x12cherry")
-        tim.see("I-search")
+        tim.see("Search: ")
         tim.type(end)
-        tim.wait(lambda: tim.count("I-search") == 0, "no search")
+        tim.wait(lambda: tim.count("Search: ") == 0, "no search")
         tim.see_typed("tim> half a dra")
         tim.type("\x15")
     tim.type("\x12cherry\x12\r")  # an empty line is no other case
     tim.wait(lambda: "tim> apple cherry pie" in tim.lines()[-2], "the line found")
     tim.type("\x05 again\r")
     tim.see("tim: apple cherry pie again")
+    tim.type("half a dra\x12chery")
+    tim.see("Not found: chery")
+    tim.type("\r")
+    tim.wait(lambda: tim.count("Not found") == 0, "no search")
+    tim.see_typed("tim> half a dra")
     assert texts(raw) == ["apple cherry pie", "apple cherry pie again"]
 
 

@@ -14,12 +14,13 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO
 
 import psutil
 import pytest
 
-from tests.conftest import STREAMCLI, People, Server, eventually, start_server, workers_of
+from tests.conftest import STREAMCLI, People, Server, eventually, make_home, start_server, workers_of
 from tests.raw import Raw
 from tests.terminal import DEADLINE, Terminal
 
@@ -228,6 +229,24 @@ def test_a_prompt_opens_while_the_embedded_server_is_away(own_server: Server, st
         tim.connected()
         tim.see("tim: it is gone")
         assert tim.count("tim: it stands still") == 1
+
+
+def test_a_first_chat_opens_while_its_server_still_starts(tmp_path: Path) -> None:
+    env = make_home(tmp_path)
+    soon = ["--timeout", "0.2", "--id", "tim"]
+    try:
+        done = subprocess.run([*STREAMCLI, "send", *soon, "hello"], env=env, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr.count("0 messages are in the log.")) == (69, 1)
+        done = subprocess.run([*STREAMCLI, *soon], env=env, input="hi\n", capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr.count("Nothing was read or sent.")) == (69, 1)
+        subprocess.run([*STREAMCLI, "server", "stop"], env=env, capture_output=True, timeout=60, check=True)
+        with Terminal([*STREAMCLI, *soon], env, columns=WIDE) as tim:
+            tim.see("starting Java")
+            tim.see_last("connecting")
+            tim.enter("hello")
+            tim.see("tim: hello")
+    finally:
+        subprocess.run([*STREAMCLI, "server", "stop"], env=env, capture_output=True, timeout=60, check=True)
 
 
 # Without a terminal.

@@ -69,6 +69,14 @@ def test_commands_and_names_complete(people: People, raw: Raw) -> None:
     tim.type("\x03")
     tim.type("ask @al\t")
     tim.see_typed("tim> ask @alexandra ")
+    tim.type("\x15/")
+    tim.see("leave the chat")
+    tim.type("\t")
+    tim.see_typed("tim> /greet")
+    tim.type("\r")  # takes what is chosen in the menu, and neither runs nor sends it
+    tim.wait(lambda: tim.count("leave the chat") == 0, "no menu")
+    tim.see_typed("tim> /greet")
+    assert [message["message"] for message in raw.messages()] == ["hello"]
 
 
 def test_ctrl_c_clears_the_line_and_twice_leaves(people: People) -> None:
@@ -78,6 +86,11 @@ def test_ctrl_c_clears_the_line_and_twice_leaves(people: People) -> None:
         tim.see_typed("tim> something")
         tim.type("\x03")
         tim.see_typed("tim> ")
+    tim.see_last("Ctrl-C again leaves")
+    tim.type("\x1b[A")
+    tim.see_typed("tim> something")
+    tim.see_last("connected")  # there is a line again, and Ctrl-C clears it
+    tim.type("\x03")
     tim.see_last("Ctrl-C again leaves")
     tim.type("\x03")
     assert tim.end() == 130

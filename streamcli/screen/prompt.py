@@ -27,6 +27,7 @@ from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
 from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.search import SearchDirection, SearchState
 from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
 
@@ -37,11 +38,12 @@ from streamcli.screen.completion import ChatCompleter
 from streamcli.screen.history import InputHistory
 from streamcli.screen.keys import bind
 from streamcli.screen.render import Look
+from streamcli.signals import allow_a_full_socket, on_signal
 
 FEW_LINES = 3  # a paste of more waits until the person says so
 AGAIN_WITHIN = 2.0  # seconds in which a second Ctrl-C leaves
 ENTER_DRAWN_AFTER = 0.01  # seconds; see ChatApplication
-MENU_ROWS = 8
+MENU_ROWS = 12
 STYLE = {"status": "fg:ansibrightblack", "question": "bold"}
 
 _log = logging.getLogger(__name__)
@@ -90,8 +92,9 @@ class PromptScreen:
 
     async def run(self) -> None:
         """Read keys until :meth:`close`."""
-        self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
-        self._loop.add_signal_handler(signal.SIGCONT, self._continued)
+        on_signal(signal.SIGTSTP, self._suspend)
+        on_signal(signal.SIGCONT, self._continued)
+        self._loop.call_soon(allow_a_full_socket)  # prompt_toolkit adds a handler for resizing first
         try:
             await self._app.run_async(handle_sigint=False, set_exception_handler=False)
         finally:
@@ -137,7 +140,8 @@ class PromptScreen:
         return self._status(), len(self._held), [message.id for message in self._host.pending()]
 
     def _application(self) -> ChatApplication:
-        search = SearchToolbar()
+        search = SearchToolbar(backward_search_prompt=self._searching, forward_search_prompt=self._searching)
+        self._search = search.search_buffer
         typing = BufferControl(
             self._buffer,
             input_processors=[BeforeInput(self._look.prompt())],
@@ -184,14 +188,22 @@ class PromptScreen:
         return [("class:status", self._status_text())]
 
     def _status_text(self) -> str:
-        if time.monotonic() - self._interrupted < AGAIN_WITHIN:
+        if not self._buffer.text and time.monotonic() - self._interrupted < AGAIN_WITHIN:
             return "Ctrl-C again leaves"
         return self._host.status()
+
+    def _searching(self) -> str:
+        wanted = self._search.text
+        found = self._buffer.document_for_search(SearchState(wanted, SearchDirection.BACKWARD)).text
+        return "Search: " if wanted in found else "Not found: "
 
     # What the keys do; screen/keys.py says which.
 
     def enter(self, event: KeyPressEvent) -> None:
         """Hand the line over and clear it. The prompt never ends, so nothing typed ahead is echoed twice."""
+        if self._buffer.complete_state and self._buffer.complete_state.current_completion:
+            self._buffer.complete_state = None  # it takes what was chosen in the menu; the next Enter sends
+            return
         text = self._buffer.text
         self._app.waits = True
         self._loop.call_later(ENTER_DRAWN_AFTER, self._app.go_on)
@@ -289,7 +301,7 @@ class PromptScreen:
             self._suspended = True
             self._loop.remove_signal_handler(signal.SIGTSTP)
             os.kill(0, signal.SIGTSTP)
-            self._loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+            on_signal(signal.SIGTSTP, self._suspend)
 
         run_in_terminal(stop)
 

@@ -1,0 +1,32 @@
+"""Signals that reach the loop however often its threads call into it.
+
+asyncio learns of a signal by a byte in the socket that also wakes the loop up for call_soon_threadsafe(). While a busy
+loop has not emptied it for a moment that is full: the byte does not fit, the signal is lost, and Python writes a
+traceback. A handler of Python's own runs in any case, before the loop's next step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Any
+
+
+def on_signal(number: signal.Signals, act: Callable[..., object], *arguments: Any) -> None:
+    """Call ``act(*arguments)`` in the running loop at each such signal, until the loop's remove_signal_handler()."""
+    loop = asyncio.get_running_loop()
+
+    def handle(*received: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
+            loop.call_soon_threadsafe(act, *arguments)
+
+    loop.add_signal_handler(number, lambda: None)  # so that the byte wakes up a loop that waits
+    signal.signal(number, handle)
+    allow_a_full_socket()
+
+
+def allow_a_full_socket() -> None:
+    """Let Python say nothing when the byte does not fit. The loop's add_signal_handler() takes this back."""
+    signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
