@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -111,6 +112,8 @@ def run(argv: list[str]) -> int:
     verbose = "--verbose" in argv
     logging.getLogger("streamcli").addHandler(logging.NullHandler())  # before the log is set up, errors are said once
     try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on what was begun is put away
         code = _dispatch(_parse(argv))
         sys.stdout.flush()
         return code

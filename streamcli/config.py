@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from streamcli.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Login, Stream, parse_url
 from streamcli.errors import Unusable, UsageError
@@ -116,17 +116,25 @@ def whole_number(option: str, text: str) -> int:
 
 
 def _path(near: Path, text: str) -> Path:
-    if not text:
-        raise UsageError("The path is empty.")
+    if not text or "\0" in text:
+        raise UsageError("The path is empty." if not text else "A path holds no NUL character.")
     try:
         return (near / Path(text).expanduser()).absolute()
     except RuntimeError:
         raise UsageError(f"{text} names a home folder that is not known: write the whole path.") from None
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a file for reading, but never wait for the other end of a named pipe."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    os.set_blocking(fd, True)
+    return os.fdopen(fd, "rb")
+
+
 def _read(file: Path) -> dict[str, str]:
     try:
-        text = file.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
+        with _opened(file) as opened:
+            text = opened.read().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -148,6 +156,8 @@ def _authorities(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
+        if path.is_fifo():
+            raise Unusable(f"The authorities' certificates in {path} can't be used: it is a pipe. Name a file.")
         ssl.create_default_context(cafile=path)
     except OSError as error:
         reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
@@ -165,7 +175,12 @@ def _login(controller: Controller, environment: Mapping[str, str], path: Path | 
     if path is None:
         return None
     login = _read_login(path)
-    meant = parse_url(login["url"])
+    try:
+        meant = parse_url(login["url"])
+    except UsageError:
+        raise Unusable(
+            f"The login file {path}: its url is none of a controller, such as tcp://127.0.0.1:9090."
+        ) from None
     if (meant.tls, meant.host, meant.port) != (controller.tls, controller.host, controller.port):
         return None  # a password is shown to the server it is for and to no other
     return _checked(login["account"], login["password"], str(path))
@@ -175,7 +190,7 @@ def _read_login(path: Path) -> dict[str, str]:
     """The login file's texts. No error repeats what stands in it."""
     wanted = f"The login file {path} needs the texts url, account and password, as TOML."
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             about = os.fstat(file.fileno())
             if stat.S_IMODE(about.st_mode) & 0o077:
                 raise Unusable(f"Others can read the login file {path}. Make it yours alone: chmod 600 {path}")

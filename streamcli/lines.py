@@ -10,16 +10,19 @@ from collections.abc import Iterator
 from streamcli.stdio import read
 
 _PIECE = 1 << 16
-LONGEST = 1 << 20  # bytes after which a line counts as one although its end has not come
+LONGEST = 1 << 20  # bytes, far more than a message may have: of a longer line only the beginning is given
 
 
 def lines(fd: int) -> Iterator[list[bytes]]:
     """What has come, cut into lines without their ends; never waits for more while there is one to give."""
-    rest = b""
+    rest, cut = b"", False
     while piece := read(fd, _PIECE):
+        if cut:
+            _, end, piece = piece.partition(b"\n")
+            cut = not end
         *whole, rest = (rest + piece).split(b"\n")
         if len(rest) > LONGEST:
-            whole, rest = [*whole, rest], b""
+            whole, rest, cut = [*whole, rest], b"", True
         if whole:
             yield whole
     if rest:

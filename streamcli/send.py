@@ -180,7 +180,7 @@ async def send(
         hand_in(end)
 
     if task := asyncio.current_task():
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
+        for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             on_signal(signal_number, task.cancel)
     start_thread(read, "stdin")
     try:

@@ -79,7 +79,7 @@ class Tail:
         """
         task = asyncio.current_task()
         assert task
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             on_signal(number, task.cancel)
         if trouble := "" if self._wanted.json else zone_trouble():
             self._note(trouble)

@@ -63,6 +63,37 @@ def test_a_search_takes_its_line_into_the_prompt_and_sends_nothing(people: Peopl
     assert texts(raw) == ["apple cherry pie", "apple cherry pie again"]
 
 
+def test_a_search_that_is_ended_gives_the_draft_back(people: People, raw: Raw) -> None:
+    tim = people.joins("tim")
+    for line in ("one foo", "two foo"):
+        tim.enter(line)
+        tim.see(f"tim: {line}")
+    for end in ("\x03", "\x07", "\x1b"):
+        tim.type("my draft\x1b[D\x1b[D\x12foo\x1bb")  # Alt-B is no letter
+        tim.see("Search: foo")
+        tim.wait(lambda: "tim> two foo" in tim.rows(), "the newest line")
+        tim.type("\x12\x12")
+        tim.wait(lambda: "tim> one foo" in tim.rows(), "the older line")
+        tim.type(end)
+        tim.wait(lambda: tim.count("Search: ") == 0, "no search")
+        tim.type("-")
+        tim.wait(lambda: "tim> my dra-ft" in tim.rows(), "the draft and the cursor in it")
+        tim.type("\x05\x15")
+    assert texts(raw) == ["one foo", "two foo"]
+
+
+def test_esc_swallows_nothing_that_comes_after_it(people: People) -> None:
+    tim = people.joins("tim")
+    tim.type("\x1b\x1b[200~pasted\x1b[201~")
+    tim.see_typed("tim> pasted")
+    tim.type("\x15/")
+    tim.see("leave the chat")
+    tim.type("\x1b")
+    tim.wait(lambda: tim.count("leave the chat") == 0, "no menu")
+    tim.type("hello")
+    tim.see_typed("tim> /hello")
+
+
 def test_no_key_takes_a_line_away_or_adds_to_it_unseen(people: People, raw: Raw) -> None:
     tim = people.joins("tim")
     tim.type("important words")
@@ -150,6 +181,33 @@ def test_many_pasted_lines_wait_for_a_key_that_nobody_types_ahead(people: People
     assert texts(raw) == ["see: hey why sorry", *MANY, "/drop"]
 
 
+@pytest.mark.parametrize("way", ["/quit", "signal"])
+def test_pasted_lines_that_wait_are_not_left_behind_unsaid(people: People, way: str) -> None:
+    tim = people.joins("tim")
+    tim.paste("\n".join("abcde"))
+    tim.see("5 pasted lines wait")
+    tim.type("\x04")
+    tim.see("-- 5 pasted lines wait: Ctrl-Y sends them, Ctrl-C drops them.")
+    if way == "signal":
+        os.kill(tim.pid, signal.SIGTERM)
+    else:
+        tim.enter(way)
+    assert tim.end() == 0
+    assert tim.count("5 pasted lines were not sent.") == 1
+
+
+def test_a_chat_stopped_by_force_draws_its_line_once(people: People) -> None:
+    tim = people.joins("tim")
+    tim.type("some draft")
+    tim.see_typed("tim> some draft")
+    os.kill(tim.pid, signal.SIGSTOP)
+    eventually(lambda: psutil.Process(tim.pid).status() == psutil.STATUS_STOPPED)
+    tim.type(" goes on")
+    os.kill(tim.pid, signal.SIGCONT)
+    tim.see_typed("tim> some draft goes on")
+    assert tim.count("draft") == 1
+
+
 def test_only_the_keys_of_the_tables_are_bound() -> None:
     class Actions:
         def __getattr__(self, name: str) -> object:
@@ -175,6 +233,7 @@ def test_only_the_keys_of_the_tables_are_bound() -> None:
         "<any>",
         "escape <any>",
         "<bracketed-paste>",
+        "escape <bracketed-paste>",
     }
     spelled = {"enter": "c-m", "tab": "c-i", "backspace": "c-h", "escape backspace": "escape c-h"}
     assert bound == {spelled.get(keys, keys) for keys in ours | special}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streamcli.lines import LONGEST, lines
 from streamcli.stdio import patient, read, write_all
 from tests.conftest import STREAMCLI, People, eventually, waiting_in
 from tests.raw import Raw
@@ -231,3 +234,43 @@ def test_the_count_of_an_interrupted_send_is_true(people: People, raw: Raw) -> N
     count = int(said.partition("are in the log")[0].split()[-2].replace(",", ""))
     there = len(raw.events())
     assert count == there if "At least" not in said else 0 < count <= there, said
+
+
+# Long and endless input.
+
+
+def test_of_a_line_that_is_far_too_long_only_the_beginning_is_given() -> None:
+    reading, writing = os.pipe()
+    long = b"a" * (3 * LONGEST)
+
+    def write() -> None:
+        write_all(writing, long + b"\nnext\n" + long[:LONGEST] + b"\nlast")
+        os.close(writing)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    found = [line for some in lines(reading) for line in some]
+    thread.join()
+    os.close(reading)
+    assert [line[:4] for line in found] == [b"aaaa", b"next", b"aaaa", b"last"]
+    assert len(found[0]) < 2 * LONGEST
+
+
+def test_a_chat_with_an_endless_input_hears_sigterm_and_reads_no_more_than_it_sends(people: People) -> None:
+    with subprocess.Popen(["yes", "spam"], stdout=subprocess.PIPE) as yes:
+        chat = subprocess.Popen(
+            [*STREAMCLI, people.url, "tim"], env=people.env("tim"), stdin=yes.stdout, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert yes.stdout and chat.stdout and chat.stderr
+        yes.stdout.close()
+        shown = 0
+        while shown < 20_000:
+            shown += os.read(chat.stdout.fileno(), 1 << 16).count(b"\n")
+        chat.send_signal(signal.SIGTERM)
+        _, said = chat.communicate(timeout=30)
+        yes.kill()
+    assert chat.returncode == 0
+    assert b"Traceback" not in said
+    left = re.search(rb"and ([0-9]+) more", said)
+    assert left is None or int(left[1]) < 60_000  # what one read of standard input brings, and some

@@ -41,6 +41,31 @@ def keys(*pieces: str, flush: bool = False) -> list[tuple[str, str]]:
     return [(str(getattr(key.key, "value", key.key)), key.data) for key in pressed]
 
 
+def test_what_has_no_end_is_over_after_a_pause() -> None:
+    clock = 0.0
+    pressed: list[KeyPress] = []
+    parser = SequenceParser(pressed.append, lambda: clock)
+
+    def comes(text: str, after: float) -> str:
+        nonlocal clock
+        clock += after
+        pressed.clear()
+        parser.feed(text)
+        parser.flush()
+        return "".join(key.data for key in pressed)
+
+    for beginning in ("\x1b]11;rgb:00", "\x1b[1", "\x1bP1$r"):
+        assert comes(beginning, 5) == ""
+        assert comes("hello", 5) == "hello"
+        assert comes(beginning, 5) == ""
+        assert comes("\x1b\\" if beginning != "\x1b[1" else ";5D", 0.9) in ("", "\x1b[1;5D")
+    assert comes("\x1b[200~never", 5) == ""
+    assert comes("more of it", 5) == ""  # a slow line is no reason to take a paste for keys
+    assert comes("x", 0.5) == ""
+    assert comes("\x03", 1.5) == "nevermore of itx\x03"
+    assert comes("typed", 0) == "typed"
+
+
 TEXT = [("a", "a"), ("b", "b")]
 
 

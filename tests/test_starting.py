@@ -93,6 +93,7 @@ def test_settings_are_read_with_a_byte_order_mark_and_errors_name_their_place(tm
         ('nickname = "x"', "there is no setting 'nickname'"),
         ('"\\u001b[31m" = "x"', r"there is no setting '\x1b[31m'"),
         ("id = " + "[" * 5000, "no valid TOML"),
+        ('login_file = "a\\u0000b"', "Check login_file in", "no NUL character"),
         ('login_file = ""', "Check login_file in", str(file), "The path is empty"),
         ('login_file = "~nobody-here/x"', "Check login_file in", "home folder that is not known"),
         ('url = "nonsense"', "Check url in", str(file)),
@@ -104,6 +105,46 @@ def test_settings_are_read_with_a_byte_order_mark_and_errors_name_their_place(tm
     one_line(run({**env, "STREAMCLI_ROOM": "two words"}, *send), 78, "Check the variable STREAMCLI_ROOM")
     nobody = {"STREAMCLI_LOGIN_FILE": "~nobody-here/x"}
     one_line(run(env | nobody, *send), 78, "Check the variable STREAMCLI_LOGIN_FILE", "home folder that is not known")
+
+
+def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    env = make_home(tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    ca = {"STREAMCLI_CA": str(pipe)}
+    one_line(run(env | ca, "send", "--url", "tls://localhost:1", "x"), 78, str(pipe), "it is a pipe")
+    login = {"STREAMCLI_LOGIN_FILE": str(pipe)}
+    one_line(run(env | login, "send", "--url", NOBODY, "x"), 78, str(pipe), "needs the texts")
+    file = tmp_path / ".config/streamcli/config.toml"
+    file.parent.mkdir(parents=True)
+    pipe.rename(file)
+    one_line(run(env, "send", "--url", NOBODY, "--timeout", "1", "x"), 69, "nobody listens")
+    file.unlink()
+    login_file = tmp_path / "login.toml"
+    login_file.touch(0o600)
+    login_file.write_text('url = "http://secret"\naccount = "a"\npassword = "b"\n')
+    shown = run(env | {"STREAMCLI_LOGIN_FILE": str(login_file)}, "send", "--url", NOBODY, "x")
+    one_line(shown, 78, str(login_file), "its url is none of a controller")
+    assert "secret" not in shown.stderr
+
+
+LOADING = """
+import os, signal, sys
+from streamcli import __main__
+
+class Interrupts:
+    def find_spec(self, name, *more):
+        if name == "streamcli.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+__main__.main()
+"""
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_one_line() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADING, "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "streamcli: Interrupted.\n")
 
 
 @pytest.mark.parametrize("option", ["--id", "--room", "--scope", "--stream", "--url", "--timeout"])

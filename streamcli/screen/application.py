@@ -31,6 +31,8 @@ class ChatApplication(Application[None]):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._default_bindings = KeyBindings()  # see streamcli.screen.keys
+        # A lone Esc is known by the pause after it. By default that would swallow what is typed within 1.5 s.
+        self.ttimeoutlen, self.timeoutlen = 0.1, 0.01
         self._reflows = reflows(os.environ)
 
     def _on_resize(self) -> None:

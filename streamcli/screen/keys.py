@@ -109,14 +109,26 @@ def bind(actions: Any, line: Buffer, holding: Callable[[], bool], failed: Callab
             add(key, getattr(actions, own.action), own.anywhere or in_line, eager=key == "enter")
     add(Keys.BracketedPaste.value, actions.paste, in_line)
     add("s-tab", lambda event: event.current_buffer.complete_previous(), in_line)
-    add("escape", actions.cancel_completion, has_completions & in_line, eager=True)
+    add(f"escape {Keys.BracketedPaste.value}", actions.paste, in_line)
+    add("escape", actions.cancel_completion, has_completions & in_line)
     add(HELD.keys[0], getattr(actions, HELD.action), is_holding & in_line)
     add("c-c", actions.drop_held, is_holding & in_line)
-    _bind_search(add, in_line)
+    _bind_search(add, line, in_line)
     return bindings
 
 
-def _bind_search(add: Callable[..., None], in_line: Filter) -> None:
+def _bind_search(add: Callable[..., None], line: Buffer, in_line: Filter) -> None:
+    place = (0, 0)  # of the line in which the search began, counted from the newest, and the cursor's in it
+
+    def begin(event: KeyPressEvent) -> None:
+        nonlocal place
+        place = (len(line._working_lines) - line.working_index, line.cursor_position)
+        search.start_search(direction=search.SearchDirection.BACKWARD)
+
+    def cancel(event: KeyPressEvent) -> None:
+        search.stop_search()
+        line.working_index, line.cursor_position = len(line._working_lines) - place[0], place[1]
+
     def older(event: KeyPressEvent) -> None:
         search.do_incremental_search(search.SearchDirection.BACKWARD)
 
@@ -126,16 +138,17 @@ def _bind_search(add: Callable[..., None], in_line: Filter) -> None:
     def paste(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text(event.data.strip().partition("\n")[0].partition("\r")[0])
 
-    add("c-r", lambda event: search.start_search(direction=search.SearchDirection.BACKWARD), in_line)
+    add("c-r", begin, in_line)
     for key in ("c-r", "up"):
         add(key, older, is_searching)
     add("down", newer, is_searching)
     for key in ("enter", "c-j"):
         add(key, lambda event: search.accept_search(), is_searching)
     for key in ("c-c", "c-g"):
-        add(key, lambda event: search.stop_search(), is_searching)
-    add("escape", lambda event: search.stop_search(), is_searching, eager=True)
-    add(Keys.BracketedPaste.value, paste, is_searching)
+        add(key, cancel, is_searching)
+    add("escape", cancel, is_searching)
+    for keys in (Keys.BracketedPaste.value, f"escape {Keys.BracketedPaste.value}"):
+        add(keys, paste, is_searching)
 
 
 def _insert(event: KeyPressEvent) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import threading
 from collections.abc import Callable
 
 from streamcli.errors import from_os_error
@@ -13,6 +14,10 @@ from streamcli.lines import lines
 from streamcli.printing import Printer
 from streamcli.screen import Host
 from streamcli.stdio import STDERR, STDIN
+
+AT_ONCE = 200  # lines
+MANY = 5000  # messages that are not read back yet
+STANDS_STILL = 1.0  # seconds
 
 
 class PlainScreen:
@@ -68,13 +73,33 @@ class PlainScreen:
         code = 0
         try:
             for some in lines(STDIN):
-                for line in some:
-                    self._tell(self._host.typed, line.decode("utf-8", "replace").removesuffix("\r"))
+                taken = threading.Event()
+                self._tell(self._take, some, taken.set)
+                taken.wait()
         except OSError as error:
             if error.errno != errno.EIO:  # the terminal is gone
                 self._tell(self._host.note, str(from_os_error(error, "standard input")))
                 code = 74
         self._tell(lambda: self._host.leave(code=code))
+
+    def _take(self, some: list[bytes], taken: Callable[[], None]) -> None:
+        """Type a few lines in each step of the loop, which has signals and the server to listen to meanwhile."""
+        for line in some[:AT_ONCE]:
+            self._host.typed(line.decode("utf-8", "replace").removesuffix("\r"))
+        if rest := some[AT_ONCE:]:
+            self._loop.call_soon(self._take, rest, taken)
+        else:
+            self._when_fewer_wait(taken, self._loop.time(), MANY)
+
+    def _when_fewer_wait(self, then: Callable[[], None], since: float, before: int) -> None:
+        """Read on when the log has taken most of what was read, or takes nothing for a while: then it is kept here."""
+        waiting, now = len(self._host.pending()), self._loop.time()
+        if waiting < MANY or self._done.is_set() or (waiting >= before and now - since > STANDS_STILL):
+            then()
+            return
+        if waiting < before:
+            since = now
+        self._loop.call_later(0.05, self._when_fewer_wait, then, since, waiting)
 
     def _tell(self, what: Callable[..., object], *values: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending

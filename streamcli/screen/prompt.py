@@ -100,6 +100,8 @@ class PromptScreen:
         finally:
             self._loop.remove_signal_handler(signal.SIGCONT)
             self._loop.remove_signal_handler(signal.SIGTSTP)
+        if self._held:
+            self._drop_held()
         self._draw_now()
         self._history.close()
 
@@ -180,9 +182,11 @@ class PromptScreen:
         pending = ANSI("\n".join(self._look.pending(self._host.pending())))
         if not self._held:
             return pending
-        question = f"{len(self._held)} pasted lines wait: Ctrl-Y sends them, Ctrl-C drops them."
         rest: list[AnyFormattedText] = [[("", "\n")], pending] if self._host.pending() else []
-        return merge_formatted_text([[("class:question", question)], *rest])
+        return merge_formatted_text([[("class:question", self._question())], *rest])
+
+    def _question(self) -> str:
+        return f"{len(self._held)} pasted lines wait: Ctrl-Y sends them, Ctrl-C drops them."
 
     def _status(self) -> AnyFormattedText:
         return [("class:status", self._status_text())]
@@ -247,6 +251,8 @@ class PromptScreen:
         """Leave, or delete the character under the cursor when there are some."""
         if self._buffer.text:
             self._buffer.delete()
+        elif self._held:
+            self._host.note(self._question())
         else:
             self._host.leave(ask=True)
 
@@ -280,6 +286,9 @@ class PromptScreen:
 
     def drop_held(self, event: KeyPressEvent) -> None:
         """Forget the pasted lines that wait. The line that is being typed stays."""
+        self._drop_held()
+
+    def _drop_held(self) -> None:
         count, self._held = len(self._held), []
         self._host.note(f"{count} pasted lines were not sent.")
 
@@ -297,8 +306,11 @@ class PromptScreen:
     def _suspend(self) -> None:
         """From Ctrl-Z and from SIGTSTP: stop only when the terminal is as it was before the prompt."""
 
+        if self._suspended:
+            return  # it is on its way
+        self._suspended = True
+
         def stop() -> None:
-            self._suspended = True
             self._loop.remove_signal_handler(signal.SIGTSTP)
             os.kill(0, signal.SIGTSTP)
             on_signal(signal.SIGTSTP, self._suspend)
@@ -316,7 +328,9 @@ class PromptScreen:
         except OSError:
             return  # the window was closed meanwhile: reading from it says so as well
         raw_mode(self._input.fileno()).__enter__()  # never left: the mode from before the prompt is kept elsewhere
-        self._app.renderer.reset()  # where the cursor is now nobody knows
+        self._output.write_raw("\r")
+        self._output.erase_down()
+        self._app.renderer.reset()  # in which row the cursor is now nobody knows
         self._app._redraw()
 
     def _not_kept(self, why: str) -> None:

@@ -9,6 +9,7 @@ keys, so its letters would stand in the line and be sent. The grammar is that of
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,8 @@ from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding.key_processor import KeyPress
 
 LONGEST: Final = 4096  # characters of a string; what is longer is no answer of a terminal
+UNFINISHED: Final = 1.0  # seconds of silence after which what has begun, an answer or a paste, has no end
+PASTE_END: Final = "\x1b[201~"
 _CSI: Final = re.compile(r"\x1b\[[0-?]*[ -/]*([@-~])?\Z")
 _LINUX_F_KEY: Final = "\x1b[["  # the Linux console's F1 to F5: ESC [ [ A
 _X10_MOUSE: Final = re.compile(r"\x1b\[M.{0,3}\Z", re.DOTALL)
@@ -28,12 +31,22 @@ _STRING_END: Final = ("\x07", "\x1b\\")
 class SequenceParser(Vt100Parser):
     """prompt_toolkit's parser, which is given only sequences that it knows. Takes text in pieces of any size."""
 
-    def __init__(self, feed_key_callback: Callable[[KeyPress], None]) -> None:
+    def __init__(
+        self, feed_key_callback: Callable[[KeyPress], None], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``now`` tells seconds."""
         self._held = ""  # the beginning of a sequence, from its ESC on
+        self._now, self._fed = now, now()
         super().__init__(feed_key_callback)
 
     def feed(self, data: str) -> None:
         """Take what was read, and call the callback for each key in it."""
+        now = self._now()
+        if data and now - self._fed > UNFINISHED:
+            self._held = ""
+            if self._in_bracketed_paste and len(data) == 1:  # a key, and not the rest of the paste
+                super().feed(PASTE_END)
+        self._fed = now
         for at, char in enumerate(data):
             if self._in_bracketed_paste:
                 super().feed(data[at:])  # it calls this method again for what follows the paste

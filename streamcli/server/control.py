@@ -139,11 +139,11 @@ def ensure_running(progress: Progress, timeout: float, choice: Choice | None = N
         if now.choice.durable and (low := data.warning(launch.data_folder(now.choice))):
             progress.stage(low)
         return now.url
-    with state.lock("lock", wait=False) as mine:
+    with state.lock(state.START_LOCK, wait=False) as mine:
         if mine:
             return _ensure(progress, timeout, choice)
     progress.stage("another terminal is starting the server, waiting for it")
-    with state.lock("lock"):
+    with state.lock(state.START_LOCK):
         return _ensure(progress, timeout, choice)
 
 
@@ -319,7 +319,7 @@ def stop(timeout: float) -> bool:
         raise NotPermitted(f"Process {record.pid} of the embedded server can't be ended: no permission.") from error
     except psutil.TimeoutExpired as error:
         raise Unreachable(f"Process {record.pid} of the embedded server can't be ended, even by force.") from error
-    with state.lock("lock", wait=False) as mine:
+    with state.lock(state.START_LOCK, wait=False) as mine:
         # Who starts the next server empties the folder as well, and must not lose it while that one runs.
         now = state.read()
         if mine and now and now.pid == record.pid:

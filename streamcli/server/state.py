@@ -16,6 +16,8 @@ from streamcli.server import files
 
 FETCHING, STARTING, RUNNING, STOPPED = "fetching", "starting", "running", "stopped"
 _SAME_START = 2.0  # seconds: the boot time that create_time() builds on may be corrected by a little
+# Held by who starts or stops a server. Not "lock": that is the server's, and on macOS state and data have one folder.
+START_LOCK = "start.lock"
 
 
 @dataclass(frozen=True)
