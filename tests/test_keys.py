@@ -92,6 +92,10 @@ def test_esc_swallows_nothing_that_comes_after_it(people: People) -> None:
     tim.wait(lambda: tim.count("leave the chat") == 0, "no menu")
     tim.type("hello")
     tim.see_typed("tim> /hello")
+    tim.type("\x15\x1b")
+    time.sleep(0.4)  # a person's pause; nothing tells that the key was taken
+    tim.type("hello")
+    tim.see_typed("tim> hello")
 
 
 def test_no_key_takes_a_line_away_or_adds_to_it_unseen(people: People, raw: Raw) -> None:
