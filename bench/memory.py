@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import tempfile
 import time
@@ -43,7 +44,7 @@ def search(messages: int, rounds: int) -> dict[str, list[float]]:
     chance = random.Random(1)
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 10))) for _ in range(VOCABULARY)]
     # As in language: the n-th most frequent word comes 1/n as often as the first (Zipf).
-    weights = [1 / (rank + 1) for rank in range(VOCABULARY)]
+    weights = list(itertools.accumulate(1 / (rank + 1) for rank in range(VOCABULARY)))
     found: dict[str, list[float]] = {"store": [], "index": [], "search": []}
     with tempfile.TemporaryDirectory(prefix="streamcli-bench-") as folder:
         with History.open(Path(folder)) as history:
@@ -73,7 +74,7 @@ def _talk(messages: int, words: list[str], weights: list[float], chance: random.
     for first in range(0, messages, BATCH):
         batch = []
         for _ in range(min(BATCH, messages - first)):
-            text = " ".join(chance.choices(words, weights, k=WORDS_EACH))
+            text = " ".join(chance.choices(words, cum_weights=weights, k=WORDS_EACH))
             data = encode(make("chat", text, sender=f"person{chance.randrange(50)}", id=ids.next()))
             end = offset + HEAD + len(data)
             batch.append(Event(offset, end, data, decode(data, offset)))
