@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 from streamcli.address import Controller, Stream
 from streamcli.config import Settings
@@ -147,7 +150,8 @@ def test_a_server_that_stands_still_for_a_moment_only_delays(people: People, ser
     assert texts(raw) == [line.rstrip() for line in lines]
 
 
-def test_interrupting_says_how_far_it_got(people: People, raw: Raw) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupting_says_how_far_it_got(people: People, raw: Raw, number: int) -> None:
     command = [*STREAMCLI, "send", "--url", people.url]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=people.env("cron"), text=True
@@ -156,7 +160,7 @@ def test_interrupting_says_how_far_it_got(people: People, raw: Raw) -> None:
         process.stdin.write("one\ntwo\n")
         process.stdin.flush()
         eventually(lambda: len(raw.events()) == 2)
-        process.send_signal(2)
+        process.send_signal(number)
         said = process.stderr.read()
         assert process.wait(30) == 130
     assert "Interrupted. 2 messages are in the log." in said

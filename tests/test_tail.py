@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from datetime import datetime, timezone
@@ -87,16 +88,17 @@ def test_json_is_the_wire_format_one_message_a_line(people: People, raw: Raw) ->
     assert json.loads(lines[0]) == json.loads(encode(decode(events[0], 0)))  # type: ignore[arg-type]
 
 
-def test_it_follows_until_it_is_told_to_stop(people: People, written: list[str], raw: Raw) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_it_follows_until_it_is_told_to_stop(people: People, written: list[str], raw: Raw, number: int) -> None:
     with subprocess.Popen(
         command(people, "--last", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=people.env("r"), text=True
     ) as process:
         assert process.stdout
         assert [process.stdout.readline().rstrip() for _ in range(2)] == [DAY, written[-1]]
-        for number in range(5):
-            raw.say("bot", f"live {number}")
-            assert process.stdout.readline().endswith(f"bot: live {number}\n")
-        process.terminate()
+        for count in range(5):
+            raw.say("bot", f"live {count}")
+            assert process.stdout.readline().endswith(f"bot: live {count}\n")
+        process.send_signal(number)
         assert process.wait(30) == 130
 
 
