@@ -37,7 +37,7 @@ class Binding:
 
 BINDINGS: Final = (
     Binding(("enter", "c-j"), "Enter", "send the line", "enter"),
-    Binding(("tab",), "Tab", "complete a command or a name", "complete"),
+    Binding(("tab",), "Tab", "complete a command or a name; in its menu Enter takes, Esc closes", "complete"),
     Binding(("c-c",), "Ctrl-C", "clear the line, Up brings it back; twice: leave", "interrupt"),
     Binding(("c-d",), "Ctrl-D", "on an empty line: leave", "end_of_file"),
     Binding(("c-z",), "Ctrl-Z", "suspend; `fg` comes back", "suspend", anywhere=True),
@@ -74,7 +74,7 @@ EDITING: Final = (
     Editing("Backspace, Delete", "delete a character", {"backspace": "backward-delete-char", "delete": "delete-char"}),
 )  # fmt: skip
 OLDER: Final = ("Up, Down, Ctrl-P, Ctrl-N", "earlier and later lines, from other days too")
-SEARCH: Final = ("Ctrl-R", "search in them: Enter takes the line found, Ctrl-C or Ctrl-G ends the search")
+SEARCH: Final = ("Ctrl-R", "search in them: Enter takes the line found, Ctrl-C, Ctrl-G or Esc brings yours back")
 
 
 def bind(actions: Any, line: Buffer, holding: Callable[[], bool], failed: Callable[[Exception], None]) -> KeyBindings:
