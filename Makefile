@@ -45,7 +45,7 @@ torture: ## break real parts while four people chat, and prove that nothing is l
 	$(VENV) --dev
 	@exec $(BIN)/python -m torture $(ARGS)
 
-bench: ## measure, beside the raw client, for ten minutes; ARGS="--help" says what else
+bench: ## measure, beside the raw client, for six minutes; ARGS="--help" says what else
 	$(VENV) --dev
 	@exec $(BIN)/python -m bench $(ARGS)
 
