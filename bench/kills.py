@@ -19,18 +19,16 @@ _BUSY_LOOP = "import signal; signal.alarm(600)\nwhile True: pass"
 
 
 def after_a_kill(kills: int) -> dict[str, list[float]]:
-    """The same on a durable server of its own, as people have it: reader groups take longer there."""
-    with house(durable=True) as here:
-        return _after_a_kill(here, kills)
+    """Seconds from ``kill -9`` of the read or the write worker until what was written right after it is shown.
 
-
-def _after_a_kill(house: House, kills: int) -> dict[str, list[float]]:
-    """Seconds from ``kill -9`` of the read or the write worker until what was written right after it is shown."""
+    The server is durable and of its own, as people have it: reader groups take longer there.
+    """
     found: dict[str, list[float]] = {}
-    for name, beside in (("alone", 0), ("busy", BUSY)):
-        with _busy(beside):
-            found[f"read worker, {name}"] = _kill_reader(house, kills)
-            found[f"write worker, {name}"] = _kill_writer(house, kills)
+    with house(durable=True) as here:
+        for name, beside in (("alone", 0), ("busy", BUSY)):
+            with _busy(beside):
+                found[f"read worker, {name}"] = _kill_reader(here, kills)
+                found[f"write worker, {name}"] = _kill_writer(here, kills)
     return found
 
 

@@ -305,7 +305,6 @@ class PromptScreen:
 
     def _suspend(self) -> None:
         """From Ctrl-Z and from SIGTSTP: stop only when the terminal is as it was before the prompt."""
-
         if self._suspended:
             return  # it is on its way
         self._suspended = True

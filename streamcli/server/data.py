@@ -7,8 +7,6 @@ import shutil
 import time
 from pathlib import Path
 
-import platformdirs
-
 from streamcli import paths
 from streamcli.errors import CannotCreate, FileTrouble, Unusable, from_os_error
 
@@ -22,7 +20,7 @@ _LAST_BREATH = 3.0  # seconds
 
 def default_folder() -> Path:
     """Where the durable server keeps its data unless told otherwise; it need not exist."""
-    return Path(platformdirs.user_data_dir(paths.APP, appauthor=False)) / "server"
+    return paths.data_dir() / "server"
 
 
 def prepare(folder: Path) -> None:
