@@ -22,6 +22,7 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from streamcli.server.state import START_LOCK
 from tests.raw import Raw
 from tests.terminal import Terminal
 
@@ -90,6 +91,15 @@ class Server:
 
     def stop(self) -> None:
         subprocess.run([*STREAMCLI, "server", "stop"], env=self.env, check=True, capture_output=True, timeout=60)
+
+
+@contextlib.contextmanager
+def nobody_starts_a_server(env: dict[str, str]) -> Iterator[None]:
+    """Hold the lock of who starts it, so that a chat goes on saying that its server is gone until that was read."""
+    (path,) = Path(env["HOME"]).rglob(START_LOCK)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def start_server(env: dict[str, str], *options: str) -> Server:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import STREAMCLI, eventually, make_home
+from tests.conftest import STREAMCLI, eventually, make_home, nobody_starts_a_server
 from tests.raw import Raw
 from tests.server import kills
 from tests.server.conftest import Durable
@@ -51,9 +51,10 @@ def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(
         tim.enter("before the crash")
         tim.see("tim: before the crash")
         pid = int(facts(env)["pid"])
-        os.kill(pid, signal.SIGKILL)
-        tim.see_last("ended unexpectedly")
-        tim.enter("while it is away")
+        with nobody_starts_a_server(env):
+            os.kill(pid, signal.SIGKILL)
+            tim.see_last("ended unexpectedly")
+            tim.enter("while it is away")
         tim.see("tim: while it is away")  # nobody did anything: the chat has started it again
         assert tim.count("This is another log") == 0
         tim.connected()
