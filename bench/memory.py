@@ -11,10 +11,10 @@ from pathlib import Path
 
 from bench.house import House, new_stream
 from bench.raw import Writer
-from streamcli.history.events import Event
-from streamcli.history.search import Words
-from streamcli.history.store import History
-from streamcli.message import Ids, decode, encode, make
+from streamcli.model.message import Ids, decode, encode, make
+from streamcli.storage.history import History
+from streamcli.storage.stored_event import Event
+from streamcli.storage.word_index import Words
 
 HEAD = 8  # bytes before an event's data in the log
 BATCH = 2000  # as the read worker brings them

@@ -11,9 +11,9 @@ def main() -> None:
     """Run the command line. Ctrl-C ends with one line and 130 also while the program is still being loaded."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in a shell's background it is ignored
         signal.signal(signal.SIGINT, _leave)
-    from streamcli import cli  # after that: it takes 0.1 s and more
+    from streamcli.cli.main import main as run
 
-    cli.main()
+    run()
 
 
 def _leave(*received: object) -> NoReturn:

@@ -14,11 +14,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-from streamcli.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Login, Stream, parse_url
 from streamcli.errors import Unusable, UsageError
-from streamcli.names import quoted, valid_id, valid_room, valid_scope_or_stream
-from streamcli.numbers import whole
-from streamcli.paths import config_file
+from streamcli.model.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Login, Stream, parse_url
+from streamcli.model.names import quoted, valid_id, valid_room, valid_scope_or_stream
+from streamcli.model.numbers import whole
+from streamcli.system.paths import config_file
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from streamcli.address import Controller
+from streamcli.model.address import Controller
 
 SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 YES = SETTINGS + b"\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"  # and an answer that says nothing against us

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from streamcli.pravega.frames import Frame, Splitter, pack, pack_count, pack_json, unpack_json
+from streamcli.log.frames import Frame, Splitter, pack, pack_count, pack_json, unpack_json
 
 
 def main() -> None:

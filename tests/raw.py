@@ -13,7 +13,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from streamcli.address import Login
+from streamcli.model.address import Login
 
 
 def account(login: Login) -> dict[str, str]:

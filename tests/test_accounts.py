@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.address import Controller, Login, parse_url
 from streamcli.config import settle
 from streamcli.errors import Unusable, UsageError
-from streamcli.pravega.frames import Frame, Splitter, pack_json, unpack_json
-from streamcli.pravega.process import WorkerProcess
-from streamcli.pravega.redaction import redacted
+from streamcli.log.frames import Frame, Splitter, pack_json, unpack_json
+from streamcli.log.process import WorkerProcess
+from streamcli.log.redaction import redacted
+from streamcli.model.address import Controller, Login, parse_url
 from tests.certificates import Authority
 
 URL = "tcp://chat.example:9090"
@@ -210,7 +210,7 @@ def test_what_a_worker_says_on_standard_error_is_redacted_on_its_way_to_the_log(
 
 
 FAILING = """
-from streamcli.pravega.worker import run
+from streamcli.log.wheel.worker import run
 def work(orders, output):
     raise ValueError(orders["text"])
 run(work)

@@ -11,7 +11,7 @@ from bench.figures import Row, as_json, at_least, at_most, percentile, summary, 
 from bench.house import NUMBER
 from bench.raw import TEXT, event
 from bench.report import PART, rows
-from streamcli.message import Chat, decode
+from streamcli.model.message import Chat, decode
 
 
 def test_a_percentile_is_a_sample_that_so_many_don_t_exceed() -> None:

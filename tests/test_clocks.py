@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcli.clocks import LOOKED_AT, OFF, Clocks
-from streamcli.message import Chat, Message
+from streamcli.model.clock_skew import LOOKED_AT, OFF, Clocks
+from streamcli.model.message import Chat, Message
 
 START = datetime(2026, 11, 20, 14, 0, tzinfo=timezone.utc)
 MINUTE = timedelta(minutes=1)

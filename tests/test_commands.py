@@ -28,7 +28,7 @@ from streamcli.commands import (
     markdown_table,
     parse,
 )
-from streamcli.message import jokes
+from streamcli.model.message import jokes
 
 GREET = Send("greet", "greet")
 SLASHES = tuple("/／⁄∕⧸")

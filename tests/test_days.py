@@ -7,9 +7,9 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from streamcli.message import Chat
-from streamcli.screen.days import Days
-from streamcli.screen.render import Look
+from streamcli.model.message import Chat
+from streamcli.ui.days import Days
+from streamcli.ui.render import Look
 
 LOOK = Look("tim", colour=False, zone=timezone.utc)
 

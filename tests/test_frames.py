@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.pravega.frames import (
+from streamcli.log.frames import (
     MAX_FRAME,
     Frame,
     Splitter,

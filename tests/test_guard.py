@@ -16,27 +16,28 @@ from typing import IO
 
 import pytest
 
-from streamcli import guard, session
-from streamcli.address import Controller, Stream
+from streamcli.cli import runtime
 from streamcli.config import Settings
 from streamcli.errors import StreamcliError, UsageError
-from streamcli.pravega import supervisor as watching
-from streamcli.pravega.frames import Frame
-from streamcli.pravega.supervisor import Lane, Supervisor
+from streamcli.log import supervisor as watching
+from streamcli.log.frames import Frame
+from streamcli.log.supervisor import Lane, Supervisor
+from streamcli.model.address import Controller, Stream
+from streamcli.system import guard
 from tests.conftest import STREAMCLI, make_home
 from tests.fake_controller import YES, FakeController, run, until
 from tests.terminal import Terminal
 
 NOWHERE = "tcp://127.0.0.1:1"
 SOON = 8.0  # seconds; a command that did not notice waits for its timeout, which is 60 s here
-PROGRAM = "from streamcli.cli import main\nmain()\n"
+PROGRAM = "from streamcli.cli.main import main\nmain()\n"
 
 # A supervisor that dies when it would start a worker, and a doctor that finds the server well.
 DIES = """
 from streamcli import doctor
 from streamcli.errors import UsageError
-from streamcli.pravega.probe import Answer
-from streamcli.pravega.supervisor import Supervisor
+from streamcli.log.wheel.probe import Answer
+from streamcli.log.supervisor import Supervisor
 
 async def dies(self):
     raise ERROR
@@ -47,7 +48,7 @@ async def well(*arguments):
 Supervisor._look, doctor.probe = dies, well
 """
 BROKEN = """
-from streamcli.pravega.supervisor import Supervisor
+from streamcli.log.supervisor import Supervisor
 
 def broken(self, *arguments):
     raise ArithmeticError("unforeseen")
@@ -109,10 +110,10 @@ def test_an_id_too_long_for_the_stream_is_a_usage_error_at_once(tmp_path: Path, 
     [
         ("send", "from streamcli import send; send.encode = broken"),  # the thread that reads standard input
         ("send", "from streamcli import lines; lines.read = broken"),
-        ("chat", "from streamcli.screen import plain; plain.lines = broken"),
-        ("chat", "from streamcli.chatter import Chatter; Chatter.typed = broken"),  # a callback of the loop
-        ("chat", "from streamcli.history.outbox import Outbox; Outbox.adopt = broken"),  # the outbox's thread
-        ("tail", "from streamcli.tail import Tail; Tail._on_link = broken"),
+        ("chat", "from streamcli.ui import plain; plain.lines = broken"),
+        ("chat", "from streamcli.chat.chatter import Chatter; Chatter.typed = broken"),  # a callback of the loop
+        ("chat", "from streamcli.storage.outbox import Outbox; Outbox.adopt = broken"),  # the outbox's thread
+        ("tail", "from streamcli.cli.tail import Tail; Tail._on_link = broken"),
         ("tail", "from streamcli import printing; printing.write_all = broken"),  # the printing thread
     ],
 )
@@ -126,7 +127,7 @@ def test_an_unforeseen_error_in_a_thread_or_callback_is_said(tmp_path: Path, nam
 def test_an_unforeseen_error_gives_the_terminal_back_and_names_what_is_unsent(tmp_path: Path) -> None:
     # Drawing, unlike a key, is a callback of the loop; it fails once the line is there.
     plant = BROKEN + (
-        "from streamcli.chatter import Chatter\n"
+        "from streamcli.chat.chatter import Chatter\n"
         "note = Chatter.note\n"
         "def fails(self, text):\n"
         "    self._loop.call_soon(broken, self) if 'commands' in text else note(self, text)\n"
@@ -145,7 +146,7 @@ def test_an_unforeseen_error_gives_the_terminal_back_and_names_what_is_unsent(tm
 
 def test_a_window_that_is_closed_while_it_is_drawn_to_is_no_fault_of_ours(tmp_path: Path) -> None:
     plant = """
-from streamcli.screen.prompt import PromptScreen
+from streamcli.ui.prompt import PromptScreen
 
 def gone(self):
     raise OSError(5, "Input/output error")
@@ -166,13 +167,13 @@ def works(monkeypatch: pytest.MonkeyPatch, folder: Path, work: Callable[[], obje
     monkeypatch.setenv("HOME", str(folder))
     (folder / ".local/state/streamcli/log").mkdir(parents=True)
 
-    async def main(locate: session.Locate, worker_log: IO[bytes]) -> int:
+    async def main(locate: runtime.Locate, worker_log: IO[bytes]) -> int:
         kept = work()
         await asyncio.sleep(seconds)
         assert kept is None or kept
         return 0
 
-    return session.run(SETTINGS, main)
+    return runtime.run(SETTINGS, main)
 
 
 def _raise(error: BaseException) -> None:

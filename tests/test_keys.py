@@ -17,8 +17,8 @@ from prompt_toolkit.input import DummyInput
 from prompt_toolkit.output import DummyOutput
 from ptyprocess import PtyProcess
 
-from streamcli.screen.application import ChatApplication
-from streamcli.screen.keys import BINDINGS, EDITING, HELD, bind
+from streamcli.ui.application import ChatApplication
+from streamcli.ui.keys import BINDINGS, EDITING, HELD, bind
 from tests.conftest import STREAMCLI, People, eventually, make_home
 from tests.raw import Raw
 from tests.terminal import Terminal
@@ -285,7 +285,7 @@ def test_a_key_that_fails_is_said_and_the_line_stays(people: People, tmp_path: P
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'streamcli' in sys.orig_argv[:3]:\n"
-        "    import streamcli.chatter as chatter\n"
+        "    import streamcli.chat.chatter as chatter\n"
         "    def typed(self, line):\n"
         "        raise ZeroDivisionError('planted')\n"
         "    chatter.Chatter.typed = typed\n"

@@ -193,7 +193,8 @@ def test_closing_the_window_ends_the_program(people: People, server: Server, tel
 
 
 def test_leaving_does_not_wait_for_a_silent_name_server(people: People, tell: Tell) -> None:
-    slow = "import socket, time; socket.getaddrinfo = lambda *a, **k: time.sleep(60); from streamcli.cli import main; "
+    slow = "import socket, time; socket.getaddrinfo = lambda *a, **k: time.sleep(60); "
+    slow += "from streamcli.cli.main import main; "
     command = [sys.executable, "-c", slow + "main()", "tcp://slow.example:9090", "tim"]
     with Terminal(command, people.env("tim")) as tim:
         tim.see_last("connecting")

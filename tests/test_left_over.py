@@ -11,15 +11,15 @@ from typing import cast
 
 import pytest
 
-from streamcli import reader as reader_module
-from streamcli.address import Controller, Stream
-from streamcli.history.places import Places
-from streamcli.pravega import cleaning
-from streamcli.pravega.frames import Frame
-from streamcli.pravega.groups import GroupNames
-from streamcli.reader import Listener, Reader
-from streamcli.recorder import Recorder
-from streamcli.state import Place
+from streamcli.log import reader as reader_module
+from streamcli.log.frames import Frame
+from streamcli.log.reader import Listener, Reader
+from streamcli.log.wheel import cleaning
+from streamcli.log.wheel.groups import GroupNames
+from streamcli.model.address import Controller, Stream
+from streamcli.storage.directories import Places
+from streamcli.storage.recorder import Recorder
+from streamcli.views.timeline import Place
 
 Heard = Callable[[Frame, bytes], None]
 Ended = Callable[[], None]

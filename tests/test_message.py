@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from streamcli.message import (
+from streamcli.model.message import (
     KINDS,
     MAX_EVENT_BYTES,
     Chat,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamcli.message import (
+from streamcli.model.message import (
     CUT_CHARACTERS,
     MAX_EVENT_BYTES,
     Chat,

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from streamcli.errors import UsageError
-from streamcli.names import (
+from streamcli.model.names import (
     MAX_ENCODED_USER,
     MAX_GROUP,
     reader_group,

@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamcli.lines import LONGEST, lines
-from streamcli.stdio import patient, read, write_all
+from streamcli.system.fd_lines import LONGEST, lines
+from streamcli.system.standard_files import patient, read, write_all
 from tests.conftest import STREAMCLI, People, eventually, waiting_in
 from tests.raw import Raw
 

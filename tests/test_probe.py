@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from streamcli.address import Controller, Stream
-from streamcli.pravega.probe import Answer, probe
+from streamcli.log.wheel.probe import Answer, probe
+from streamcli.model.address import Controller, Stream
 from tests.fake_controller import HANG, NO, SETTINGS, YES, FakeController, run
 
 

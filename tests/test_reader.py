@@ -12,16 +12,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from streamcli import guard
-from streamcli.address import Stream
-from streamcli.history.events import Event
-from streamcli.identity import Identities
-from streamcli.message import Message, Unreadable
-from streamcli.pravega.frames import Frame, pack, pack_events
-from streamcli.pravega.groups import GroupNames
-from streamcli.reader import Listener, Reader
-from streamcli.recorder import Recorder
-from streamcli.state import Arrived, Opened, Place
+from streamcli.log.frames import Frame, pack, pack_events
+from streamcli.log.reader import Listener, Reader
+from streamcli.log.wheel.groups import GroupNames
+from streamcli.model.address import Stream
+from streamcli.model.dedup_key import Identities
+from streamcli.model.message import Message, Unreadable
+from streamcli.storage.recorder import Recorder
+from streamcli.storage.stored_event import Event
+from streamcli.system import guard
+from streamcli.views.timeline import Arrived, Opened, Place
 from tests.fake_controller import run, until
 
 HEAD = 5  # bytes of a frame before its payload

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.address import Controller, Stream
-from streamcli.history.outbox import Outbox
-from streamcli.history.places import ADDRESS, Places, address_key
-from streamcli.history.store import History
-from streamcli.message import Chat, encode
+from streamcli.model.address import Controller, Stream
+from streamcli.model.message import Chat, encode
+from streamcli.storage.directories import ADDRESS, Places, address_key
+from streamcli.storage.history import History
+from streamcli.storage.outbox import Outbox
 from tests.conftest import STREAMCLI, make_home
 from tests.history.events import PLACE, log_of
 from tests.terminal import Terminal
@@ -43,7 +43,7 @@ def remembers(home: Path, messages: Sequence[Chat]) -> Places:
 @contextlib.contextmanager
 def chat(home: Path, *, plant: str = "", columns: int = 100) -> Iterator[Terminal]:
     """Tim's chat, with ``plant`` executed before."""
-    command = [sys.executable, "-c", f"{plant}\nfrom streamcli.cli import main\nmain()"] if plant else STREAMCLI
+    command = [sys.executable, "-c", f"{plant}\nfrom streamcli.cli.main import main\nmain()"] if plant else STREAMCLI
     with Terminal([*command, NOWHERE, "tim"], make_home(home), columns=columns) as tim:
         tim.see_last("connecting")
         yield tim
@@ -157,8 +157,8 @@ def test_what_a_search_does_not_see_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "questions"),
     [
-        ("streamcli.lookup.Lookup._existing", ["/history", "/search x"]),
-        ("streamcli.history.outbox.Outbox.waiting", ["/outbox"]),
+        ("streamcli.storage.history_queries.Lookup._existing", ["/history", "/search x"]),
+        ("streamcli.storage.outbox.Outbox.waiting", ["/outbox"]),
     ],
 )
 def test_a_question_whose_answer_fails_is_answered_in_one_line(

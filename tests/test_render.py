@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.message import KINDS, Chat, Emote, Greet, Joke, Message, Unknown
-from streamcli.screen.render import COLUMNS, INDENT, MAX_PENDING, MAX_ROWS, Look
+from streamcli.model.message import KINDS, Chat, Emote, Greet, Joke, Message, Unknown
+from streamcli.ui.render import COLUMNS, INDENT, MAX_PENDING, MAX_ROWS, Look
 from tests.test_sanitiser import HOSTILE, Witness
 
 QUICK = settings(max_examples=200, deadline=None)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamcli.screen.sanitiser import FLAGS, MAX_MARKS, clean_line, clean_text
+from streamcli.ui.sanitiser import FLAGS, MAX_MARKS, clean_line, clean_text
 
 ENGLAND = FLAGS[0]
 ATTACKS = [

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamcli.address import Controller, Login, Stream
-from streamcli.pravega.probe import Answer, probe
+from streamcli.log.wheel.probe import Answer, probe
+from streamcli.model.address import Controller, Login, Stream
 from tests.certificates import Authority
 from tests.conftest import STREAMCLI, make_home, workers_of
 from tests.secured import ACCOUNTS, SCOPE, STREAM, Secured, running

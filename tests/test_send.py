@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.address import Controller, Stream
+from streamcli.cli.send import Sender
 from streamcli.config import Settings
-from streamcli.send import Sender
+from streamcli.model.address import Controller, Stream
 from tests.conftest import STREAMCLI, People, Server, eventually, make_home
 from tests.raw import Raw
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 
-from streamcli.screen.reflow import reflows, rows_more
-from streamcli.screen.sequences import SequenceParser
+from streamcli.ui.reflow import reflows, rows_more
+from streamcli.ui.sequences import SequenceParser
 
 ANSWERS = {
     "focus in": "\x1b[I",

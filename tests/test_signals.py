@@ -7,7 +7,7 @@ import sys
 
 FLOODED = """
 import asyncio, os, signal
-from streamcli.signals import on_signal
+from streamcli.system.signals import on_signal
 
 async def main():
     loop, heard = asyncio.get_running_loop(), asyncio.Event()

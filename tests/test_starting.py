@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.logs import MAX_BYTES
-from streamcli.numbers import whole
-from streamcli.screen.history import InputHistory
+from streamcli.model.numbers import whole
+from streamcli.system.log_file import MAX_BYTES
+from streamcli.ui.input_history import InputHistory
 from tests.conftest import STREAMCLI, People, make_home
 
 NOBODY = "tcp://127.0.0.1:1"
@@ -58,7 +58,7 @@ def test_everything_works_with_python_oo(tmp_path: Path, people: People) -> None
 def test_without_a_home_one_line_says_so(tmp_path: Path, home: dict[str, str], code: int) -> None:
     env = {key: value for key, value in make_home(tmp_path).items() if key not in ("HOME", "XDG_CACHE_HOME")}
     # A user that the system does not know has no home either; 54321 is nobody's number.
-    unknown = "import os; os.getuid = lambda: 54321; from streamcli.cli import main; main()"
+    unknown = "import os; os.getuid = lambda: 54321; from streamcli.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", unknown, "send", "--url", NOBODY, "--id", "tim", "--timeout", "1", "hello"],
         env=env | home,
@@ -134,7 +134,7 @@ from streamcli import __main__
 
 class Interrupts:
     def find_spec(self, name, *more):
-        if name == "streamcli.cli":
+        if name == "streamcli.cli.main":
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupts())
@@ -221,7 +221,7 @@ def test_typed_lines_live_in_memory_where_their_file_can_not_be_used(
         def refuse(*arguments: object) -> int:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("streamcli.screen.history.os.open", refuse)
+        monkeypatch.setattr("streamcli.ui.input_history.os.open", refuse)
     history = InputHistory(path, said.append)
     history.append_string("hello")
     history.close()

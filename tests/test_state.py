@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.identity import Identities, identity
-from streamcli.message import Chat, Message, Unreadable, decode
-from streamcli.state import KEPT_PEOPLE, SHOWN_AFTER_A_GAP, SHOWN_AT_START, Arrived, Opened, State
+from streamcli.model.dedup_key import Identities, identity
+from streamcli.model.message import Chat, Message, Unreadable, decode
+from streamcli.views.timeline import KEPT_PEOPLE, SHOWN_AFTER_A_GAP, SHOWN_AT_START, Arrived, Opened, State
 
 QUICK = settings(max_examples=200, deadline=None)
 LOG = Opened("tag", 1, 0, 0, "tag#0")

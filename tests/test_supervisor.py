@@ -18,12 +18,12 @@ from typing import Any
 import psutil
 import pytest
 
-from streamcli.address import Controller, Stream
 from streamcli.errors import Unreachable
-from streamcli.pravega import supervisor as watching
-from streamcli.pravega.frames import Frame, pack, unpack_count
-from streamcli.pravega.process import WorkerProcess
-from streamcli.pravega.supervisor import BACK_OFF, Lane, Link, Phase, Supervisor
+from streamcli.log import supervisor as watching
+from streamcli.log.frames import Frame, pack, unpack_count
+from streamcli.log.process import WorkerProcess
+from streamcli.log.supervisor import BACK_OFF, Lane, Link, Phase, Supervisor
+from streamcli.model.address import Controller, Stream
 from tests.fake_controller import NO, YES, FakeController, run, until
 
 FAKE = "tests.fake_worker"
@@ -180,7 +180,7 @@ def test_workers_that_die_are_replaced_and_those_that_fail_wait_longer_each_time
 
 def test_only_starts_that_come_to_nothing_are_followed_by_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("streamcli.pravega.supervisor.time.monotonic", lambda: now)
+    monkeypatch.setattr("streamcli.log.supervisor.time.monotonic", lambda: now)
     lane = Lane("module", dict, lambda frame, payload: None, lambda last: None)
     pauses = []
     for lived in (False, False, False, True, False, *[False] * 6, True):

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from streamcli.message import decode, encode
+from streamcli.model.message import decode, encode
 from tests.conftest import STREAMCLI, People, Server, eventually, waiting_in
 from tests.raw import Raw
 from tests.terminal import Terminal

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.history.store import History
+from streamcli.storage.history import History
 from tests.history.events import PLACE, log_of, said
 from torture import checker, fuzz
 from torture.checker import Evidence, Said

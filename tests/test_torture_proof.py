@@ -41,7 +41,7 @@ def test_a_program_in_which_the_clock_has_another_name_ends_loudly(
 ) -> None:
     package = tmp_path / "streamcli"
     shutil.copytree(Path(streamcli.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    chatter = package / "chatter.py"
+    chatter = package / "chat/chatter.py"
     chatter.write_text(chatter.read_text("utf-8").replace(name, instead), "utf-8")
     assert version(tmp_path, fault).returncode == 97
     assert version(tmp_path, {}).returncode == 0

@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from streamcli.address import Stream
 from streamcli.commands import Send
-from streamcli.history.outbox import Entry
-from streamcli.history.places import Places
-from streamcli.keeper import Keeper
-from streamcli.message import Ids, Unreadable, make
-from streamcli.pravega.frames import Frame, Splitter, pack_count, pack_json, unpack_write
-from streamcli.pravega.supervisor import Lane
-from streamcli.writer import NOT_PERMITTED, Clock, Writer
+from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_write
+from streamcli.log.supervisor import Lane
+from streamcli.log.writer import NOT_PERMITTED, Clock, Writer
+from streamcli.model.address import Stream
+from streamcli.model.message import Ids, Unreadable, make
+from streamcli.storage.directories import Places
+from streamcli.storage.outbox import Entry
+from streamcli.storage.outbox_thread import Keeper
 
 
 class FakeLane(Lane):

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from streamcli import cli, commands, errors
-from streamcli.screen import keys
+from streamcli import commands, errors
+from streamcli.cli.main import USAGE
+from streamcli.ui import keys
 
 ROOT = Path(__file__).resolve().parent.parent
 PART = re.compile(r"(?<=<!-- generated: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -19,7 +20,7 @@ PART = re.compile(r"(?<=<!-- generated: )(\w+)( -->\n).*?(?=<!-- end -->)", re.D
 
 def usage() -> str:
     """The text of ``streamcli --help``."""
-    return f"```text\n{cli.USAGE.strip()}\n```\n"
+    return f"```text\n{USAGE.strip()}\n```\n"
 
 
 def exit_codes() -> str:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from streamcli.message import Message, Unreadable, decode
+from streamcli.model.message import Message, Unreadable, decode
 from torture.person import TEXT, Line, Person, copied
 
 SYNCED_WITHIN = 3.0  # seconds from Enter to the disk, on a machine on which much else goes on

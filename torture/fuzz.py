@@ -17,14 +17,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from streamcli.clocks import Clocks
-from streamcli.history.events import Event
-from streamcli.history.store import History
-from streamcli.identity import identity
-from streamcli.message import Message, Unreadable, decode
-from streamcli.pravega.event_bytes import HEAD_BYTES
-from streamcli.screen.render import Look
-from streamcli.state import Arrived, Opened, State
+from streamcli.log.wheel.event_bytes import HEAD_BYTES
+from streamcli.model.clock_skew import Clocks
+from streamcli.model.dedup_key import identity
+from streamcli.model.message import Message, Unreadable, decode
+from streamcli.storage.history import History
+from streamcli.storage.stored_event import Event
+from streamcli.ui.render import Look
+from streamcli.views.timeline import Arrived, Opened, State
 
 BATCH = 1000
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from ptyprocess import PtyProcess
 
-from streamcli.message import Unreadable, decode
+from streamcli.model.message import Unreadable, decode
 from torture.house import STREAMCLI
 
 SIZE = (30, 200)

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from streamcli.message import Unreadable
-from streamcli.screen.wire import wire_line
+from streamcli.model.message import Unreadable
 from streamcli.server import login, state
+from streamcli.ui.json_lines import wire_line
 from tests.raw import Raw
 from torture import checker, fuzz, schedule
 from torture.checker import Verdict

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from streamcli.message import Kind
+from streamcli.model.message import Kind
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from streamcli.commands.actions import Action, Complain, Context, Nothing, Send
 from streamcli.commands.table import Command, find, unknown
-from streamcli.message import mended
+from streamcli.model.message import mended
 
 # U+FF0F is the slash of Chinese and Japanese keyboards; some layouts and input methods have the others.
 _OTHER_SLASHES: Final = "／⁄∕⧸"

@@ -10,8 +10,8 @@ from enum import Enum
 from typing import Final
 
 from streamcli.commands.actions import Action, Complain, Context, Drop, Outbox, Quit, Recall, Retry, Search, Send, Show
-from streamcli.message import jokes
-from streamcli.numbers import whole
+from streamcli.model.message import jokes
+from streamcli.model.numbers import whole
 
 RECALLED: Final = 20
 MOST_RECALLED: Final = 1000

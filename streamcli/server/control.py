@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from streamcli.address import Login
 from streamcli.errors import NotPermitted, Unreachable, UsageError
+from streamcli.model.address import Login
 from streamcli.server import archive, credentials, data, launch, probe, state
 from streamcli.server.jars import ensure_jars
 from streamcli.server.java import java

@@ -8,9 +8,9 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from streamcli import paths
-from streamcli.address import Login
-from streamcli.server import files, state
+from streamcli.model.address import Login
+from streamcli.server import state
+from streamcli.system import paths, private_files
 
 USER = "streamcli"
 # Rounds slow down guessing; this password has 256 random bits and can't be guessed. The server computes them at every
@@ -53,7 +53,7 @@ def ensure() -> Credentials:
         return found
     fresh = Credentials(*(secrets.token_urlsafe(_BYTES) for _ in Credentials.__dataclass_fields__))
     paths.made(state.folder())
-    files.write(path(), json.dumps(asdict(fresh)))
+    private_files.write(path(), json.dumps(asdict(fresh)))
     return fresh
 
 

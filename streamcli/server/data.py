@@ -7,8 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
-from streamcli import paths
 from streamcli.errors import CannotCreate, FileTrouble, Unusable, from_os_error
+from streamcli.system import paths
 
 FORMAT = "format"  # the file that says the folder is ready for use
 LOCK = "lock"  # held by the server's process as long as it lives

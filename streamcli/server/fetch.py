@@ -1,36 +1,47 @@
-"""Fetch jars from a Maven repository, several at a time; each is verified before it gets its final name."""
+"""Downloads jars from a Maven repository, several at a time; each is verified before it gets its final name."""
 
 from __future__ import annotations
 
-import logging
+import hashlib
+import http.client
 import os
 import queue
+import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import urllib.error
+import urllib.request
 from pathlib import Path
-
-import requests
-from jgo.maven import MavenContext, PythonResolver
+from typing import Protocol
 
 from streamcli.errors import FileTrouble, StreamcliError, Unreachable, from_os_error
-from streamcli.server.jars import Jar, is_good
+from streamcli.server.jar_lock import Jar
 from streamcli.server.progress import Progress
 
+REPOSITORY = "https://repo.maven.apache.org/maven2"  # Maven Central
 REPOSITORY_VARIABLE = "STREAMCLI_MAVEN_URL"
+_CERTIFICATES_VARIABLE = "REQUESTS_CA_BUNDLE"  # in common use beside SSL_CERT_FILE, which OpenSSL reads by itself
 _THREADS = 8
 _ATTEMPTS = 3
 _PAUSE = 0.5  # seconds before the second attempt; the third waits twice as long
 _TIMEOUT = 10  # seconds without a byte
 _REDRAW = 0.2  # seconds
+_BLOCK = 1 << 16  # bytes
 
 
 class _Cancelled(Exception):
-    """The download is given up; ends a worker at its next block."""
+    """The download is given up; ends a thread at its next block."""
+
+
+class _Failed(Exception):
+    """One attempt failed on the network; the text says why, for the person."""
+
+
+class _Readable(Protocol):
+    def read(self, size: int) -> bytes: ...
 
 
 def fetch(missing: list[Jar], partial: Path, folder: Path, progress: Progress, already: int = 0) -> None:
-    """Fetch the ``missing`` jars by way of ``partial`` (emptied by the caller) into ``folder``.
+    """Download the ``missing`` jars by way of ``partial`` (deleted by the caller) into ``folder``.
 
     ``already`` bytes were there before and count as done. Raises Unreachable, FileTrouble or CannotCreate for the first
     jar that can't be had; KeyboardInterrupt passes at once. Finished jars stay in both cases.
@@ -59,24 +70,15 @@ def fetch(missing: list[Jar], partial: Path, folder: Path, progress: Progress, a
 
 
 class _Job:
-    """What the workers share."""
+    """What the downloading threads share."""
 
     def __init__(self, partial: Path, folder: Path) -> None:
         self.todo: queue.SimpleQueue[Jar] = queue.SimpleQueue()
         self.results: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self.cancelled = threading.Event()
         self.received: dict[str, int] = {}  # bytes by file name
-        self._folder = folder
-        # jgo warns by itself about checksums, on standard error; ours are the ones that count.
-        logging.getLogger("jgo").setLevel(logging.CRITICAL)
-        mirror = os.environ.get(REPOSITORY_VARIABLE)
-        self._maven = MavenContext(
-            resolver=PythonResolver(progress_callback=self._count),
-            repo_cache=partial,
-            local_repos=[],
-            remote_repos={"mirror": mirror.rstrip("/")} if mirror else None,
-            timeout=_TIMEOUT,
-        )
+        self._partial, self._folder = partial, folder
+        self._repository = (os.environ.get(REPOSITORY_VARIABLE) or REPOSITORY).rstrip("/")
 
     def work(self) -> None:
         """Take jars until none is left; report each to ``results``."""
@@ -98,9 +100,9 @@ class _Job:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._try(jar)
-            except (requests.RequestException, RuntimeError) as error:
+            except _Failed as error:
                 if attempt == _ATTEMPTS:
-                    raise _no_network(jar, error) from error
+                    raise _no_network(jar, str(error)) from error
             except OSError as error:
                 raise from_os_error(error, self._folder / jar.name) from error
             if self.cancelled.wait(_PAUSE * attempt):
@@ -108,36 +110,57 @@ class _Job:
         return None
 
     def _try(self, jar: Jar) -> None:
-        component = self._maven.project(jar.group, jar.artifact).at_version(jar.version)
-        artifact = component.artifact(classifier=jar.classifier or "", packaging="jar")
+        path, digest = self._partial / jar.name, hashlib.sha256()
         self.received[jar.name] = 0
-        if artifact.cached_path:
-            artifact.cached_path.unlink(missing_ok=True)  # the torso of an attempt before this one
-        path = Path(artifact.resolve())
-        if not is_good(path, jar):
+        with self._open(jar) as answer, path.open("wb") as file:
+            while block := _read(answer):
+                if self.cancelled.is_set():
+                    raise _Cancelled
+                file.write(block)
+                digest.update(block)
+                self.received[jar.name] += len(block)
+                if self.received[jar.name] > jar.size:
+                    break
+        if self.received[jar.name] < jar.size:
+            raise _Failed("the connection was cut")
+        if self.received[jar.name] > jar.size or digest.hexdigest() != jar.sha256:
             raise FileTrouble(
                 f"{jar.name} was refused: what the Maven repository sent does not have the SHA-256 and size that "
                 f"this version of streamcli asks for. Check {REPOSITORY_VARIABLE} and your network, then try again."
             )
         path.replace(self._folder / jar.name)
-        self.received[jar.name] = jar.size
 
-    @contextmanager
-    def _count(self, name: str, _size: int) -> Iterator[Callable[[int], None]]:
-        def update(count: int) -> None:
-            if self.cancelled.is_set():
-                raise _Cancelled
-            self.received[name] = self.received.get(name, 0) + count
+    def _open(self, jar: Jar) -> http.client.HTTPResponse:
+        url = "/".join((self._repository, *jar.group.split("."), jar.artifact, jar.version, jar.name))
+        trusted = ssl.create_default_context(cafile=os.environ.get(_CERTIFICATES_VARIABLE) or None)
+        try:
+            answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=_TIMEOUT, context=trusted)
+        except urllib.error.HTTPError as error:
+            error.close()
+            missing = error.code == http.HTTPStatus.NOT_FOUND
+            what = "does not have it" if missing else f"answers with {error.code}"
+            raise _Failed(f"the Maven repository {what}") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _unreachable(error) from error
+        return answer
 
-        yield update
+
+def _read(answer: _Readable) -> bytes:
+    try:
+        return answer.read(_BLOCK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _unreachable(error) from error
 
 
-def _no_network(jar: Jar, error: Exception) -> StreamcliError:
-    if isinstance(error, requests.RequestException):
-        what = "the Maven repository can't be reached"
-    else:
-        what = "the Maven repository does not have it"
+def _unreachable(error: Exception) -> _Failed:
+    cause = getattr(error, "reason", error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _Failed("the Maven repository's certificate can't be verified (SSL_CERT_FILE names the trusted ones)")
+    return _Failed("the Maven repository can't be reached")
+
+
+def _no_network(jar: Jar, why: str) -> StreamcliError:
     return Unreachable(
-        f"{jar.name} could not be fetched: {what}. Check your network (or {REPOSITORY_VARIABLE}) and try again; "
+        f"{jar.name} could not be fetched: {why}. Check your network (or {REPOSITORY_VARIABLE}) and try again; "
         "what is there already is kept."
     )

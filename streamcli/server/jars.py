@@ -1,4 +1,4 @@
-"""The server's jars: a lock file says which they are; what is missing is fetched, verified and kept in the cache."""
+"""Makes sure that all jars of the lock file are in the cache: what is missing is fetched and verified."""
 
 from __future__ import annotations
 
@@ -8,48 +8,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from streamcli import paths
-from streamcli.errors import Unusable, from_os_error
+from streamcli.errors import from_os_error
+from streamcli.server.fetch import fetch
+from streamcli.server.jar_lock import LOCK_FILE, Jar, is_good, read_lock
 from streamcli.server.progress import Progress
+from streamcli.system import paths
 
-LOCK_FILE = Path(__file__).with_name("jars.txt")
 _VERIFIED = "verified"
 _PARTIAL = "partial-"
-
-
-@dataclass(frozen=True)
-class Jar:
-    """One line of the lock file."""
-
-    group: str
-    artifact: str
-    version: str
-    classifier: str | None
-    sha256: str
-    size: int  # bytes
-
-    @property
-    def name(self) -> str:
-        """The file's name, as in a Maven repository."""
-        return "-".join(filter(None, (self.artifact, self.version, self.classifier))) + ".jar"
-
-
-def read_lock(path: Path = LOCK_FILE) -> list[Jar]:
-    """The jars that ``path`` lists, in its order; raise Unusable when a line can't be understood."""
-    jars = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        try:
-            coordinate, sha256, size = line.split()
-            group, artifact, version, *classifier = coordinate.split(":")
-            jars.append(Jar(group, artifact, version, classifier[0] if classifier else None, sha256, int(size)))
-        except ValueError as error:
-            raise Unusable(f"Line {number} of {path} is no jar with its checksum and size.") from error
-    return jars
 
 
 def default_folder() -> Path:
@@ -108,24 +76,8 @@ def _complete_folder(folder: Path, jars: list[Jar], progress: Progress) -> None:
     missing = [jar for jar in jars if not is_good(folder / jar.name, jar)]
     if not missing:
         return
-    from streamcli.server.fetch import fetch  # it takes long to import, and only the first start needs it
-
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
     try:
         fetch(missing, partial, folder, progress, already=sum(jar.size for jar in jars) - sum(j.size for j in missing))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def is_good(path: Path, jar: Jar) -> bool:
-    """Whether ``path`` is the file that the lock file means, to the last bit."""
-    try:
-        if path.stat().st_size != jar.size:
-            return False
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except FileNotFoundError:
-        return False
-    return digest.hexdigest() == jar.sha256

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import streamcli
 from streamcli.errors import Unusable, from_os_error
-from streamcli.paths import made
-from streamcli.server import archive, credentials, data, files, parts, state
+from streamcli.server import archive, credentials, data, parts, state
 from streamcli.server.credentials import Credentials
 from streamcli.server.java import libjvm
 from streamcli.server.state import Choice, Ports
+from streamcli.system import private_files
+from streamcli.system.paths import made
 
 _JVM_FLAGS = (
     # Quick to start and small rather than fast at full load: measured in docs/decisions/0002-embedded-server.md.
@@ -48,7 +49,7 @@ def launch(java: Path, jars: list[Path], ports: Ports, choice: Choice) -> int:
     for name, target in ((parts.DATA, folder), (parts.JARS, jars[0].parent)):
         _link(home / name, target.absolute())
     parts.write_files(home, ports, choice, secret)
-    files.write(state.launch_path(), json.dumps(_told(java, jars, ports, choice, secret)))
+    private_files.write(state.launch_path(), json.dumps(_told(java, jars, ports, choice, secret)))
     # A shell starts it in the background and ends at once: the server is nobody's child, so it is no zombie of a chat
     # that goes on, and Ctrl-C of a terminal does not reach it (own session, and SIGINT is ignored in the background).
     script = 'umask 077; log=$1; shift; "$@" </dev/null >"$log" 2>&1 & echo $!'

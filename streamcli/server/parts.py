@@ -6,9 +6,10 @@ import base64
 import os
 from pathlib import Path
 
-from streamcli.server import credentials, data, files
+from streamcli.server import credentials, data
 from streamcli.server.credentials import Credentials
 from streamcli.server.state import Choice, Ports
+from streamcli.system import private_files
 
 # Links in the server's folder to the folders of the data and of the jars. The server's process starts in its folder and
 # knows all files by paths relative to it.
@@ -55,7 +56,7 @@ def write_files(home: Path, ports: Ports, choice: Choice, secret: Credentials) -
         "accounts": credentials.account_line(secret.login),
     }
     for name, text in texts.items():
-        files.write(home / name, text)
+        private_files.write(home / name, text)
 
 
 def properties(ports: Ports, choice: Choice, secret: Credentials) -> dict[str, str]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import psutil
 
-from streamcli.address import Login
+from streamcli.model.address import Login
 from streamcli.server.state import Ports
 
 _HELLO = -127  # the wire protocol's type of a Hello

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from streamcli import paths
-from streamcli.server import files
+from streamcli.system import paths, private_files
 
 FETCHING, STARTING, RUNNING, STOPPED = "fetching", "starting", "running", "stopped"
 _SAME_START = 2.0  # seconds: the boot time that create_time() builds on may be corrected by a little
@@ -130,7 +129,7 @@ def remembered() -> Choice:
 
 def write(record: Record) -> None:
     """Replace the record as a whole: a reader sees the old one or the new one, never a part."""
-    files.write(folder() / "state.json", json.dumps(asdict(record)))
+    private_files.write(folder() / "state.json", json.dumps(asdict(record)))
 
 
 def put_back(record: Record | None) -> None:
@@ -157,7 +156,7 @@ def change(pid: int, allowed: tuple[str, ...], phase: str, now: float) -> bool:
 @contextmanager
 def lock(name: str, wait: bool = True) -> Iterator[bool]:
     """Hold the file lock ``name``; with ``wait`` False give False when another process has it. Dies with its holder."""
-    with files.opened(paths.made(folder()) / name) as file:
+    with private_files.opened(paths.made(folder()) / name) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

@@ -13,8 +13,9 @@ from datetime import datetime, timezone
 
 seconds = os.environ.get("STREAMCLI_TEST_CLOCK")
 if seconds and "worker" not in sys.orig_argv[-1]:
-    from streamcli import chatter, send
-    from streamcli.pravega import groups
+    from streamcli.chat import chatter
+    from streamcli.cli import send
+    from streamcli.log.wheel import groups
 
     wrong = types.ModuleType("time")
     wrong.__dict__.update(vars(time), time_ns=lambda: int(float(seconds) * 1e9), time=lambda: float(seconds))

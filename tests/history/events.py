@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from streamcli.history.events import Event
-from streamcli.message import Chat, decode, encode, make
+from streamcli.model.message import Chat, decode, encode, make
+from streamcli.storage.stored_event import Event
 
 HEAD = 8
 PLACE = "log#0"

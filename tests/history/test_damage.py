@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from streamcli.errors import CannotCreate, FileTrouble, Unusable
-from streamcli.history import files
-from streamcli.history.files import Damaged, locked, newest, private
-from streamcli.history.outbox import Outbox
-from streamcli.history.search import Words
-from streamcli.history.store import History
+from streamcli.storage import database
+from streamcli.storage.database import Damaged, locked, newest, private
+from streamcli.storage.history import History
+from streamcli.storage.outbox import Outbox
+from streamcli.storage.word_index import Words
 from tests.history.events import PLACE, message, talk
 
 LOG = talk(3000)
@@ -166,7 +166,7 @@ def test_a_wal_that_is_garbage_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_an_sqlite_without_json_is_said_and_is_no_damage(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="without JSON"), files.guarded(tmp_path):
+    with pytest.raises(Unusable, match="without JSON"), database.guarded(tmp_path):
         sqlite3.connect(":memory:").execute("SELECT * FROM json_each_of_no_sqlite")
 
 
@@ -237,7 +237,7 @@ def test_a_history_that_may_not_be_written_is_said(tmp_path: Path) -> None:
 
 
 def test_a_program_that_holds_the_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "BUSY", 0.05)  # nobody wants to wait 5 s for a test
+    monkeypatch.setattr(database, "BUSY", 0.05)  # nobody wants to wait 5 s for a test
     path = filled(tmp_path)
     holder = sqlite3.connect(path, isolation_level=None)
     with History.open(tmp_path) as history:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from streamcli.errors import FileTrouble, StreamcliError
-from streamcli.history.outbox import Outbox
-from streamcli.history.search import Words
-from streamcli.history.store import History
+from streamcli.storage.history import History
+from streamcli.storage.outbox import Outbox
+from streamcli.storage.word_index import Words
 from tests.history.events import PLACE, batches, message, talk
 from tests.history.processes import Process, Say
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.history import migrations
-from streamcli.history.files import connect, newest
-from streamcli.history.migrations import HISTORY, OUTBOX, Step, migrate
-from streamcli.history.outbox import Outbox
-from streamcli.history.store import History
+from streamcli.storage import migrations
+from streamcli.storage.database import connect, newest
+from streamcli.storage.history import History
+from streamcli.storage.migrations import HISTORY, OUTBOX, Step, migrate
+from streamcli.storage.outbox import Outbox
 from tests.history.events import PLACE, log_of, message, said
 
 LOG = log_of([said("old", 1), b"nothing", said("older", 2)])

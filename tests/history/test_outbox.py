@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.history.outbox import Entry, Outbox
+from streamcli.storage.outbox import Entry, Outbox
 from tests.history.events import message
 from tests.history.processes import Process, Say
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamcli.address import Controller, Stream
 from streamcli.errors import CannotCreate
-from streamcli.history.places import MAX_PART, Places, address_key, folder_name, new_log_id
-from streamcli.paths import data_dir
+from streamcli.model.address import Controller, Stream
+from streamcli.storage.directories import MAX_PART, Places, address_key, folder_name, new_log_id
+from streamcli.system.paths import data_dir
 from tests.history.processes import Process, Say
 
 EMBEDDED = address_key(None, Stream())

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.history.search import Found, Words, limits, query
-from streamcli.history.store import History
-from streamcli.message import Message
+from streamcli.model.message import Message
+from streamcli.storage.history import History
+from streamcli.storage.word_index import Found, Words, limits, query
 from tests.history.events import PLACE, log_of, said
 
 TEXTS = [

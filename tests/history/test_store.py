@@ -13,12 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamcli.digest import digest
 from streamcli.errors import FileTrouble
-from streamcli.history.events import Event
-from streamcli.history.store import History
-from streamcli.identity import identity
-from streamcli.message import MAX_EVENT_BYTES, Unreadable, decode, encode
+from streamcli.model.dedup_key import identity
+from streamcli.model.fingerprint import digest
+from streamcli.model.message import MAX_EVENT_BYTES, Unreadable, decode, encode
+from streamcli.storage.history import History
+from streamcli.storage.stored_event import Event
 from tests.history.events import PLACE, log_of, message, said, talk
 
 STRANGE = [

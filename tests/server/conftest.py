@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import http.server
 import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,8 +21,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamcli.address import Login
+from streamcli.model.address import Login
 from streamcli.server import launch, state
+from tests.certificates import Authority
 from tests.conftest import STREAMCLI, Server, make_home, start_server
 
 
@@ -76,6 +76,7 @@ class Repository:
     """A Maven repository on loopback whose misbehaviour a test can order."""
 
     url: str
+    server: http.server.HTTPServer
     files: dict[str, bytes]  # by file name
     asked: list[str] = field(default_factory=list)  # file names, in the order of the requests
     failures: dict[str, list[str]] = field(default_factory=dict)  # file name: what to do at the next requests
@@ -91,12 +92,20 @@ class Repository:
         path.write_text("# a comment\n" + "".join(lines))
         return path
 
+    def encrypt(self, authority: Authority) -> str:
+        """Speak TLS from now on, with a certificate of ``authority``; the new URL."""
+        authority.vouch_for("localhost")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(authority.folder / "server.crt", authority.folder / "server.key")
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        return f"https://localhost:{self.server.server_address[1]}"
+
 
 @pytest.fixture
 def repository(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
     files = {f"{name}-1.0.jar": name.encode() * 20_000 for name in ("ant", "bee", "cat", "dog", "elk")}
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
-    served = Repository(f"http://127.0.0.1:{server.server_address[1]}", files)
+    served = Repository(f"http://127.0.0.1:{server.server_address[1]}", server, files)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -135,9 +144,6 @@ def repository(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
     server.shutdown()
     server.server_close()
     thread.join()
-    with warnings.catch_warnings():  # jgo does not close an answer that is not 200; it is closed here, by collection
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 _FAKE_SERVER = """\

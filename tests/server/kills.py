@@ -22,8 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from streamcli.address import Login
 from streamcli.errors import Unreachable
+from streamcli.model.address import Login
 from streamcli.server import Choice, Quiet, State, ensure_running, login, state, status, stop
 from tests.raw import Raw, account
 

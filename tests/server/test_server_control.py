@@ -17,9 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streamcli.cli import server
+from streamcli.cli.server import uptime
 from streamcli.errors import Unreachable, Unusable, UsageError
-from streamcli.server import Ports, Quiet, State, command, current_url, ensure_running, state, status, stop
-from streamcli.server.command import uptime
+from streamcli.server import Ports, Quiet, State, current_url, ensure_running, state, status, stop
 from tests.server.conftest import Heard, until
 
 FakeServer = Callable[[str], Path]
@@ -141,7 +142,7 @@ def test_one_that_lives_but_is_silent_is_said(home: Path, fake_server: FakeServe
     with pytest.raises(Unreachable, match="not ready"):
         ensure_running(Quiet(), 0.2)
     out = io.StringIO()
-    assert command.run("status", 1, out, io.StringIO()) == 3
+    assert server.run("status", 1, out, io.StringIO()) == 3
     assert "does not answer" in out.getvalue()
     assert "server stop" in out.getvalue()
 
@@ -166,23 +167,23 @@ def test_a_java_that_is_not_there_is_said(home: Path, monkeypatch: pytest.Monkey
 
 def test_the_commands_of_a_server_that_never_ran(home: Path) -> None:
     out, err = io.StringIO(), io.StringIO()
-    assert command.run("status", 1, out, err) == 3
-    assert command.run("stop", 1, out, err) == 0
-    assert command.run("logs", 1, out, err) == 0
+    assert server.run("status", 1, out, err) == 3
+    assert server.run("stop", 1, out, err) == 0
+    assert server.run("logs", 1, out, err) == 0
     assert out.getvalue().splitlines() == [
         "The embedded server was never started here. `streamcli server start` starts it.",
         "The embedded server was not running. The embedded server was never started here.",
         f"There is no log yet; it would be {home}/log/server.log",
     ]
     with pytest.raises(UsageError, match="restart"):
-        command.run("restart", 1, out, err)
+        server.run("restart", 1, out, err)
 
 
 def test_the_log_command_gives_the_end(home: Path) -> None:
     state.log_path().parent.mkdir(parents=True)
     state.log_path().write_text("".join(f"line {n}\n" for n in range(500)))
     out = io.StringIO()
-    command.run("logs", 1, out, io.StringIO())
+    server.run("logs", 1, out, io.StringIO())
     assert out.getvalue().splitlines() == [f"line {n}" for n in range(400, 500)]
 
 

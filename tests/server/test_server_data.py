@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.address import Login
+from streamcli.cli import server
 from streamcli.errors import CannotCreate, FileTrouble, Unreachable, Unusable
-from streamcli.server import Choice, Quiet, State, Watch, command, credentials, data, ensure_running, state, status
+from streamcli.model.address import Login
+from streamcli.server import Choice, Quiet, State, Watch, credentials, data, ensure_running, state, status
 from tests.server.conftest import Heard, until
 
 FakeServer = Callable[[str], Path]
@@ -81,11 +82,11 @@ def test_a_disk_that_runs_full_is_said_while_it_works(
     ensure_running(again, 30)
     assert [stage for stage in again.stages if "only 500 MB are left" in stage]
     out = io.StringIO()
-    assert command.run("status", 1, out, io.StringIO()) == 0
+    assert server.run("status", 1, out, io.StringIO()) == 0
     assert "The disk runs full: only 500 MB are left" in out.getvalue()
     room(5 * GB)
     out = io.StringIO()
-    command.run("status", 1, out, io.StringIO())
+    server.run("status", 1, out, io.StringIO())
     assert "5.0 GB free" in out.getvalue()
 
 
@@ -107,13 +108,13 @@ def test_the_server_hashes_the_password_with_one_round() -> None:
 
 
 def test_what_is_not_said_is_the_default_but_the_folder_is_remembered(home: Path, tmp_path: Path) -> None:
-    assert command.chosen(False, None, False) == Choice()
+    assert server.chosen(False, None, False) == Choice()
     home.mkdir(parents=True)
-    chosen = command.chosen(True, str(tmp_path), True)
+    chosen = server.chosen(True, str(tmp_path), True)
     assert chosen == Choice(durable=False, data=str(tmp_path), auth=False)
     state.write(state.Record(state.STOPPED, 1, 1.0, state.Ports(), 1.0, chosen))
     assert state.remembered() == chosen
-    assert command.chosen(False, None, False) == Choice(data=str(tmp_path))
+    assert server.chosen(False, None, False) == Choice(data=str(tmp_path))
 
 
 def crashed(fake_server: FakeServer) -> Path:
@@ -151,7 +152,7 @@ def test_a_crashed_server_is_started_again_with_back_off(home: Path, fake_server
 def test_one_stopped_on_purpose_is_left_alone(home: Path, fake_server: FakeServer) -> None:
     starts = fake_server("serve()")
     ensure_running(Quiet(), 30)
-    command.run("stop", 5, io.StringIO(), io.StringIO())
+    server.run("stop", 5, io.StringIO(), io.StringIO())
     watch = Watch(30)
     for _ in range(5):
         assert watch.look(0.02).state is State.STOPPED

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from streamcli import doctor
+from streamcli.cli import doctor
 from streamcli.errors import Unusable
 from streamcli.server import jars
+from streamcli.server.jar_lock import read_lock
 from streamcli.server.progress import Quiet
 from tests.server.conftest import Repository
-
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # see the fixture repository
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def folder(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A complete folder of small jars, which is the one that `doctor` looks at."""
     lock, folder = repository.lock(tmp_path / "lock"), tmp_path / "jars"
     jars.ensure_jars(Quiet(), lock, folder)
-    monkeypatch.setattr(doctor, "read_lock", lambda: jars.read_lock(lock))
+    monkeypatch.setattr(doctor, "read_lock", lambda: read_lock(lock))
     monkeypatch.setattr(doctor, "default_folder", lambda: folder)
     return folder
 

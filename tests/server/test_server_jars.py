@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from streamcli.errors import CannotCreate, FileTrouble, Unreachable, Unusable
-from streamcli.server.jars import LOCK_FILE, ensure_jars, read_lock
+from streamcli.server.jar_lock import LOCK_FILE, read_lock
+from streamcli.server.jars import ensure_jars
 from streamcli.server.progress import Quiet
+from tests.certificates import Authority
 from tests.server.conftest import Heard, Repository, until
-
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # see the fixture repository
 
 _PROGRAM = """\
 import resource, signal, sys
@@ -107,6 +107,25 @@ def test_no_network_is_said_in_one_line(
     with pytest.raises(Unreachable, match="can't be reached") as caught:
         ensure_jars(Quiet(), repository.lock(tmp_path / "lock"), tmp_path / "jars")
     assert "\n" not in str(caught.value)
+
+
+def test_a_jar_that_is_not_there_is_said(repository: Repository, tmp_path: Path) -> None:
+    lock = repository.lock(tmp_path / "lock")
+    del repository.files["dog-1.0.jar"]
+    with pytest.raises(Unreachable, match=r"dog-1\.0\.jar could not be fetched: the Maven repository does not have it"):
+        ensure_jars(Quiet(), lock, tmp_path / "jars")
+
+
+def test_a_repository_that_is_not_trusted_is_said(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = repository.lock(tmp_path / "lock")
+    authority = Authority(tmp_path / "authority")
+    monkeypatch.setenv("STREAMCLI_MAVEN_URL", repository.encrypt(authority))
+    with pytest.raises(Unreachable, match="certificate can't be verified"):
+        ensure_jars(Quiet(), lock, tmp_path / "jars")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
+    ensure_jars(Quiet(), lock, tmp_path / "jars")
 
 
 def test_an_interrupt_keeps_what_is_finished(repository: Repository, tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streamcli.cli import server
 from streamcli.server import (
     Choice,
     Quiet,
     State,
     archive,
-    command,
     current_url,
     ensure_running,
     jars,
@@ -34,7 +34,7 @@ from streamcli.server.java import java
 from streamcli.server.state import Ports
 from tests.server.conftest import Heard, until
 
-_START = "import sys; from streamcli.server.command import run; sys.exit(run('start', 60, sys.stdout, sys.stderr))"
+_START = "import sys; from streamcli.cli.server import run; sys.exit(run('start', 60, sys.stdout, sys.stderr))"
 
 
 def listening(pid: int) -> dict[int, str]:
@@ -81,9 +81,9 @@ def test_two_starts_at_once_one_server_and_its_death(home: Path) -> None:
     psutil.Process(now.pid).send_signal(signal.SIGKILL)
     assert until(lambda: status().state is State.CRASHED)
     out = io.StringIO()
-    assert command.run("status", 1, out, io.StringIO()) == 3
+    assert server.run("status", 1, out, io.StringIO()) == 3
     assert "ended unexpectedly" in out.getvalue()
-    command.run("stop", 1, out, io.StringIO())
+    server.run("stop", 1, out, io.StringIO())
     assert "was not running" in out.getvalue()
 
 
@@ -108,15 +108,15 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(
     assert str(usual) in heard.stages[1] and "taken by other programs" in heard.stages[1]
     assert heard.stages[-1] == f"ready at {url}"
     out = io.StringIO()
-    assert command.run("status", 1, out, io.StringIO()) == 0
+    assert server.run("status", 1, out, io.StringIO()) == 0
     assert f"  url            {url}\n" in out.getvalue()
-    assert command.run("start", 60, out, io.StringIO()) == 0
+    assert server.run("start", 60, out, io.StringIO()) == 0
     assert f"runs already at {url}" in out.getvalue()
     pid = status().pid
     assert pid
     assert any(m.path == str(cached.resolve()) for m in psutil.Process(pid).memory_maps())
 
-    assert command.run("stop", 10, out, io.StringIO()) == 0
+    assert server.run("stop", 10, out, io.StringIO()) == 0
     assert "is stopped" in out.getvalue()
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert status().state is State.STOPPED

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from streamcli.cli import server
 from streamcli.errors import CannotCreate, Unusable, UsageError
-from streamcli.server import Quiet, archive, command, credentials, data, jars, launch, parts
+from streamcli.server import Quiet, archive, credentials, data, jars, launch, parts
 from streamcli.server.java import java
 from streamcli.server.state import Choice, Ports
 from tests.conftest import STREAMCLI, make_home
@@ -98,7 +99,7 @@ def test_a_data_folder_whose_data_is_elsewhere_is_refused(tmp_path: Path) -> Non
 
 def test_an_empty_data_dir_is_a_usage_error(home: Path) -> None:
     with pytest.raises(UsageError, match="--data-dir needs"):
-        command.chosen(False, "", False)
+        server.chosen(False, "", False)
     env, current = make_home(home / "person"), home / "current"
     current.mkdir()
     start = [*STREAMCLI, "server", "start", "--data-dir", ""]
@@ -121,4 +122,4 @@ def test_a_relative_data_dir_in_a_deleted_folder(home: Path, tmp_path: Path, mon
     monkeypatch.chdir(gone)
     gone.rmdir()
     with pytest.raises(CannotCreate, match="--data-dir rel is relative to the current folder, which is gone"):
-        command.chosen(False, "rel", False)
+        server.chosen(False, "rel", False)

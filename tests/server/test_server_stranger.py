@@ -16,7 +16,7 @@ import time
 import psutil
 import pytest
 
-from streamcli.address import Login
+from streamcli.model.address import Login
 from tests.conftest import Server
 from tests.raw import Raw, account
 from tests.server import stranger

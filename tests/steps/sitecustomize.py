@@ -19,14 +19,14 @@ SYNCS_WITHIN = 0.2  # seconds
 
 # The step: what is called there, and whether it has been done by the time of death.
 STEPS = {
-    "typed": ("streamcli.chatter", "Chatter", "typed", "before"),
-    "synced": ("streamcli.history.outbox", "Outbox", "add", "after"),
-    "handed over": ("streamcli.writer", "Writer", "_hand_over", "after"),
-    "acknowledged": ("streamcli.writer", "Writer", "_acknowledge", "after"),
-    "read": ("streamcli.reader", "Reader", "_on_frame", "before"),
-    "stored": ("streamcli.history.store", "History", "store", "after"),
-    "drawn": ("streamcli.screen.scroll", "Scroll", "messages", "after"),
-    "forgotten": ("streamcli.history.outbox", "Outbox", "sent", "after"),
+    "typed": ("streamcli.chat.chatter", "Chatter", "typed", "before"),
+    "synced": ("streamcli.storage.outbox", "Outbox", "add", "after"),
+    "handed over": ("streamcli.log.writer", "Writer", "_hand_over", "after"),
+    "acknowledged": ("streamcli.log.writer", "Writer", "_acknowledge", "after"),
+    "read": ("streamcli.log.reader", "Reader", "_on_frame", "before"),
+    "stored": ("streamcli.storage.history", "History", "store", "after"),
+    "drawn": ("streamcli.ui.scrollback", "Scroll", "messages", "after"),
+    "forgotten": ("streamcli.storage.outbox", "Outbox", "sent", "after"),
 }
 _handed_over: list[str] = []
 
@@ -67,6 +67,6 @@ def _die() -> None:
 step = os.environ.get("STREAMCLI_TEST_STEP")
 if step and "worker" not in sys.orig_argv[-1]:
     if step == "acknowledged":
-        _plant("streamcli.writer", "Writer", "_hand_over", lambda: _handed_over.append(LAST))
+        _plant("streamcli.log.writer", "Writer", "_hand_over", lambda: _handed_over.append(LAST))
     module, owner, method, when = STEPS[step]
     _plant(module, owner, method, _die, before=when == "before")

@@ -48,7 +48,7 @@ def _lead_through(controller: str, store: str) -> None:
 
 
 def _set_the_clock(first: float, second: float) -> None:
-    from streamcli import chatter
+    from streamcli.chat import chatter
 
     begun = time.monotonic()
 

@@ -1,0 +1,1 @@
+"""One person in the chat: what is typed goes to the log, and what the log brings is shown."""

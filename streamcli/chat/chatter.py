@@ -1,0 +1,327 @@
+"""`Chatter`: one person in the chat. Owns a Reader and a Writer, folds what arrives and shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import random
+import signal
+import time
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import IO
+
+from streamcli import commands
+from streamcli.chat.departure import LEAVE_WITHIN, Departure, Manner, named
+from streamcli.chat.queries import Answers
+from streamcli.commands import Ask, Complain, Context, Quit, Send, Show
+from streamcli.config import Settings, wants_colour, zone_trouble
+from streamcli.log.reader import Reader
+from streamcli.log.supervisor import Link, Phase, Supervisor
+from streamcli.log.wheel.groups import GroupNames
+from streamcli.log.writer import Clock, Writer
+from streamcli.model.address import Controller
+from streamcli.model.message import Ids, Message, TooLong, clock_trouble, mended, plausible
+from streamcli.storage.directories import Places, address_key, place_of
+from streamcli.storage.history_queries import Lookup
+from streamcli.storage.outbox import Entry
+from streamcli.storage.outbox_thread import Keeper, counted
+from streamcli.storage.recorder import Recorder
+from streamcli.system import guard, log_file
+from streamcli.system.paths import state_dir
+from streamcli.system.signals import on_signal
+from streamcli.ui import Screen
+from streamcli.ui.render import Look
+from streamcli.ui.sanitiser import clean_line
+from streamcli.ui.scrollback import Scroll
+from streamcli.views.timeline import Arrived, Opened, Place, Seen, State
+
+PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
+TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a quiet line says so, for good
+WHOLE = "/history shows all"
+BAR = 10  # characters of the bar that shows how much of the log is read
+
+_log = logging.getLogger(__name__)
+
+
+class Chatter:
+    """One terminal's chat, from start to exit code. Everything here runs in the one loop of the main thread."""
+
+    def __init__(self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int) -> None:
+        """``locate`` names the controller before each connection, or raises Unreachable in words for the person.
+
+        Raises CannotCreate or FileTrouble when our own folders can't be written.
+        """
+        self._settings = settings
+        self._interactive = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") not in (None, "dumb")
+        whole = WHOLE if self._interactive else ""
+        self._look = Look(settings.user, self._interactive and wants_colour(), room=settings.room, whole=whole)
+        self._state = State()
+        self._groups = GroupNames(state_dir() / "groups", settings.group_owner, settings.stream)
+        self._loop = asyncio.get_running_loop()
+        clock = Clock(_now, time.monotonic)
+        ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
+        places, address = Places(settings.user), address_key(settings.controller, settings.stream)
+        self._place = place_of(address)
+        self._keeper = Keeper(places, address, self.note)
+        self._writer = Writer(settings.stream, settings.user, settings.room, ids, clock, self._keeper, self)
+        self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
+        self._reader = Reader(settings.stream, self._groups, self, self._recorder, self._own_unread_since)
+        lanes = [self._reader.lane, self._writer.lane]
+        self._supervisor = Supervisor(locate, lanes, settings.stream, self._on_link, worker_log)
+        self._link = Link(Phase.CONNECTING, since=time.monotonic())
+        self._screen = self._make_screen()
+        self._scroll = Scroll(self._look, self._screen, datetime.now().date(), self._loop.call_later)
+        self._lookup = Lookup(lambda: self._recorder.path)
+        self._answers = Answers(self._lookup, self._keeper, self._writer, self._look, self._answer)
+        self._context = Context(random.choice)
+        self._before: Message | None = None  # the last message that the history held at the start
+        self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
+        manner = Manner(self._interactive, settings.timeout, self.note, self._connection, self._place)
+        self._departure = Departure(manner, self._writer, self._keeper, self._screen)
+        self._trouble_said = False
+
+    async def run(self) -> int:
+        """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
+        guard.on_error(self._unforeseen)
+        self._resume()
+        for trouble in filter(None, (zone_trouble(), clock_trouble(_now()))):
+            self.note(trouble)
+        watching, ticking = guard.watched(self._supervisor.run()), guard.watched(self._tick())
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            on_signal(number, self._departure.hurry, 0)
+        on_signal(signal.SIGINT, self._departure.hurry, 130)
+        try:
+            with log_file.shown_by(lambda text: self._loop.call_soon_threadsafe(self.note, text)):
+                await self._screen.run()
+        except (EOFError, OSError) as error:
+            await self._terminal_is_gone(error)
+        except asyncio.CancelledError:
+            if not self._departure.failure:
+                raise
+        finally:
+            self._supervisor.kill()
+            ticking.cancel()
+            watching.cancel()
+            await asyncio.wait([watching], timeout=LEAVE_WITHIN)
+            self._groups.close()
+            self._lookup.close()
+            self._keeper.close()
+            self._reader.close()
+        if self._departure.failure:
+            raise self._departure.failure
+        return self._departure.code
+
+    # What the screen asks for and tells (streamcli.ui.Host).
+
+    def status(self) -> str:
+        """The bottom line."""
+        count = len(self.pending())
+        return (f"{count} pending · " if count else "") + self._connection()
+
+    def pending(self) -> Sequence[Message]:
+        """Messages that stand above the prompt, once they have waited for a moment."""
+        before = time.monotonic() - PENDING_SHOWN_AFTER
+        return [entry.message for entry in self._writer.unconfirmed if entry.typed <= before]
+
+    def people(self) -> Sequence[str]:
+        """Who has spoken, the last one at the end."""
+        names = (unicodedata.normalize("NFC", name) for name in self._state.people)
+        return list(dict.fromkeys(clean_line(name) for name in names if name != self._settings.user))
+
+    def typed(self, line: str) -> None:
+        """Do what ``line`` means."""
+        if self._departure.is_certain:
+            return
+        action = commands.parse(line, self._context)
+        if isinstance(action, Send):
+            self._send(action)
+        elif isinstance(action, Show):
+            self.note("\n".join(action.lines))
+        elif isinstance(action, Complain):
+            self.note(action.text)
+        elif isinstance(action, Quit):
+            self.leave(ask=True)
+        elif isinstance(action, Ask):
+            self._answers.ask(action)
+
+    def pasted(self, lines: Sequence[str]) -> None:
+        """Send ``lines`` as text, whatever they begin with."""
+        for line in lines:
+            if not self._departure.is_certain:
+                self._send(Send("chat", mended(line)))
+
+    def note(self, text: str) -> None:
+        """Say something in the program's own quiet words."""
+        self._screen.note(self._look.note(text))
+
+    def _answer(self, text: str) -> None:
+        """Say all of an answer, which is cut where it should be."""
+        self._screen.note(replace(self._look, whole="").note(text))
+
+    def leave(self, *, ask: bool = False, code: int = 0) -> None:
+        """Go, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
+        self._departure.leave(ask=ask, code=code)
+
+    # What the reader brings (streamcli.log.reader.Listener).
+
+    def place(self) -> Place:
+        """Where a new reader goes on."""
+        return self._state.place or Place()
+
+    def opened(self, opened: Opened) -> None:
+        """A reader begins."""
+        if self._state.open(opened):
+            self.note("This is another log than before: the server or the stream was made anew. Your history is kept.")
+            self._before = None
+            self._writer.log_replaced(opened.log)
+            self._own.clear()
+        elif self._state.missed:
+            self.note("The head of the log was cut off meanwhile: what was not read before is gone.")
+        self._writer.reader_replaced()
+        self._screen.refresh()
+
+    def arrived(self, batch: list[Arrived], drawn: Callable[[], None]) -> None:
+        """Fold a batch in and draw what is new."""
+        self._own += self._writer.ours_among(event.content for event in batch)
+        self._show(self._state.take(batch))
+        self._screen.after_drawing(drawn)
+
+    def caught_up(self) -> None:
+        """Draw the end of what was there before."""
+        seen = self._state.caught_up()
+        new = seen.skipped + len(seen.messages)
+        if self._before and new:
+            since = self._look.since(self._before, datetime.now().date())
+            last = f", the last {len(seen.messages)}:" if seen.skipped else ""
+            self.note(f"{new:,} new{' since ' if since else ''}{since}{last}")
+        elif seen.skipped:
+            self.note(f"{counted(seen.skipped)} came before these.")
+        self._before = None
+        self._show(seen)
+        self._writer.live()
+        self._lookup.more_came()
+        self._screen.refresh()
+
+    def stuck(self, passable: bool) -> None:
+        """An event of no bytes stands in the reader's way."""
+        if not passable:
+            self.note(
+                "An empty event stands in this stream of several segments: some messages behind it can't be read. "
+                "What comes from now on is read."
+            )
+
+    # What the writer tells (streamcli.log.writer.Owner).
+
+    def acknowledged(self) -> None:
+        """A message of ours is in the log, or nobody waits for it any more."""
+        self._departure.news()
+
+    def refused(self, entries: Sequence[Entry]) -> None:
+        """Say what will never be sent."""
+        self.note(f"Not sent: {named(entries)}: {entries[0].reason}. /retry sends once more, /drop forgets.")
+        self.acknowledged()
+
+    def stream_gone(self) -> None:
+        """Have the reader begin anew."""
+        self._reader.lane.replace()
+
+    def _make_screen(self) -> Screen:
+        if self._interactive:
+            from streamcli.ui.prompt import PromptScreen
+
+            return PromptScreen(self._look, self, state_dir() / "typed")
+        from streamcli.ui.plain import PlainScreen
+
+        return PlainScreen(self)
+
+    def _send(self, action: Send) -> None:
+        try:
+            self._writer.send(action)
+        except TooLong as error:
+            self.note(f"Not sent: {error}")
+            return
+        self._departure.typed_more()
+        self._loop.call_later(PENDING_SHOWN_AFTER, self._screen.refresh)
+
+    def _resume(self) -> None:
+        """Draw the last screenful from disk, before any network."""
+        shown = self._recorder.resume(self._state)
+        self._scroll.messages(shown)
+        self._before = shown[-1] if shown else None
+
+    def _show(self, seen: Seen) -> None:
+        if seen.messages:
+            self._scroll.messages(seen.messages, plausible(_now()) if self._state.live else None)
+            self._lookup.more_came()
+        self._scroll.unreadable(seen.unreadable)
+        if self._own and self._state.live:
+            # Also those that came with many others and were only counted.
+            self._writer.read_back(self._own)
+            self._own.clear()
+            self.acknowledged()
+
+    def _connection(self) -> str:
+        link, where = self._link, self._place
+        seconds = int(time.monotonic() - link.since)
+        waited = f" ({seconds} s)" if seconds else ""
+        if link.phase is Phase.LIVE and not self._state.live:
+            progress = self._state.progress
+            return "reading the log" + ("" if progress is None else f" {_bar(progress)} {progress:.0%}")
+        if link.phase is Phase.LIVE:
+            return f"connected to {where}"
+        return f"{link.phase.value}{waited}: {link.words or where}"
+
+    def _own_unread_since(self) -> float | None:
+        return self._writer.unread_since() if self._state.live else None
+
+    def _on_link(self, link: Link) -> None:
+        self._link = link
+        if link.refusal and not self._interactive:
+            self._departure.refuse(link.refusal)
+        elif link.phase is Phase.LIVE:
+            self._trouble_said = False
+        elif link.words:
+            self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link)
+        self._screen.refresh()
+
+    def _say_trouble(self, link: Link) -> None:
+        # Once for each outage, the bottom line follows it. And what leaving says names the trouble too.
+        if link is self._link and not self._departure.begun and (link.refused or not self._trouble_said):
+            self._trouble_said = True
+            self.note(f"{link.phase.value}, {self._place}: {link.words}")
+
+    async def _tick(self) -> None:
+        """Keep the seconds in the bottom line true while there are some."""
+        while True:
+            await asyncio.sleep(1)
+            if self._link.phase is not Phase.LIVE or not self._state.live:
+                self._screen.refresh()
+
+    def _unforeseen(self, error: BaseException) -> None:
+        if self._interactive and isinstance(error, OSError) and error.errno == errno.EIO:
+            self._departure.hurry(0)  # the window was closed in the middle of drawing
+        else:
+            self._departure.fail(error)
+
+    async def _terminal_is_gone(self, error: BaseException) -> None:
+        """The window was closed: what was just typed still gets its moment, and nothing more can be drawn."""
+        _log.warning("the terminal is gone: %r", error)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in (1, 2):  # so that the interpreter's last flush says nothing
+            os.dup2(nowhere, number)
+        self._departure.hurry(0)
+        await self._departure.completed()
+
+
+def _bar(part: float) -> str:
+    full = int(part * BAR)
+    return "█" * full + "░" * (BAR - full)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

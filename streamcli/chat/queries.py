@@ -1,0 +1,130 @@
+"""`Answers`: what a person asks of this machine's memory (/history, /search, /outbox …), answered above the prompt."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from streamcli.commands import Ask, Drop, Outbox, Recall, Retry, Search
+from streamcli.errors import StreamcliError
+from streamcli.model.message import Message
+from streamcli.storage import word_index
+from streamcli.storage.history_queries import Lookup
+from streamcli.storage.outbox import Entry
+from streamcli.storage.outbox_thread import Keeper, counted
+from streamcli.system.log_file import our_fault
+from streamcli.ui.days import Days
+from streamcli.ui.render import Look
+from streamcli.ui.sanitiser import clean_line
+
+FOUND_SHOWN = 20
+OUTBOX_SHOWN = 20  # of what waits, and of what failed
+REASON = 200  # characters of a server's reason
+QUOTED = 60  # characters of what was looked for
+INDEXING = 0.3  # seconds that a search waits for the word index to follow
+
+_log = logging.getLogger(__name__)
+
+
+class Resender(Protocol):
+    """Who sends again."""
+
+    def send_again(self, entries: Sequence[Entry]) -> None:
+        """Take on what had failed."""
+
+
+class Answers:
+    """Asks the threads that know, and says what they answer; nothing here waits."""
+
+    def __init__(
+        self, lookup: Lookup, keeper: Keeper, resender: Resender, look: Look, say: Callable[[str], None]
+    ) -> None:
+        self._lookup, self._keeper, self._resender, self._say = lookup, keeper, resender, say
+        self._look = replace(look, colour=False)
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def ask(self, question: Ask) -> None:
+        """Say the answer when it is there."""
+        task = asyncio.create_task(self._ask(question))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _ask(self, question: Ask) -> None:
+        try:
+            self._say(await self._answer(question))
+        except StreamcliError as error:
+            self._say(str(error))
+        except Exception as error:  # the task is awaited by nobody: a person would wait for an answer that never comes
+            _log.exception("%s failed", type(question).__name__)
+            self._say(str(our_fault(error)))
+
+    async def _answer(self, question: Ask) -> str:
+        if isinstance(question, Recall):
+            messages = await self._lookup.last(question.count)
+            if not messages:
+                return "There are no messages yet."
+            return "\n".join(
+                [f"The last {counted(len(messages))}:", *self._quoted(messages, replace(self._look, whole=""))]
+            )
+        if isinstance(question, Search):
+            return await self._found(question.words)
+        if isinstance(question, Outbox):
+            return await self._content()
+        if isinstance(question, Retry):
+            entries = await self._keeper.retry()
+            self._resender.send_again(entries)
+            return f"Sending {_named(entries)} once more." if entries else "Nothing has failed."
+        assert isinstance(question, Drop)
+        entries = await self._keeper.drop()
+        return f"Forgotten: {_named(entries)}." if entries else "Nothing has failed."
+
+    async def _found(self, words: str) -> str:
+        limits = word_index.limits(words)
+        if not word_index.query(words):
+            return f"There is nothing to look for in “{clean_line(words, QUOTED)}”. {limits}"
+        found = await self._lookup.search(words, FOUND_SHOWN + 1, INDEXING)
+        messages = list(reversed(found.messages[:FOUND_SHOWN]))
+        behind = f" The newest {found.behind:,} are not looked through yet." if found.behind else ""
+        behind += f" {limits}" if limits else ""
+        if not messages:
+            return f"Nothing found.{behind}"
+        more = "the newest of more" if len(found.messages) > FOUND_SHOWN else "found"
+        return "\n".join([f"{counted(len(messages))} {more}:{behind}", *self._quoted(messages, self._look)])
+
+    async def _content(self) -> str:
+        content = await self._keeper.content()
+        if content is None:
+            return "The outbox can't be used; the log file says why."
+        lines = _first(
+            [f"failed: {entry.text()} ({clean_line(entry.reason or '', REASON)})" for entry in content.failures]
+        )
+        lines += _first([f"waits: {entry.text()}" for entry in content.waiting])
+        if content.failures:
+            lines.append("/retry sends what failed once more, /drop forgets it.")
+        if not lines and content.elsewhere:
+            lines = ["Nothing waits for this address."]
+        elif not lines:
+            lines = ["The outbox is empty: all that was typed is in the log."]
+        for place, count in content.elsewhere.items():
+            lines.append(f"{counted(count)} for {place}: to be sent by a start with that address.")
+        return "\n".join(lines)
+
+    def _quoted(self, messages: Sequence[Message], look: Look) -> list[str]:
+        lines: list[str] = []
+        for day, message, off in Days(look).divide(messages):
+            lines += [look.day_name(day)] if day else []
+            lines.append(f"  {look.message(message, off)}")
+        return lines
+
+
+def _first(lines: list[str]) -> list[str]:
+    """As many as a person can look at, and how many more there are."""
+    more = len(lines) - OUTBOX_SHOWN
+    return lines if more <= 0 else [*lines[:OUTBOX_SHOWN], f"… and {more:,} more"]
+
+
+def _named(entries: Sequence[Entry]) -> str:
+    return f"“{entries[0].text()}”" if len(entries) == 1 else counted(len(entries))

@@ -1,0 +1,1 @@
+"""The command line: what stands behind each ``streamcli …``, one module a command."""

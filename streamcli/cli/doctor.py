@@ -1,0 +1,189 @@
+"""``streamcli doctor``: what works and what does not, from Python to the server, one line each."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TextIO
+
+from streamcli.cli.roundtrip import round_trip
+from streamcli.config import Settings
+from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable
+from streamcli.log.wheel.probe import Answer, probe, worded
+from streamcli.model.address import Controller, Stream
+from streamcli.server import state as server_state
+from streamcli.server.jar_lock import is_good, read_lock
+from streamcli.server.jars import default_folder
+from streamcli.server.java import VARIABLE, java
+from streamcli.storage.directories import Places, address_key
+from streamcli.storage.history import History
+from streamcli.system import paths
+from streamcli.system.log_file import log_path
+
+PROBE_TIMEOUT = 2.0
+JAVA_TIMEOUT = 20.0
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: ``error`` is None when it is well, else it says what to do."""
+
+    what: str
+    text: str
+    error: StreamcliError | None = None
+
+
+async def doctor(settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int, out: TextIO) -> int:
+    """Write a line for each thing looked at to ``out``; returns the exit code of the first that is not well, or 0."""
+    code = 0
+
+    def say(finding: Finding) -> None:
+        nonlocal code
+        mark, text = ("ok  ", finding.text) if finding.error is None else ("FAIL", str(finding.error))
+        out.write(f"{mark}  {finding.what:<13} {text}\n")
+        out.flush()
+        code = code or (finding.error.exit_code if finding.error else 0)
+
+    for check in (_python, _client):
+        say(_checked(check))
+    if settings.controller is None:
+        for check in (_java, _jars):
+            say(_checked(check))
+    for finding in (*_folders(), *_memory(settings)):
+        say(finding)
+    try:
+        controller = locate()
+        answer = await probe(controller, settings.stream, PROBE_TIMEOUT)
+        if answer is not Answer.WELL:
+            text = f"{controller.url}: {worded(answer, controller, settings.stream)}."
+            raise NotPermitted(text) if answer.final else Unreachable(text)
+    except (NotPermitted, Unreachable) as error:
+        say(Finding("server", "", error))
+        out.write("      The rest needs a server.\n")
+        return code
+    say(Finding("server", f"Pravega answers at {controller.url}"))
+    for finding in _access(controller, settings.stream):
+        say(finding)
+    try:
+        group, times = await round_trip(settings, locate, worker_log)
+    except NotPermitted as error:  # which does not keep the account from chatting
+        say(Finding("round trip", f"not measured, it needs a stream of its own: {error}"))
+        return code
+    except StreamcliError as error:
+        say(Finding("reader group", "", error))
+        return code
+    say(Finding("reader group", f"made, read and deleted: {group}"))
+    middle, worst = statistics.median(times) * 1000, max(times) * 1000
+    say(Finding("round trip", f"{middle:.1f} ms at the median, {worst:.1f} ms at most, {len(times)} messages"))
+    return code
+
+
+def _checked(check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except StreamcliError as error:
+        return Finding(check.__name__.strip("_").capitalize(), "", error)
+
+
+def _python() -> Finding:
+    system = f"{platform.system()} {platform.machine()}"
+    return Finding("Python", f"{platform.python_implementation()} {platform.python_version()} on {system}")
+
+
+def _client() -> Finding:
+    if importlib.util.find_spec("pravega_client") is None:
+        raise Unusable("The package pravega is not installed. It has wheels for CPython 3.10 and 3.11 on x86_64 only.")
+    return Finding("Client", f"pravega {importlib.metadata.version('pravega')}")
+
+
+def _java() -> Finding:
+    path = java()
+    try:
+        # Without its flag Java leaves a folder of counters behind.
+        command = [str(path), "-XX:-UsePerfData", "-version"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=JAVA_TIMEOUT, check=True, cwd="/")
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unusable(f"The Java at {path} does not run ({error}). Set {VARIABLE} to a Java 17.") from error
+    version = (done.stderr or done.stdout).partition("\n")[0].strip()
+    return Finding("Java", f"{version}, {path}")
+
+
+def _jars() -> Finding:
+    jars, folder = read_lock(), default_folder()
+    here = [jar for jar in jars if is_good(folder / jar.name, jar)]
+    for jar in jars:
+        path = folder / jar.name
+        if jar not in here and path.is_file() and path.stat().st_size == jar.size:
+            # A start looks at the sizes only.
+            raise Unusable(f"{path} is damaged. Delete it: the next start of the server fetches it again.")
+    total = sum(jar.size for jar in jars) / 1e6
+    if len(here) < len(jars):
+        return Finding(
+            "Jars", f"{len(here)} of {len(jars)} are here; the next start fetches the rest of {total:.1f} MB"
+        )
+    return Finding("Jars", f"all {len(jars)} are here, {total:.1f} MB in {folder}")
+
+
+def _access(controller: Controller, stream: Stream) -> Iterator[Finding]:
+    """As whom and how safely we speak to a server that answers."""
+    if controller.tls:
+        yield Finding("TLS", f"the server's certificate is vouched for by {controller.ca or 'the system'}")
+    if not controller.login:
+        yield Finding("account", "none, the server asks for none")
+        return
+    open_ = not controller.tls and controller.host not in LOOPBACK
+    warning = ", but its password crosses the network for all to read: tls:// protects it" if open_ else ""
+    yield Finding("account", f"{controller.login.user} may use the stream {stream}{warning}")
+
+
+def _folders() -> Iterator[Finding]:
+    for what, folder in (("cache", paths.cache_dir()), ("state", paths.state_dir()), ("data", paths.data_dir())):
+        try:
+            paths.made(folder)
+            if not os.access(folder, os.W_OK):
+                raise Unusable(f"{folder} can't be written. Check who owns it and its permissions.")
+            yield Finding(f"{what} folder", str(folder))
+        except StreamcliError as error:
+            yield Finding(f"{what} folder", "", error)
+    yield Finding("settings", f"{paths.config_file()} ({_here(paths.config_file())})")
+    yield Finding("log file", str(log_path()))
+    yield Finding("server log", str(server_state.log_path()))
+    yield Finding("input lines", str(paths.state_dir() / "typed"))
+    yield Finding("program", _program())
+
+
+def _memory(settings: Settings) -> Iterator[Finding]:
+    places, address = Places(settings.user), address_key(settings.controller, settings.stream)
+    try:
+        log = places.log_at(address)
+        if log is None:
+            yield Finding("history", "none yet of this log")
+        else:
+            with History.open(places.history(log)) as history:
+                yield Finding("history", f"{history.count:,} messages in {history.path}")
+    except StreamcliError as error:
+        yield Finding("history", "", error)
+    try:
+        yield Finding("outbox", str(places.outbox(address)))
+    except StreamcliError as error:
+        yield Finding("outbox", "", error)
+
+
+def _here(path: Path) -> str:
+    return "read" if path.exists() else "there is none, which is fine"
+
+
+def _program() -> str:
+    try:
+        return str(Path(sys.argv[0]).absolute())
+    except OSError:
+        return f"{sys.argv[0]}, relative to a folder that does not exist any more"

@@ -1,0 +1,309 @@
+"""The command line: what it may hold, and what runs for it. The usage text is its one source."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import gc
+import logging
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from docopt import DocoptExit, docopt
+
+from streamcli import __version__
+from streamcli.errors import CannotCreate, StreamcliError, UsageError, from_os_error
+from streamcli.system.standard_files import STDIN, patient
+
+if TYPE_CHECKING:
+    from streamcli.config import Settings
+
+# Not a docstring: python -OO drops those.
+USAGE: Final = """\
+streamcli: a terminal chat whose only server is a Pravega log.
+
+Usage:
+  streamcli send [--timeout S] [--verbose] [options] [--] [<text>...]
+  streamcli tail [--json] [--no-follow] [--last N] [--timeout S] [--verbose] [options]
+  streamcli history [--last N] [--json] [--timeout S] [--verbose] [options]
+  streamcli search [--last N] [--json] [--timeout S] [--verbose] [options] [--] <words>...
+  streamcli doctor [--timeout S] [--verbose] [options]
+  streamcli server start [--in-memory] [--data-dir DIR] [--no-auth] [--timeout S] [--verbose]
+  streamcli server (stop|status|logs) [--timeout S] [--verbose]
+  streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
+  streamcli --version
+  streamcli --help
+
+Without a command it is the chat. Without a URL it is on the embedded server, which is started when
+needed; a URL is a Pravega controller's, such as tcp://127.0.0.1:9090 or tls://chat.example.org:9090.
+If it asks for an account, that comes from STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD or a login file,
+never from an option. Without an id you speak under your login name. send takes its arguments as one
+message, or each line of standard input as one, and ends when all are in the log. tail prints messages
+from the head of the log and follows. history and search print what this machine remembers, after a
+look whether there is more, without a server too. doctor says what works and what does not.
+
+Options:
+  --url URL        the controller, instead of <url> [STREAMCLI_URL]
+  --id NAME        who speaks, instead of <id> [STREAMCLI_ID]
+  --scope SCOPE    the log's scope (default: scope) [STREAMCLI_SCOPE]
+  --stream STREAM  the log's stream (default: stream) [STREAMCLI_STREAM]
+  --room ROOM      the room you speak in (default: lobby) [STREAMCLI_ROOM]; tail: only this room
+  --json           tail, history, search: print each message as one line of JSON
+  --no-follow      tail: stop at the end of the log
+  --last N         tail: begin with the last N messages; history, search: print so many (default: 50)
+  --in-memory      server start: keep nothing when the server ends
+  --data-dir DIR   server start: where to keep everything; remembered for later starts
+  --no-auth        server start: ask for no password, which is for tests
+  --timeout S      how many seconds to wait for a server (default: 10)
+  --verbose        write the program's log to the terminal as well
+  --version        print the version
+  -h, --help       print this text
+"""
+COMMANDS = ("send", "tail", "history", "search", "server", "doctor")
+# How many objects more before Python looks for cycles: messages have none, and by default it looks after 700 objects,
+# which takes a quarter of the time in which a long log is read.
+RARELY = (20_000, 20, 20)
+
+
+def main() -> None:
+    """The command ``streamcli``: run it and leave with the exit code of docs/command-line.md."""
+    _open_what_is_closed()
+    sys.stdout, sys.stderr = patient(sys.stdout), patient(sys.stderr, forgiving=True)
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)  # an empty one would make files of ours in the root folder
+    sys.exit(run(sys.argv[1:]))
+
+
+def _failed_to_write(error: OSError) -> int:
+    # Files of ours are worded where they are used; what is left is the current folder and the output.
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        if error.errno == errno.ENOENT:
+            text = "The current folder does not exist any more. Change to another one, then try again."
+            print(f"streamcli: {text}", file=sys.stderr)
+            return CannotCreate.exit_code
+    worded = from_os_error(error, error.filename or "the output")
+    _forget_output()
+    print(f"streamcli: {worded}", file=sys.stderr)
+    return worded.exit_code
+
+
+def _forget_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush says nothing
+
+
+def _open_what_is_closed() -> None:
+    # Who starts us with a closed standard file means nothing, and the next file we open must not take its place.
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(fd, "r" if fd == 0 else "w", encoding="utf-8"))
+
+
+def run(argv: list[str]) -> int:
+    """Do what the command line says and return the exit code; every error becomes one line on standard error."""
+    verbose = "--verbose" in argv
+    logging.getLogger("streamcli").addHandler(logging.NullHandler())  # before the log is set up, errors are said once
+    try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on what was begun is put away
+        code = _dispatch(_parse(argv))
+        sys.stdout.flush()
+        return code
+    except StreamcliError as error:
+        code, text = error.exit_code, str(error)
+        failure: BaseException | None = error.__cause__
+    except KeyboardInterrupt:
+        code, text, failure = 130, "Interrupted.", None
+    except BrokenPipeError:
+        _forget_output()
+        return 0
+    except OSError as error:
+        return _failed_to_write(error)
+    except Exception as error:
+        code, failure = 70, error
+        text = f"Something is wrong in streamcli itself ({type(error).__name__}). The log says more: {_log_path()}"
+    if failure:
+        logging.getLogger("streamcli").error(text, exc_info=failure if verbose or code == 70 else None)
+    print(f"streamcli: {text}", file=sys.stderr)
+    return code
+
+
+def _parse(argv: list[str]) -> dict[str, Any]:
+    try:
+        arguments: dict[str, Any] = docopt(USAGE, argv=argv, version=f"streamcli {__version__}")
+    except DocoptExit as error:
+        raise UsageError(f"{_misfit(str(error), argv)}. See streamcli --help.") from None
+    except SystemExit:
+        sys.stdout.flush()  # the text of --help or --version
+        raise
+    url = arguments["<url>"]
+    if url in COMMANDS:
+        raise UsageError(f"These arguments don't fit {url}, which goes: {_usage_of(url)}. See streamcli --help.")
+    if url and "://" not in url:
+        near = difflib.get_close_matches(url, COMMANDS, n=1)
+        offer = f"did you mean “{_usage_of(near[0])}”?" if near else "a URL looks like tcp://127.0.0.1:9090."
+        raise UsageError(f"{url!r} is neither a command nor a URL: {offer} See streamcli --help.")
+    for first, second in (("<url>", "--url"), ("<id>", "--id")):
+        if None not in (arguments[first], arguments[second]) and arguments[first] != arguments[second]:
+            raise UsageError(f"{first} and {second} differ: give one of them. See streamcli --help.")
+    for option in ("--in-memory", "--data-dir", "--no-auth"):
+        if arguments[option] and not arguments["start"]:
+            raise UsageError(f"{option} belongs to `streamcli server start`. See streamcli --help.")
+    return arguments
+
+
+def _usage_of(command: str) -> str:
+    forms = [line.strip() for line in USAGE.splitlines() if line.startswith(f"  streamcli {command} ")]
+    return ", or ".join(forms).rstrip(".")
+
+
+def _misfit(text: str, argv: list[str]) -> str:
+    """What docopt objects to, in words."""
+    if unknown := re.findall(r"(?:Option|Argument)\(.*?'([^']+)'", text):
+        if word := _meant_as_text(argv):
+            return f"{word} is no option of {argv[0]}. A text that begins with - goes behind --: {argv[0]} -- {word}"
+        return f"{', '.join(unknown)} does not fit here"
+    first = text.strip().partition("\n")[0].rstrip(".")
+    return "the arguments don't fit together" if not first or first.lower().startswith("usage") else first
+
+
+def _meant_as_text(argv: list[str]) -> str:
+    """The argument of send or search that looks like an option and is none of ours; of -foo docopt says -f, -o, -o."""
+    if not argv or argv[0] not in ("send", "search"):
+        return ""
+    before = argv[: argv.index("--")] if "--" in argv else argv
+    ours = {"-", "-h", *re.findall(r"--[a-z-]+", USAGE)}
+    return next((word for word in before if word.startswith("-") and word.partition("=")[0] not in ours), "")
+
+
+def _dispatch(arguments: dict[str, Any]) -> int:
+    from streamcli.system.log_file import set_up
+
+    set_up(verbose=arguments["--verbose"])
+    if arguments["server"]:
+        return _server(arguments)
+    if arguments["doctor"]:
+        return _doctor(arguments)
+    if arguments["tail"]:
+        return _tail(arguments)
+    if arguments["send"]:
+        return _send(arguments)
+    if arguments["history"] or arguments["search"]:
+        return _recall(arguments)
+    return _chat(arguments)
+
+
+def _server(arguments: dict[str, Any]) -> int:
+    from streamcli.cli import server
+    from streamcli.config import seconds
+
+    os.environ.pop("STREAMCLI_PASSWORD", None)  # the server's processes live long, and it is not theirs
+    action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
+    options = (arguments["--in-memory"], arguments["--data-dir"], arguments["--no-auth"])
+    choice = server.chosen(*options) if action == "start" else None
+    return server.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr, choice)
+
+
+def _chat(arguments: dict[str, Any]) -> int:
+    gc.disable()  # what is imported now is there to stay: looking through it for garbage only delays the prompt
+
+    from streamcli.chat.chatter import Chatter
+    from streamcli.cli import runtime
+
+    settings = _settings(arguments, reads=True)
+
+    async def chat(locate: runtime.Locate, worker_log: IO[bytes]) -> int:
+        chatter = Chatter(settings, locate, worker_log)
+        gc.freeze()
+        gc.set_threshold(*RARELY)
+        gc.enable()
+        return await chatter.run()
+
+    # A prompt need not wait for a server that is away; a first start has more to say than fits in the bottom line.
+    return runtime.run(settings, chat, patient=os.isatty(0) and os.isatty(1), unstarted="Nothing was read or sent.")
+
+
+def _doctor(arguments: dict[str, Any]) -> int:
+    from streamcli.cli import runtime
+    from streamcli.cli.doctor import doctor
+
+    settings = _settings(arguments, reads=True)
+    return runtime.run(settings, lambda locate, log: doctor(settings, locate, log, sys.stdout), start=False)
+
+
+def _tail(arguments: dict[str, Any]) -> int:
+    from streamcli.cli import runtime
+    from streamcli.cli.tail import Tail, Wanted
+    from streamcli.config import whole_number
+
+    settings = _settings(arguments, reads=True)
+    last = arguments["--last"]
+    wanted = Wanted(
+        json=arguments["--json"],
+        follow=not arguments["--no-follow"],
+        last=None if last is None else whole_number("--last", last),
+        room=None if arguments["--room"] is None else settings.room,
+    )
+
+    async def tail(locate: runtime.Locate, worker_log: IO[bytes]) -> int:
+        return await Tail(settings, wanted, locate, worker_log).run()
+
+    return runtime.run(settings, tail, start=False)
+
+
+def _recall(arguments: dict[str, Any]) -> int:
+    from streamcli.cli import runtime
+    from streamcli.cli.history import SHOWN, Asked, recall
+    from streamcli.config import whole_number
+
+    settings = _settings(arguments, reads=True)
+    count = SHOWN if arguments["--last"] is None else whole_number("--last", arguments["--last"])
+    words = " ".join(arguments["<words>"]) if arguments["search"] else None
+    asked = Asked(count, words, arguments["--json"])
+    return runtime.run(settings, lambda locate, log: recall(settings, asked, locate, log), start=False)
+
+
+def _send(arguments: dict[str, Any]) -> int:
+    from streamcli.cli import runtime
+    from streamcli.cli.send import send
+    from streamcli.system.fd_lines import lines
+
+    settings = _settings(arguments)
+    text = " ".join(arguments["<text>"]).encode("utf-8", "surrogateescape")
+    source = [[text]] if arguments["<text>"] else lines(STDIN)
+    return runtime.run(
+        settings, lambda locate, log: send(settings, locate, log, source), unstarted="0 messages are in the log."
+    )
+
+
+def _settings(arguments: dict[str, Any], reads: bool = False) -> Settings:
+    from streamcli.config import settle
+    from streamcli.model.names import check_group
+
+    options = {
+        "url": arguments["--url"] if arguments["<url>"] is None else arguments["<url>"],
+        "id": arguments["--id"] if arguments["<id>"] is None else arguments["<id>"],
+        **{name: arguments[f"--{name}"] for name in ("scope", "stream", "room", "timeout")},
+    }
+    settings = settle(options, os.environ)
+    if reads:
+        check_group(settings.group_owner, settings.stream.stream)
+    os.environ.pop("STREAMCLI_PASSWORD", None)  # no program that is started from here inherits it
+    return settings
+
+
+def _log_path() -> str:
+    from streamcli.system.log_file import log_path
+
+    try:
+        return str(log_path())
+    except StreamcliError as error:
+        return f"none can be kept. {error}"

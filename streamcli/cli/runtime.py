@@ -1,0 +1,103 @@
+"""One run of the program on a log: finds the server, starting the embedded one when it is meant, and runs the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import IO
+
+from streamcli.config import Settings
+from streamcli.errors import Unreachable
+from streamcli.model.address import Controller, parse_url
+from streamcli.system import guard, log_file
+
+LOOK = 0.02  # seconds a look at the embedded server may take: it is taken in the loop that draws
+# Seconds for which a thread that computes keeps Python's lock from one that wants it. By default 5 ms, and who draws or
+# stores asks for the lock after each write: while a long log is read, a key would wait for several of these.
+SWITCH = 0.0005
+Locate = Callable[[], Controller]
+
+
+def run(
+    settings: Settings,
+    work: Callable[[Locate, IO[bytes]], Awaitable[int]],
+    start: bool = True,
+    patient: bool = False,
+    unstarted: str = "",
+) -> int:
+    """Run ``work(locate, worker_log)`` to its exit code; ``start`` the embedded server first if it is meant.
+
+    Who is ``patient`` begins at once where a server is only away: it crashed, is just starting or stands still. To all
+    others the error of a server that is not ready in time says also what is ``unstarted``.
+    ``locate`` names the controller each time it is asked, or raises Unreachable in words for the person.
+    Raises StreamcliError.
+    """
+    sys.setswitchinterval(SWITCH)
+    locate = (
+        _embedded(settings, start, patient, unstarted) if settings.controller is None else _named(settings.controller)
+    )
+    with log_file.worker_log() as worker_log:
+
+        async def main() -> int:
+            return await _ended_by_errors(work(locate, worker_log))
+
+        return asyncio.run(main())
+
+
+async def _ended_by_errors(work: Awaitable[int]) -> int:
+    """Run ``work``; an error in a callback, a watched task or a thread breaks it off and is raised in its place."""
+    task = asyncio.current_task()
+    assert task
+    errors: list[BaseException] = []
+
+    def end(error: BaseException) -> None:
+        errors.append(error)
+        if len(errors) == 1:
+            task.cancel()
+
+    guard.on_error(end)
+    try:
+        code = await work
+    except BaseException:
+        if not errors:
+            raise
+    finally:
+        guard.on_error(lambda error: None)  # what still comes while the loop ends is only logged
+    if errors:
+        raise log_file.our_fault(errors[0])
+    return code
+
+
+def _named(controller: Controller) -> Locate:
+    return lambda: controller
+
+
+def _embedded(settings: Settings, start: bool, patient: bool, unstarted: str) -> Locate:
+    from streamcli import server
+
+    slow = (server.State.STARTING, server.State.UNRESPONSIVE)
+    if start and not (patient and server.status(LOOK).state in (*slow, server.State.CRASHED)):
+        try:
+            server.ensure_running(server.Lines(sys.stderr), settings.timeout)
+        except Unreachable as error:
+            if not patient:
+                raise Unreachable(f"{error} {unstarted}".rstrip()) from error
+            if server.status(LOOK).state not in slow:
+                raise
+    look = server.Watch(settings.timeout).look if start else server.status
+
+    def locate() -> Controller:
+        # Looked up anew each time: another start may have taken other ports. A server that crashed is started again in
+        # the background, one that was stopped on purpose is not.
+        now = look(patience=LOOK)
+        if now.state in (server.State.STOPPED, server.State.ABSENT) or (
+            now.state is server.State.CRASHED and not start
+        ):
+            raise Unreachable(f"{now.detail} `streamcli server start` starts it.")
+        if now.url is None or now.state is server.State.STARTING:
+            raise Unreachable(now.detail)
+        return replace(parse_url(now.url), login=server.login())
+
+    return locate

@@ -1,0 +1,30 @@
+"""Takes passwords out of what the client library says: its error texts quote the header that holds the account.
+
+Every text of a worker passes here, before it leaves the worker or before its standard error reaches the log.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+from streamcli.model.address import Login
+
+HIDDEN = "***"
+# Also what no login of ours explains, such as the tokens that the server gives out for an account.
+_CREDENTIALS = re.compile(r"\b(Basic|Bearer) [\w+/.~-]+=*|\beyJ[\w-]+\.[\w-]+\.[\w-]+", re.IGNORECASE)
+
+
+def redacted(text: str, login: Login | None) -> str:
+    """``text`` without the password of ``login``, plain or encoded, and without anything else that lets one in."""
+    for secret in _forms(login) if login else ():
+        text = text.replace(secret, HIDDEN)
+    return _CREDENTIALS.sub(HIDDEN, text)
+
+
+def _forms(login: Login) -> list[str]:
+    pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+    alone = base64.b64encode(login.password.encode()).decode()
+    plain = [login.password, json.dumps(login.password)[1:-1], json.dumps(login.password, ensure_ascii=False)[1:-1]]
+    return [form for form in (pair, pair.rstrip("="), alone, *plain) if form]

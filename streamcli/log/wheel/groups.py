@@ -1,0 +1,127 @@
+"""Names of the reader groups of this machine's terminals, and which of them are left over.
+
+Each life of a read worker has a group of its own. A small locked file per terminal keeps the names, written before
+the group is made: whoever finds such a file unlocked knows that its terminal is gone and its groups may be deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+from streamcli.errors import from_os_error
+from streamcli.model.address import Stream
+from streamcli.model.names import reader_group
+from streamcli.system.paths import made
+
+_log = logging.getLogger(__name__)
+
+
+class GroupNames:
+    """The reader groups of one terminal, for as long as it runs; raises CannotCreate or FileTrouble for its folder."""
+
+    def __init__(self, folder: Path, user: str, stream: Stream) -> None:
+        self._folder, self._user, self._stream = folder, user, stream
+        self._current: list[str] = []
+        self._left_over: list[str] = []
+        self._taken: list[tuple[Path, int]] = []
+        self._saved = False
+        self._path = made(folder) / f"{_unique()}.json"
+        try:
+            self._fd = self._own_file()
+            self._take_left_over()
+        except OSError as error:
+            raise from_os_error(error, self._path) from error
+
+    def _own_file(self) -> int:
+        while True:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(fd)  # another terminal found it empty before it was locked, and removed it
+
+    def next(self) -> str:
+        """A name that was never used, remembered on disk before it is returned; the last one counts as left over."""
+        name = reader_group(self._user, _unique(), self._stream.stream)
+        self._left_over += self._current
+        self._current = [name, head_group(name)]
+        self._save()
+        return name
+
+    def one_made(self) -> None:
+        """Take note that the group beside the current one was not made: the stream has one segment."""
+        self._current = self._current[:1]
+        self._save()
+
+    def left_over(self) -> list[str]:
+        """Groups in this scope that nobody reads any more."""
+        return list(self._left_over)
+
+    def forget(self, names: list[str]) -> None:
+        """Take note that ``names`` were deleted on the server."""
+        self._left_over = [name for name in self._left_over if name not in names]
+        self._save()
+        self._drop_taken()
+
+    def close(self) -> None:
+        """Let the files go. They stay while they name groups, so that the next start deletes these."""
+        if not (self._current or self._left_over) or not self._saved:
+            self._path.unlink(missing_ok=True)  # a start that reached no server made no group
+        for fd in (self._fd, *(fd for _, fd in self._taken)):
+            os.close(fd)
+
+    def _take_left_over(self) -> None:
+        for path in self._folder.glob("*.json"):
+            if path == self._path:
+                continue
+            with contextlib.suppress(OSError):
+                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                if names := self._locked_names(path, fd):
+                    self._left_over += names
+                    self._taken.append((path, fd))
+                else:
+                    os.close(fd)
+
+    def _locked_names(self, path: Path, fd: int) -> list[str]:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kept = json.loads(os.pread(fd, 1 << 20, 0) or b"{}")
+        except (BlockingIOError, ValueError):
+            return []
+        if not kept.get("groups"):
+            path.unlink(missing_ok=True)  # its terminal was killed before it made a group
+            return []
+        return [str(name) for name in kept["groups"]] if kept.get("scope") == self._stream.scope else []
+
+    def _drop_taken(self) -> None:
+        for path, fd in self._taken:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            os.close(fd)
+        self._taken.clear()
+
+    def _save(self) -> None:
+        text = json.dumps({"scope": self._stream.scope, "groups": self._current + self._left_over})
+        try:
+            os.pwrite(self._fd, text.encode(), 0)
+            os.ftruncate(self._fd, len(text.encode()))
+            self._saved = True
+        except OSError as error:
+            # At worst a group is left over on the server: no reason to end a chat.
+            _log.warning("%s", from_os_error(error, self._path))
+
+
+def head_group(name: str) -> str:
+    """The group beside ``name`` that reads a stream of several segments from its head."""
+    return f"{name}.h"
+
+
+def _unique() -> str:
+    # The server never takes a deleted group's name again: a name holds the time and, for two at once, some chance.
+    return f"{max(0, time.time_ns() // 1_000_000):x}{os.urandom(3).hex()}"

@@ -1,0 +1,186 @@
+"""Is a Pravega controller there, and does it let us in? Asked without the client library, which freezes for a minute.
+
+A controller speaks gRPC, so HTTP/2. A port that accepts but says nothing is a black hole or a stopped process (the
+kernel accepts for it); one that says something else is a stranger. Account, right and certificate are looked at here,
+because the library tries a wrong one for 61 s and holds the interpreter's lock meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator
+from enum import Enum
+
+from streamcli.log.wheel.token_call import DENIED, UNAUTHENTICATED, Stranger, ask
+from streamcli.model.address import Controller, Stream
+
+# OpenSSL's numbers for what is wrong with a certificate.
+_OTHER_HOST, _OUT_OF_DATE = (62, 64), (9, 10)
+
+
+class Answer(Enum):
+    """What was found; the value completes the sentence "the server …"."""
+
+    WELL = "answers"
+    REFUSED = "is not there: nobody listens on that port"
+    SILENT = "does not answer"
+    STRANGER = "is no Pravega controller: something else listens there"
+    UNKNOWN_HOST = "can't be found: its host name is unknown"
+    UNREACHABLE = "can't be reached over the network"
+    NO_ACCOUNT = (
+        "asks for an account: set STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD, or name a login_file in the settings"
+    )
+    WRONG_ACCOUNT = "does not accept this account with this password"
+    NO_RIGHT = "does not let this account use the stream"
+    WANTS_TLS = "speaks TLS only: its URL begins with tls://"
+    NO_TLS = "speaks no TLS, or none that fits: perhaps its URL begins with tcp://"
+    UNTRUSTED = "shows a certificate that nobody we trust has signed: STREAMCLI_CA names the file of its authority"
+    OTHER_HOST = "shows a certificate for another host name"
+    OUT_OF_DATE = "shows a certificate that is out of date, or this machine's clock is wrong"
+
+    @property
+    def final(self) -> bool:
+        """Whether trying again is of no use: the person has to change something first."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(Answer) - {
+    Answer.WELL,
+    Answer.REFUSED,
+    Answer.SILENT,
+    Answer.STRANGER,
+    Answer.UNKNOWN_HOST,
+    Answer.UNREACHABLE,
+}
+
+
+def worded(answer: Answer, controller: Controller, stream: Stream) -> str:
+    """What is wrong, as a sentence without its full stop; the password is not in it."""
+    account = f"the account {controller.login.user!r}" if controller.login else "anybody without an account"
+    if answer is Answer.NO_RIGHT:
+        needs = f"READ_UPDATE on prn::/scope:{stream.scope}/stream:{stream.stream}"
+        return f"the server does not let {account} use the stream {stream}: that needs {needs}"
+    if answer is Answer.WRONG_ACCOUNT:
+        return f"the server does not accept {account} with this password"
+    return f"the server {answer.value}"
+
+
+async def probe(controller: Controller, stream: Stream, timeout: float) -> Answer:
+    """Ask if ``stream`` of ``controller`` can be used; waits ``timeout`` seconds, never raises for a bad server."""
+    try:
+        return await asyncio.wait_for(_ask(controller, stream), timeout)
+    except (asyncio.TimeoutError, TimeoutError):
+        return Answer.SILENT
+    except ConnectionRefusedError:
+        return Answer.REFUSED
+    except socket.gaierror:
+        return Answer.UNKNOWN_HOST
+    except Stranger:
+        return Answer.STRANGER
+    except ssl.SSLCertVerificationError as error:
+        if error.verify_code in _OTHER_HOST:
+            return Answer.OTHER_HOST
+        return Answer.OUT_OF_DATE if error.verify_code in _OUT_OF_DATE else Answer.UNTRUSTED
+    except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLEOFError):
+        return Answer.SILENT
+    except ssl.SSLError:
+        return Answer.NO_TLS
+    except OSError:
+        return Answer.UNREACHABLE
+    except UnicodeError:
+        return Answer.UNKNOWN_HOST  # no host name at all
+
+
+async def _ask(controller: Controller, stream: Stream) -> Answer:
+    addresses = await _addresses(controller)
+    try:
+        async with _connected(addresses, controller, _trusting(controller.ca) if controller.tls else None) as pipes:
+            status = await ask(controller, stream, *pipes)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        # A server that speaks TLS hangs up on who does not.
+        if controller.tls or not await _speaks_tls(addresses, controller):
+            raise
+        return Answer.WANTS_TLS
+    if status == UNAUTHENTICATED:
+        return Answer.WRONG_ACCOUNT if controller.login else Answer.NO_ACCOUNT
+    return Answer.NO_RIGHT if status == DENIED else Answer.WELL
+
+
+async def _speaks_tls(addresses: list[str], controller: Controller) -> bool:
+    """Whether a TLS handshake succeeds there. Nothing is sent over it, so it does not matter with whom."""
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname = False
+    anybody.verify_mode = ssl.CERT_NONE
+    try:
+        async with _connected(addresses, controller, anybody):
+            return True
+    except OSError:
+        return False
+
+
+@functools.cache
+def _trusting(ca: str | None) -> ssl.SSLContext:
+    # Kept: to read the system's certificates takes 25 ms, in which no key is answered.
+    context = ssl.create_default_context(cafile=ca)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+@contextlib.asynccontextmanager
+async def _connected(
+    addresses: list[str], controller: Controller, tls: ssl.SSLContext | None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to the first of ``addresses`` that takes it; raises what the last of them said."""
+    name = controller.host if tls else None
+    for address in addresses:
+        try:
+            reader, writer = await asyncio.open_connection(address, controller.port, ssl=tls, server_hostname=name)
+            break
+        except OSError as error:
+            if address == addresses[-1] or isinstance(error, ssl.SSLError):
+                raise
+    try:
+        yield reader, writer
+    finally:
+        if tls:
+            writer.transport.abort()  # a farewell would wait for the server's
+        else:
+            writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _addresses(controller: Controller) -> list[str]:
+    """The host's addresses, looked up in a thread that nobody waits for.
+
+    The loop's own look-up would be waited for at the program's end, and a name server can be silent for half a minute.
+    """
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[list[str]] = loop.create_future()
+
+    def tell(error: Exception | None, addresses: list[str]) -> None:
+        if found.done():
+            return
+        if error:
+            found.set_exception(error)
+        else:
+            found.set_result(addresses)
+
+    def look_up() -> None:
+        error: Exception | None = None
+        addresses: list[str] = []
+        try:
+            infos = socket.getaddrinfo(controller.host, controller.port, type=socket.SOCK_STREAM)
+            addresses = list(dict.fromkeys(str(info[4][0]) for info in infos))
+        except Exception as caught:
+            error = caught
+        with contextlib.suppress(RuntimeError):  # the program has ended meanwhile
+            loop.call_soon_threadsafe(tell, error, addresses)
+
+    threading.Thread(target=look_up, name="name-lookup", daemon=True).start()
+    return await found

@@ -1,0 +1,227 @@
+"""The read worker: ``python -m streamcli.log.wheel.read_worker``. Brings the log's events up, oldest first.
+
+On a stream of one segment the past is read as raw bytes, from the position it is told up to the tail: quick, exact, and
+it passes events that the client's group reader can't pass. A reader group made at the tail just before brings what is
+live; what both bring is dropped by its offset. On several segments raw bytes can't be read and offsets don't order
+events, so a group made at the head brings past and live alike.
+
+A group serves one life of this worker and is deleted by the next (docs/decisions/0003-reader-groups.md). That is also
+how poison is passed, an event of no bytes, at which a group's reader stands still for ever: the next worker's bytes
+lead over it and its group is made past it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from streamcli.log.frames import Frame, Splitter, pack, pack_events, pack_json
+from streamcli.log.wheel.event_bytes import EventBytes, NoEvents
+from streamcli.log.wheel.worker import Output, connect, needing, open_stream, run
+from streamcli.model.fingerprint import digest
+
+READER = "main"  # one id for ever: a crash leaves at most one stale reader in the group
+BATCH = 2000  # events in a frame: some milliseconds of work for the prompt's process
+BATCH_BYTES = 1 << 20  # or so many bytes, unless a single event has more
+AHEAD = 2  # frames on their way at once: one is decoded while the one before is drawn
+BEAT = 1.0  # seconds between signs of life while nothing comes
+# A stream of several segments counts as read after so many seconds without an event, or so many in all: on a busy one
+# there is no quiet, and what is still to come is then drawn as if it were live.
+QUIET, QUIET_IN_ALL = 0.3, 1.0
+# An idle get returns empty after 1 s. Quick empties in a row mean an event of no bytes; a large event has some too.
+QUICK = 0.1
+STUCK_AFTER = 50
+NEVER_SPLIT = 1 << 32  # numbers of segments below are older than any scaling
+
+
+class Parent:
+    """The prompt's process as the worker sees it: takes events, and says when it has drawn them."""
+
+    def __init__(self, output: Output) -> None:
+        self.send = output.send
+        self._splitter = Splitter()
+        self._untaken = 0
+
+    def hand_over(self, events: Iterable[tuple[int, bytes]]) -> None:
+        """Send events in frames and wait until each is drawn."""
+        batch: list[tuple[int, bytes]] = []
+        size = 0
+        for event in events:
+            if batch and (len(batch) == BATCH or size + len(event[1]) > BATCH_BYTES):
+                self._send(batch)
+                batch, size = [], 0
+            batch.append(event)
+            size += len(event[1])
+        if batch:
+            self._send(batch)
+        self._wait_until_at_most(0)
+
+    def _send(self, batch: list[tuple[int, bytes]]) -> None:
+        self._wait_until_at_most(AHEAD - 1)
+        self.send(pack_events(batch))
+        self._untaken += 1
+
+    def _wait_until_at_most(self, count: int) -> None:
+        while self._untaken > count:
+            piece = os.read(0, 4096)
+            if not piece:
+                os._exit(0)
+            self._untaken -= sum(kind is Frame.TAKEN for kind, _ in self._splitter.feed(piece))
+
+
+def work(orders: dict[str, Any], output: Output) -> None:
+    """Read until killed."""
+    client, manager = connect(orders)
+    log = open_stream(client, manager, orders, make=orders["trace"])
+    parent = Parent(output)
+    scope, stream, name = orders["scope"], orders["stream"], orders["group"]
+    for old in orders["old_groups"]:
+        with contextlib.suppress(Exception):  # whoever may not delete groups can chat all the same
+            manager.delete_reader_group(old, scope)
+    # The client keeps a group's state in a table, and a table is a stream to the server.
+    tables = f"prn::/scope:{scope}/stream:{name.partition('-')[0]}-*_kvtable"
+    with needing(tables, "keep reader groups"):
+        group = manager.create_reader_group(name, scope, stream, True)
+    segments = list(group.get_streamcut().get_segment_offset_map())
+    if len(segments) == 1 and segments[0] < NEVER_SPLIT:
+        place = f"{log}#{segments[0]}"
+        raw = EventBytes(manager.create_byte_stream(scope, stream))
+        if not orders["trace"]:
+            manager.delete_reader_group(name, scope)
+        below = _read_past(raw, orders, log, place, parent)
+        if not orders["trace"]:
+            _follow_bytes(raw, below, parent)
+        asyncio.run(OneSegment(group.create_reader(READER), parent, below).follow())
+    else:
+        from_head = manager.create_reader_group(orders["head_group"], scope, stream, False).create_reader(READER)
+        # One segment that came of several counts as several: what came before is in others.
+        parent.send(pack_json(Frame.OPENED, log=log, segments=max(2, len(segments)), start=0, tail=0))
+        asyncio.run(SeveralSegments(from_head, group.create_reader(READER), parent).follow())
+
+
+def _read_past(raw: EventBytes, orders: dict[str, Any], log: str, place: str, parent: Parent) -> int:
+    """Hand over all that is in the log now, from the ordered position if it is one of this place; its tail."""
+    head, tail = raw.head(), raw.tail()
+    known = orders["log"] == place and head <= orders["position"] <= tail and _is_there(raw, orders["last"], head, tail)
+    start = orders["position"] if known else head
+    parent.send(pack_json(Frame.OPENED, log=log, segments=1, start=start, tail=tail, place=place))
+    parent.hand_over(raw.events(start, tail))
+    return tail
+
+
+def _is_there(raw: EventBytes, last: tuple[int, str] | None, head: int, tail: int) -> bool:
+    """Whether the last event that the prompt has taken is still what it was, as far as that can be told.
+
+    A stream that somebody else made has no id of its own, and one with an id may come back from an old copy.
+    """
+    if last is None or last[0] < head:
+        return True
+    try:
+        offset, data = next(raw.events(last[0], tail), (0, b""))
+    except NoEvents:
+        return False
+    return offset == last[0] and digest(data).hex() == last[1]
+
+
+def _follow_bytes(raw: EventBytes, start: int, parent: Parent) -> None:
+    """Hand over what comes, read as bytes, for a reader that is to leave no trace: no group, no signs of life."""
+    parent.send(pack(Frame.CAUGHT_UP))
+    for events in raw.follow(start):
+        parent.hand_over(events)
+
+
+class OneSegment:
+    """Hands over what the group brings from offset ``below`` on.
+
+    A slice is released only when it was drawn, so that the group's position never runs ahead of the screen.
+    """
+
+    def __init__(self, reader: Any, parent: Parent, below: int) -> None:
+        self._reader, self._parent, self._below = reader, parent, below
+
+    async def follow(self) -> None:
+        """Until something is in the way that only a new worker gets past."""
+        self._parent.send(pack(Frame.CAUGHT_UP))
+        quick, last = 0, -1
+        while quick < STUCK_AFTER:
+            asked = time.monotonic()
+            segment_slice = await self._reader.get_segment_slice_async()
+            events = [(event.offset(), bytes(event.data())) for event in segment_slice]
+            if events and events[0][0] <= last:
+                return  # offsets begin anew: the stream was split just now, and a new worker reads it as such
+            if events:
+                quick, last = 0, events[-1][0]
+                self._parent.hand_over(event for event in events if event[0] >= self._below)
+            else:
+                quick = quick + 1 if time.monotonic() - asked < QUICK else 0
+                if quick == 0:
+                    self._parent.send(pack(Frame.IDLE))
+            self._reader.release_segment(segment_slice)
+        self._parent.send(pack_json(Frame.STUCK, passable=True))
+
+
+class SeveralSegments:
+    """Hands over what a group made at the head brings; offsets say nothing here, and there are no bytes to look at.
+
+    The client goes on offering a segment in which an event of no bytes stands, and no other any more. When that is
+    found in the past, what the other segments have at hand is taken, and a group made at the tail brings what is live:
+    what stands behind the empty event can't be read by anybody. When it comes live, a new worker finds it in the past.
+    """
+
+    def __init__(self, from_head: Any, from_tail: Any, parent: Parent) -> None:
+        self._from_head, self._from_tail, self._parent = from_head, from_tail, parent
+        self._live = False
+        self._waited = 0.0
+
+    async def follow(self) -> None:
+        """Until only a new worker gets on."""
+        await self._follow(self._from_head)
+        if not self._live:
+            self._parent.send(pack_json(Frame.STUCK, passable=False))
+            self._caught_up()
+            await self._follow(self._from_tail)
+        self._parent.send(pack_json(Frame.STUCK, passable=True))
+
+    async def _follow(self, reader: Any) -> None:
+        """Hand over what ``reader`` brings until an event of no bytes is all it has."""
+        kept: list[Any] = []
+        quick = 0
+        while True:
+            asked = time.monotonic()
+            # A pending get must never be cancelled: what comes next would be lost with it.
+            getting = asyncio.ensure_future(reader.get_segment_slice_async())
+            while not (await asyncio.wait({getting}, timeout=BEAT if self._live else QUIET))[0]:
+                if kept:
+                    return
+                self._caught_up()
+                self._parent.send(pack(Frame.IDLE))
+            segment_slice, took = getting.result(), time.monotonic() - asked
+            events = [(event.offset(), bytes(event.data())) for event in segment_slice]
+            self._parent.hand_over(events)
+            quick = quick + 1 if took < QUICK and not events else 0
+            if quick < STUCK_AFTER:
+                reader.release_segment(segment_slice)
+                self._wait_no_longer_than(took)
+            elif self._live:
+                return
+            else:
+                kept.append(segment_slice)  # not given back, its segment is not offered: the others come
+                quick = 0
+
+    def _wait_no_longer_than(self, took: float) -> None:
+        self._waited += took
+        if self._waited > QUIET_IN_ALL:
+            self._caught_up()
+
+    def _caught_up(self) -> None:
+        if not self._live:
+            self._live = True
+            self._parent.send(pack(Frame.CAUGHT_UP))
+
+
+if __name__ == "__main__":
+    run(work)

@@ -1,0 +1,191 @@
+"""What both worker programs share: their pipes, their end, and how the stream is opened.
+
+A worker is a plain ``python -m`` process. It gets its orders as frames on standard input and answers with frames on
+standard output; it ends when its parent does. It may be killed at any moment: nothing is lost by that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from streamcli.log.frames import Frame, pack_json
+from streamcli.log.redaction import redacted
+from streamcli.model.address import Controller, Login
+
+_PR_SET_PDEATHSIG = 1
+TAG = "streamcli-log-"
+_GONE = ("NotFound", "NoSuchSegment", "ReaderGroup is deleted")
+
+
+class Denied(Exception):
+    """The account lacks a right; the text says which, and the server's does not."""
+
+
+class Output:
+    """The worker's way to its parent. What else prints to standard output (the client library does) goes to the log."""
+
+    def __init__(self) -> None:
+        self._fd = os.dup(1)
+        os.dup2(2, 1)
+
+    def send(self, frame: bytes) -> None:
+        """Write one whole frame; ends the process when the parent is gone."""
+        view = memoryview(frame)
+        while view:
+            try:
+                view = view[os.write(self._fd, view) :]
+            except BrokenPipeError:
+                os._exit(0)
+
+
+def end_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when ``parent`` ends, which works even inside a call that holds the lock.
+
+    Only Linux has that; elsewhere end of file on the pipe does it, once the call has returned.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
+
+
+def connect(orders: dict[str, Any]) -> tuple[Any, Any]:
+    """The client library and its manager for the ordered controller.
+
+    The library takes account and certificates from the environment, when it is imported. Its own log is silenced: it
+    would write to standard output.
+    """
+    controller = _controller(orders)
+    os.environ.setdefault("RUST_LOG", "off")
+    os.environ.pop("RUST_BACKTRACE", None)  # a panic takes 330 ms with it
+    if login := controller.login:
+        account = {"method": "Basic", "username": login.user, "password": login.password}
+        os.environ.update({f"pravega_client_auth_{key}": value for key, value in account.items()})
+    if controller.tls:
+        os.environ.update(pravega_client_tls_cert_path=controller.ca or _certificates())
+    import pravega_client
+
+    return pravega_client, pravega_client.StreamManager(controller.url, login is not None, controller.tls)
+
+
+def _controller(orders: dict[str, Any]) -> Controller:
+    fields = orders["controller"]
+    return Controller(**{**fields, "login": Login(**fields["login"]) if fields["login"] else None})
+
+
+def _certificates() -> str:
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.capath or ""
+
+
+def open_stream(client: Any, manager: Any, orders: dict[str, Any], make: bool = True) -> str:
+    """Make scope and stream where they are missing and ``make`` says so; returns the log's id.
+
+    The id is a random tag given to a stream when streamcli makes it, "" for a stream made by someone else. A user who
+    may not make streams, or not even look at tags, goes on: opening a reader group tells whether the stream is there.
+    """
+    scope, stream = orders["scope"], orders["stream"]
+    try:
+        return log_id(manager.get_stream_tags(scope, stream))
+    except Exception as error:
+        if not make and _kind(error) == "gone":
+            raise
+    denied: Exception | None = None
+    try:
+        manager.create_scope(scope)
+    except Exception as error:
+        denied = error
+    try:
+        manager.create_stream_with_policy(
+            scope,
+            stream,
+            client.StreamScalingPolicy.fixed_scaling_policy(1),
+            client.StreamRetentionPolicy.none(),
+            [TAG + os.urandom(8).hex()],
+        )
+    except Exception as error:
+        denied = denied or error
+    try:
+        return log_id(manager.get_stream_tags(scope, stream))
+    except Exception as error:
+        if denied and _kind(denied) == "denied":
+            raise Denied(
+                f"the stream {scope}/{stream} does not exist and this account may not make it: that needs READ_UPDATE "
+                f"on prn::/scope:{scope}, and on prn::/ to make the scope"
+            ) from None
+        raise (denied or error) from None
+
+
+@contextlib.contextmanager
+def needing(right: str, what: str) -> Iterator[None]:
+    """Around a call that needs ``right``: if the server denies it, the error says so."""
+    try:
+        yield
+    except BaseException as error:  # the client's panics are no Exceptions
+        if _kind(error) == "denied":
+            raise Denied(f"the server does not let this account {what}: that needs READ_UPDATE on {right}") from None
+        raise
+
+
+def log_id(tags: list[str] | None) -> str:
+    """The log's id among a stream's tags, "" when it has none."""
+    return next((tag for tag in tags or () if tag.startswith(TAG)), "")
+
+
+def run(work: Callable[[dict[str, Any], Output], None]) -> NoReturn:
+    """A worker's whole life: read the orders, work, say why it failed if it did, and leave without unwinding.
+
+    The interpreter's normal exit can abort while the client's threads live, so it is never used.
+    """
+    output = Output()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    orders = _orders()
+    end_with_parent(orders["parent"])
+    code = 0
+    try:
+        work(orders, output)
+    except BaseException as error:  # the client's panics are no Exceptions
+        text = redacted(_first_line(error), _controller(orders).login)
+        output.send(pack_json(Frame.FAILED, kind=_kind(error), text=text))
+        code = 1
+    os._exit(code)
+
+
+def _orders() -> dict[str, Any]:
+    # Read byte by byte up to the frame's end: what follows belongs to the work.
+    head = os.read(0, 4)
+    if len(head) < 4:
+        os._exit(0)
+    size = int.from_bytes(head, "big")
+    body = b""
+    while len(body) < size:
+        piece = os.read(0, size - len(body))
+        if not piece:
+            os._exit(0)
+        body += piece
+    orders: dict[str, Any] = json.loads(body[1:])
+    return orders
+
+
+def _kind(error: BaseException) -> str:
+    text = str(error)
+    if isinstance(error, Denied) or "PermissionDenied" in text:
+        return "denied"
+    if "Unauthenticated" in text:
+        return "password"
+    return "gone" if any(sign in text for sign in _GONE) else "other"
+
+
+def _first_line(error: BaseException) -> str:
+    # The library's texts run over pages and may hold the password (in base64) in their metadata: cut before that.
+    text = str(error).partition("metadata")[0].strip() or type(error).__name__
+    return text.splitlines()[0][:300]

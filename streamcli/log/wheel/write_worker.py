@@ -1,0 +1,63 @@
+"""The write worker, ``python -m streamcli.log.wheel.write_worker``: appends events and acknowledges them.
+
+What has piled up in the pipe is written as one batch and flushed once, so a single event costs one round trip and a
+burst hardly more. Only a flush proves anything: the client's ``write_event_async`` reports success for events that
+were never written.
+
+In between it looks whether the stream is still the one that was opened: a reader of a stream that somebody has deleted
+waits for ever, and must not be asked (no other call of the library may run beside it).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from typing import Any
+
+from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_write
+from streamcli.log.wheel.worker import Output, connect, log_id, open_stream, run
+
+IN_FLIGHT = 1000
+LOOK_EVERY = 2.0  # seconds without anything to write; a look takes about 1 ms, on several segments 12
+_PIECE = 1 << 20
+
+
+def work(orders: dict[str, Any], output: Output) -> None:
+    """Write until the parent closes the pipe."""
+    client, manager = connect(orders)
+    log = open_stream(client, manager, orders)
+    writer = manager.create_writer(orders["scope"], orders["stream"], IN_FLIGHT)
+    output.send(pack_json(Frame.OPENED, log=log))
+    splitter = Splitter()
+    look = _look(manager, orders["scope"], orders["stream"], log)
+    while True:
+        while not select.select([0], [], [], LOOK_EVERY)[0]:
+            look()
+        piece = os.read(0, _PIECE)
+        if not piece:
+            return
+        events = [unpack_write(payload) for kind, payload in splitter.feed(piece) if kind is Frame.WRITE]
+        if events:
+            for routing_key, data in events:
+                writer.write_event_bytes(data, routing_key)
+            writer.flush()
+            output.send(pack_count(Frame.WRITTEN, len(events)))
+
+
+def _look(manager: Any, scope: str, stream: str, log: str) -> Callable[[], object]:
+    """What raises when the stream is no more, or another one of that name."""
+    try:
+        opened = manager.create_byte_stream(scope, stream)
+        return lambda: opened.current_tail_offset()  # of the segment that it was opened on
+    except BaseException:  # a panic: it has several segments, and is known by its tag, if it has one
+        return lambda: _compare(manager.get_stream_tags(scope, stream), log)
+
+
+def _compare(tags: list[str] | None, log: str) -> None:
+    if log_id(tags) != log:
+        raise LookupError("NotFound: another stream has this name now")
+
+
+if __name__ == "__main__":
+    run(work)

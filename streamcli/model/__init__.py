@@ -1,0 +1,1 @@
+"""Values: messages, names, addresses, keys. Pure; only ``message`` loads pydantic."""

@@ -1,0 +1,201 @@
+"""SQLite files of ours: opened privately, every failure in words, a bad one set aside, and nothing done by two at once.
+
+A file's name is never used again (``history-TIME.db``): SQLite removes the ``-wal`` beside a file by its name when the
+last connection is closed, so a terminal that still had a set-aside or deleted file open would take the new file's away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from streamcli.errors import CannotCreate, FileTrouble, StreamcliError, Unusable, from_os_error
+from streamcli.system.paths import made
+
+Used = TypeVar("Used", bound="Closing")
+
+APPLICATION: Final = 0x73636C69  # "scli" in the header of our files
+BUSY: Final = 2.0  # seconds to wait for another terminal's transaction; a reader silent for 3 s is replaced
+LOCK_WAIT: Final = 2.0  # seconds to wait for a terminal that is opening its files
+WAL_PAGES: Final = 4000  # a checkpoint costs two syncs; at 100,000 messages a second 1000 pages are full 10 times
+_DAMAGE: Final = ("malformed", "not a database", "no such table", "no such column", "has no column", "could not decode")
+
+
+class Damaged(FileTrouble):
+    """The file at ``path`` can't be trusted: set it aside (:func:`set_aside`) and open again."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"The file {path} is damaged: {why}.")
+        self.path = path
+
+
+class Closing:
+    """What is used in a ``with`` and closed at its end."""
+
+    def __enter__(self: Used) -> Used:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the files go."""
+        raise NotImplementedError
+
+
+def private(root: Path, folder: Path) -> Path:
+    """Make ``root`` and all folders down to ``folder``, each with mode 0700, and return it; raises like paths.made."""
+    steps = [root, *(root / parent for parent in reversed(folder.relative_to(root).parents[:-1])), folder]
+    for step in steps:
+        try:
+            if not step.exists():
+                made(step)
+                _sync(step.parent)
+            if made(step).stat().st_mode & 0o077:
+                step.chmod(0o700)
+        except OSError as error:
+            raise from_os_error(error, step) from error
+    return folder
+
+
+def _sync(folder: Path) -> None:
+    # What is synced to a file is lost all the same when its folder's name is not on the disk yet.
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def locked(path: Path, wait: float = LOCK_WAIT) -> Iterator[None]:
+    """Hold the lock file at ``path``; raises FileTrouble when another holds it for longer than ``wait`` seconds."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    try:
+        deadline = time.monotonic() + wait
+        while not taken(fd):
+            if time.monotonic() > deadline:
+                raise FileTrouble(f"Another streamcli holds {path} locked. Is one of them suspended?")
+            time.sleep(0.005)
+        yield
+    finally:
+        os.close(fd)
+
+
+def taken(fd: int) -> bool:
+    """Whether the lock on this open file is ours now. Never waits; the kernel lets it go when its process ends."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def newest(folder: Path, stem: str) -> Path:
+    """The current file of this kind in ``folder``, or a name for a new one. Call it with the folder's lock."""
+    there = sorted(folder.glob(f"{stem}-*.db"))
+    return there[-1] if there else folder / f"{stem}-{time.time_ns() // 1000:014x}.db"
+
+
+def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Connection:
+    """Open ``path``, made with mode 0600 if it is missing. The connection may move between threads, not be shared.
+
+    Raises Damaged for what is no file of ours, and CannotCreate or FileTrouble.
+    """
+    with guarded(path):
+        # Only a new file is opened here: closing any descriptor of a database drops this process's locks on it.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+        connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            _claim(connection, path)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+            if synchronous == "FULL":
+                connection.execute("PRAGMA fullfsync=ON")  # macOS: through the disk's own cache as well
+            connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+            connection.execute("PRAGMA cell_size_check=ON")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _claim(connection: sqlite3.Connection, path: Path) -> None:
+    """Mark a new file as ours; leave one that is not ours as it is, to the byte."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application == APPLICATION:
+        return
+    if application or connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        raise Damaged(path, "it is no file of streamcli")
+    connection.execute(f"PRAGMA application_id={APPLICATION}")
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, alone from the start: what is read in it can't change before it is written."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk may have ended it already, and a broken one may not even let us say so.
+        with contextlib.suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        raise
+
+
+@contextlib.contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turn what SQLite or the file system raises about ``path`` into a StreamcliError with a whole sentence."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _worded(error, path) from error
+    except OSError as error:
+        raise from_os_error(error, path) from error
+
+
+def _worded(error: sqlite3.Error, path: Path) -> StreamcliError:
+    # By words: Python 3.10 shows no error code, and SQLite's words have stayed the same for decades.
+    words = str(error).lower()
+    if "json_each" in words:
+        return Unusable("This Python's SQLite is without JSON: no history can be kept with it.")
+    if any(sign in words for sign in _DAMAGE):
+        return Damaged(path, str(error))
+    if "full" in words:
+        return FileTrouble(f"The disk is full: {path} can't be written. Free some space and try again.")
+    if "locked" in words or "busy" in words:
+        return FileTrouble(f"Another program holds {path} locked. Is a streamcli suspended, or an SQLite tool open?")
+    if "readonly" in words or "unable to open" in words:
+        return CannotCreate(f"Can't make or write {path}: {error}. Check who owns it and its permissions.")
+    # SQLite says the same of a broken disk, of a quota and of a limit on the size of files.
+    return FileTrouble(f"Reading or writing {path} failed: {error}. Is the disk full, or broken?")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a bad file and what SQLite keeps beside it, so that a new one takes its place; the new name.
+
+    Who still has it open goes on in the renamed file and harms nothing. Raises CannotCreate or FileTrouble.
+    """
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        # The file itself comes last: were we killed in between, it would still be found, and found damaged.
+        for suffix in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    return aside

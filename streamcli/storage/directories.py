@@ -1,0 +1,131 @@
+"""Where a user's histories and outboxes lie, and which log was last seen behind which address.
+
+Below the data folder: ``USER/logs/LOG/`` holds a log's history and its word index, ``USER/outbox/ADDRESS/`` what waits
+for an address, and ``USER/addresses.json`` leads from an address to its log, so that a start can show the last
+screenful before there is any network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from streamcli.errors import from_os_error
+from streamcli.model.address import Controller, Stream
+from streamcli.storage.database import locked, private
+from streamcli.system.paths import data_dir
+
+MAX_PART: Final = 200  # bytes of a folder's name; file systems take 255
+EMBEDDED: Final = "embedded"
+ADDRESS: Final = "address"  # the file beside an outbox that says whose it is
+OWN: Final = "own-"  # what the ids that we make begin with
+_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def address_key(controller: Controller | None, stream: Stream) -> str:
+    """Name a stream behind an address; no controller means the embedded server."""
+    return f"{controller.url if controller else EMBEDDED} {stream}"
+
+
+def new_log_id() -> str:
+    """Make an id for a log that has none of its own in its tags, or that is not what it was."""
+    return f"{OWN}{secrets.token_hex(8)}"
+
+
+class Places:
+    """The folders of one user below ``root``. Any thread; each call may wait for the disk, none for a network.
+
+    All calls raise CannotCreate or FileTrouble when the folders can't be used.
+    """
+
+    def __init__(self, user: str, root: Path | None = None) -> None:
+        self._root = data_dir() if root is None else root
+        self._user = self._root / folder_name(user)
+
+    def history(self, log: str) -> Path:
+        """The folder of the history of the log with this id, made if it is missing."""
+        return private(self._root, self._user / "logs" / folder_name(log))
+
+    def outbox(self, address: str) -> Path:
+        """The folder of what waits to be sent to this address, made if it is missing."""
+        folder = private(self._root, self._user / "outbox" / blake2b(address.encode(), digest_size=12).hexdigest())
+        named = folder / ADDRESS
+        if not named.exists():
+            replace(named, address.encode())
+        return folder
+
+    def other_outboxes(self, address: str) -> list[tuple[str, Path]]:
+        """The outboxes of other addresses: each address, "" of one from an older version, and its folder."""
+        own = self.outbox(address)
+        try:
+            return [(_address_of(folder), folder) for folder in sorted(own.parent.iterdir()) if folder != own]
+        except OSError as error:
+            raise from_os_error(error, own.parent) from error
+
+    def log_at(self, address: str) -> str | None:
+        """Return the id of the log that was last seen behind ``address``; None when it was never visited."""
+        return self._addresses().get(address)
+
+    def remember(self, address: str, log: str) -> None:
+        """Note that this log is behind ``address`` now. The file is replaced as a whole, so it is never seen half."""
+        folder = private(self._root, self._user)
+        with locked(folder / "addresses.lock"):
+            known = self._addresses()
+            if known.get(address) == log:
+                return
+            text = json.dumps(known | {address: log}, indent=1)
+            replace(folder / "addresses.json", text.encode())
+
+    def _addresses(self) -> dict[str, str]:
+        path = self._user / "addresses.json"
+        try:
+            known = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        except (ValueError, RecursionError):
+            return {}  # it costs one screenful that comes from the network instead
+        if not isinstance(known, dict):
+            return {}
+        return {address: log for address, log in known.items() if isinstance(log, str)}
+
+
+def place_of(address: str) -> str:
+    """Name an address (address_key) as a person knows it."""
+    url, _, stream = address.partition(" ")
+    return f"{'the embedded server' if url == EMBEDDED else url}, {stream}" if address else "another address"
+
+
+def _address_of(folder: Path) -> str:
+    try:
+        return (folder / ADDRESS).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def folder_name(text: str) -> str:
+    """Name a folder after any text: different texts differ, also where the file system ignores case."""
+    name = "".join(chr(byte) if byte in _PLAIN else f".{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))
+    if name and len(name) <= MAX_PART:
+        return name
+    # A '.' is followed by two hex digits everywhere else, so this can't be another text's name.
+    return f"{name[: MAX_PART - 40]}.x-{blake2b(name.encode(), digest_size=16).hexdigest()}"
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a file as a whole, so that it is never seen half."""
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        fresh.replace(path)
+    except OSError as error:
+        raise from_os_error(error, path) from error

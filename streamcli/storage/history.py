@@ -1,0 +1,259 @@
+"""`History`: the messages of one log on this machine's disk, and the position up to which the log was read.
+
+The log is the truth and this is a view of it. A power cut may lose its tail (a catch-up brings it again), never its
+consistency: messages and position are one transaction. An event is kept as the bytes it has in the log, so a later
+version may understand more of it. All terminals of a user store into the same file; who comes second changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from streamcli.errors import FileTrouble
+from streamcli.model.dedup_key import identity
+from streamcli.model.fingerprint import digest
+from streamcli.model.message import Message, Unreadable
+from streamcli.storage.database import Closing, Damaged, connect, guarded, locked, newest, set_aside, transaction
+from streamcli.storage.migrations import HISTORY, migrate
+from streamcli.storage.stored_event import Event, kept, messages
+
+_ASKED_AT_ONCE: Final = 500  # SQLite before 3.32 takes at most 999 parameters
+# One statement for a whole batch: all keys and all events end to end, and where each lies, as JSON rows of offset,
+# first byte and size. A statement for each row gives up Python's lock each time, and beside a thread that computes it
+# comes back only after a whole switch interval.
+_INSERT: Final = (
+    "INSERT OR IGNORE INTO message (key, offset, event)"
+    " SELECT substr(?1, 16 * row.key + 1, 16), json_extract(row.value, '$[0]'),"
+    " substr(?2, json_extract(row.value, '$[1]'), json_extract(row.value, '$[2]'))"
+    " FROM json_each(?3) AS row ORDER BY row.key"
+)
+
+
+class Progress(NamedTuple):
+    """How far a log was read. ``position`` is the offset below which all of ``place`` was stored.
+
+    ``place`` names what offsets are counted in (state.Opened.place); "" when nothing was stored or offsets don't order
+    the log. ``last`` is the last event's offset and :func:`digest`, to know the log again by.
+    """
+
+    place: str
+    position: int
+    last: tuple[int, bytes] | None
+
+
+class History(Closing):
+    """One terminal's connection to a log's history. One thread at a time: opened here, it may be used there.
+
+    Each call waits for the disk, and up to 2 s for another terminal's transaction. Each raises Damaged when the file
+    can't be trusted, and FileTrouble or CannotCreate in words for the person; a call that raised has changed nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Use :meth:`open`."""
+        self.path = path
+        self._connection = connect(path, "NORMAL")
+        try:
+            migrate(self._connection, path, HISTORY)
+            with guarded(path):
+                # In one look: another terminal may be storing.
+                self._connection.execute("BEGIN")
+                self._progress = self._read_progress()
+                self._opened_at = self.count
+                self._connection.execute("COMMIT")
+            self._taken = self._progress.position
+            self.last(1)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @classmethod
+    def open(cls, folder: Path) -> History:
+        """Open or begin the history in ``folder``; raises Unusable as well, when a newer version wrote it."""
+        with locked(folder / "lock"):
+            return cls(newest(folder, "history"))
+
+    @classmethod
+    def open_anyway(cls, folder: Path) -> tuple[History, Path | None]:
+        """Open the history; a damaged one is set aside (its new path is returned) and an empty one begun."""
+        with locked(folder / "lock"):
+            path = newest(folder, "history")
+            try:
+                return cls(path), None
+            except Damaged as error:
+                aside = set_aside(error.path)
+                return cls(newest(folder, "history")), aside
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._connection.close()
+
+    @property
+    def progress(self) -> Progress:
+        """How far this terminal has read: where the file stood when it was opened, and what was stored since."""
+        return self._progress
+
+    @property
+    def count(self) -> int:
+        """How many messages the file holds."""
+        with guarded(self.path):
+            row = self._connection.execute("SELECT max(number) FROM message").fetchone()
+        return row[0] or 0
+
+    def unreadable(self) -> Counter[str]:
+        """How many events could not be read, by reason."""
+        with guarded(self.path):
+            return Counter(dict(self._connection.execute("SELECT reason, count(*) FROM unreadable GROUP BY reason")))
+
+    def last(self, count: int) -> list[Message]:
+        """The last messages of those that were there when the file was opened, oldest first."""
+        with guarded(self.path):
+            rows = self._connection.execute(
+                "SELECT offset, event FROM message WHERE number <= ? ORDER BY number DESC LIMIT ?",
+                (self._opened_at, count),
+            ).fetchall()
+        return messages(reversed(rows), self.path)
+
+    def knows(self, contents: Iterable[Message | Unreadable]) -> list[bool]:
+        """Of each message, whether it is stored: one of the outbox that is needs no sending."""
+        keys = [identity(content) for content in contents]
+        with guarded(self.path):
+            stored = self._find(keys)
+        return [key in stored for key in keys]
+
+    def begin(self, place: str, start: int) -> None:
+        """Note that ``place`` is read from ``start`` on: what lies between was cut off the log's head.
+
+        Call it when reading begins, before :meth:`store`; not needed where offsets don't order the log.
+        """
+        with guarded(self.path), transaction(self._connection):
+            known = self._read_progress()
+            if known.place != place or known.position < start:
+                self._write_progress(Progress(place, start, known.last if known.place == place else None))
+        self._taken = start
+        self._progress = Progress(place, start, self._progress.last if self._progress.place == place else None)
+
+    def store(self, events: Sequence[Event], place: str, keys: Sequence[bytes] | None = None) -> list[bool]:
+        """Store a batch in one transaction and return, for each event, whether this terminal should show it.
+
+        Not to be shown is what stood below this terminal's position, and a message that also stands elsewhere in the
+        log (a retry). What another terminal stored meanwhile is new here all the same.
+
+        With a ``place`` offsets order the log: events must follow each other, and the position moves to the last one's
+        end. Without one (several segments) there is no position; what one run brings twice is then new twice.
+        ``keys`` are the events' identities, for a caller that has them. After an error (FileTrouble: disk full, locked
+        for 2 s, a gap) close the history and go on without: the next start catches up.
+        """
+        if not events:
+            return []
+        keys = [identity(event.content) for event in events] if keys is None else keys
+        with guarded(self.path), transaction(self._connection):
+            known = self._read_progress()
+            self._check(known, events, place)
+            new_unreadable = self._count_unreadable(events, keys)
+            stored = self._insert(events, keys)
+            if place:
+                self._move(known, events[-1])
+        if place and not stored and events[0].offset >= self._taken:
+            fresh = [True] * len(events)  # nearly always: nothing of it was ever seen
+            self._taken = events[-1].end
+        else:
+            fresh = [
+                self._is_fresh(event, key, place, stored, new_unreadable)
+                for event, key in zip(events, keys, strict=True)
+            ]
+        if place:
+            self._progress = Progress(place, self._taken, (events[-1].offset, digest(events[-1].data)))
+        return fresh
+
+    def whole(self) -> bool:
+        """Whether SQLite finds nothing wrong in the whole file; reads all of it, for a thread that has time."""
+        with guarded(self.path):
+            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        return bool(found == ("ok",))
+
+    def _check(self, known: Progress, events: Sequence[Event], place: str) -> None:
+        if not place:
+            return
+        if known.place != place:
+            raise FileTrouble(f"The history {self.path} is another log's: another streamcli has begun it anew.")
+        if events[0].offset > known.position:
+            raise FileTrouble(f"The history {self.path} ends before what is to be added: the next start catches up.")
+
+    def _insert(self, events: Sequence[Event], keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+        """Add messages; where the file holds those that were there already, all if there were none: nothing."""
+        rows = [
+            (key, event.offset, kept(event))
+            for event, key in zip(events, keys, strict=True)
+            if not isinstance(event.content, Unreadable)
+        ]
+        if not rows:
+            return {}
+        keys, offsets, datas = zip(*rows, strict=True)
+        sizes = list(map(len, datas))
+        firsts = accumulate(sizes[:-1], initial=1)
+        places = json.dumps(list(zip(offsets, firsts, sizes, strict=True)))
+        before = self._connection.total_changes
+        self._connection.execute(_INSERT, (b"".join(keys), b"".join(datas), places))
+        if self._connection.total_changes - before == len(rows):
+            return {}
+        return self._find(keys)
+
+    def _count_unreadable(self, events: Sequence[Event], keys: Sequence[bytes]) -> set[bytes]:
+        new: set[bytes] = set()
+        for event, key in zip(events, keys, strict=True):
+            if isinstance(event.content, Unreadable):
+                added = self._connection.execute(
+                    "INSERT OR IGNORE INTO unreadable (key, reason) VALUES (?, ?)", (key, event.content.reason)
+                )
+                if added.rowcount > 0:
+                    new.add(key)
+        return new
+
+    def _is_fresh(
+        self,
+        event: Event,
+        key: bytes,
+        place: str,
+        stored: dict[bytes, tuple[int, int]],
+        new_unreadable: set[bytes],
+    ) -> bool:
+        number, offset = stored.get(key, (self._opened_at + 1, event.offset))
+        if place:
+            above = event.end > self._taken
+            self._taken = max(self._taken, event.end)
+            return above and offset == event.offset
+        if isinstance(event.content, Unreadable):
+            return key in new_unreadable
+        return number > self._opened_at and offset == event.offset
+
+    def _find(self, keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+        """Of those keys that are stored: the row's number and offset."""
+        found: dict[bytes, tuple[int, int]] = {}
+        for first in range(0, len(keys), _ASKED_AT_ONCE):
+            some = keys[first : first + _ASKED_AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            rows = self._connection.execute(f"SELECT key, number, offset FROM message WHERE key IN ({marks})", some)
+            found.update((key, (number, offset)) for key, number, offset in rows)
+        return found
+
+    def _read_progress(self) -> Progress:
+        row = self._connection.execute("SELECT place, position, last_offset, last_digest FROM progress").fetchone()
+        if row is None or not isinstance(row[1], int):
+            raise Damaged(self.path, "it doesn't say how far it goes")
+        place, position, offset, digested = row
+        return Progress(place, position, None if offset is None else (offset, digested))
+
+    def _move(self, known: Progress, event: Event) -> None:
+        if event.end > known.position:  # or another terminal is further on
+            self._write_progress(Progress(known.place, event.end, (event.offset, digest(event.data))))
+
+    def _write_progress(self, progress: Progress) -> None:
+        self._connection.execute(
+            "UPDATE progress SET place = ?, position = ?, last_offset = ?, last_digest = ?",
+            (progress.place, progress.position, *(progress.last or (None, None))),
+        )

@@ -1,0 +1,109 @@
+"""`Lookup`: answers what a person asks of the history, and keeps its word index up to date, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from streamcli.errors import FileTrouble, StreamcliError
+from streamcli.model.message import Message
+from streamcli.storage.history import History
+from streamcli.storage.word_index import Found, Words
+
+STEP = 1000  # messages indexed in one go for somebody who waits: some 20 ms
+SMALL_STEP = 200  # the same in the background: this thread may hold Python's lock meanwhile
+REST = 0.01  # seconds between two steps, for those who draw and listen
+SOON = 1.0  # seconds after a message: whoever searches wants what is just on the screen least of all
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Lookup:
+    """One terminal's way to ask. Calls are for the loop's thread; each raises StreamcliError with a sentence."""
+
+    def __init__(self, path: Callable[[], Path | None]) -> None:
+        """``path()`` is the history's file now, None when there is none."""
+        self._path = path
+        self._words: Words | None = None
+        self._words_of: Path | None = None
+        self._indexing: asyncio.Task[None] | None = None
+        self._more = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lookup")
+
+    async def last(self, count: int) -> list[Message]:
+        """The last ``count`` messages, oldest first."""
+        return await self._in_thread(lambda: self._last(count))
+
+    async def search(self, words: str, count: int, patience: float) -> Found:
+        """The newest ``count`` messages with these words, newest first; see Words.search.
+
+        What was not indexed yet is first, for up to ``patience`` seconds.
+        """
+        until = time.monotonic() + patience
+        while await self.index(STEP) and time.monotonic() < until:
+            pass
+        return await self._in_thread(lambda: self._open().search(words, count))
+
+    async def index(self, step: int = SMALL_STEP) -> int:
+        """Index some messages and return how many are left."""
+        return await self._in_thread(lambda: self._open().index_some(step))
+
+    def more_came(self) -> None:
+        """There are new messages: index them when there is time."""
+        self._more = True
+        if self._indexing is None or self._indexing.done():
+            self._indexing = asyncio.create_task(self._index())
+
+    def close(self) -> None:
+        """Let the files go."""
+        if self._indexing:
+            self._indexing.cancel()
+        self._thread.submit(self._close)
+        self._thread.shutdown(wait=True, cancel_futures=False)
+
+    async def _index(self) -> None:
+        try:
+            while self._more:
+                await asyncio.sleep(SOON)
+                self._more = False
+                left = 1
+                while left:
+                    left = await self.index()
+                    await asyncio.sleep(REST)
+        except StreamcliError as error:
+            _log.warning("the word index does not go on: %s", error)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._thread.submit(work))
+
+    def _last(self, count: int) -> list[Message]:
+        path = self._existing()
+        with History.open(path.parent) as history:
+            return history.last(count)
+
+    def _open(self) -> Words:
+        path = self._existing()
+        if self._words is None or self._words_of != path:
+            self._close()
+            self._words, self._words_of = Words(path), path
+        return self._words
+
+    def _existing(self) -> Path:
+        path = self._path()
+        if path is None:
+            raise FileTrouble("There is no history on this machine yet.")
+        return path
+
+    def _close(self) -> None:
+        if self._words:
+            with contextlib.suppress(StreamcliError):
+                self._words.close()
+            self._words = None

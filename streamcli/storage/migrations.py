@@ -1,0 +1,55 @@
+"""The schemas of our files, as numbered steps. A step that was released is never changed: a new one is added.
+
+A file's ``user_version`` says how many of its steps were done; each is one transaction with that record.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from streamcli.errors import Unusable
+from streamcli.storage.database import guarded, transaction
+
+Step: TypeAlias = Callable[[sqlite3.Connection], None]
+
+
+def history_1_messages(connection: sqlite3.Connection) -> None:
+    """Messages in the order they were read, what could not be read, and how far the log was read."""
+    connection.execute(
+        "CREATE TABLE message (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
+        " offset INTEGER NOT NULL, event BLOB NOT NULL)"
+    )
+    connection.execute("CREATE TABLE unreadable (key BLOB PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID")
+    connection.execute(
+        "CREATE TABLE progress (only INTEGER PRIMARY KEY CHECK (only = 1), place TEXT NOT NULL,"
+        " position INTEGER NOT NULL, last_offset INTEGER, last_digest BLOB)"
+    )
+    connection.execute("INSERT INTO progress VALUES (1, '', 0, NULL, NULL)")
+
+
+def outbox_1_entries(connection: sqlite3.Connection) -> None:
+    """What was typed and is not known to be in the log; ``reason`` says why it never will be."""
+    # AUTOINCREMENT, because a number that comes again would put a new message before an old one.
+    connection.execute(
+        "CREATE TABLE entry (number INTEGER PRIMARY KEY AUTOINCREMENT, terminal TEXT NOT NULL,"
+        " id TEXT NOT NULL UNIQUE, event BLOB NOT NULL, reason TEXT)"
+    )
+
+
+HISTORY: Final[tuple[Step, ...]] = (history_1_messages,)
+OUTBOX: Final[tuple[Step, ...]] = (outbox_1_entries,)
+
+
+def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -> None:
+    """Bring the file up to date, or raise Unusable for one of a newer version."""
+    with guarded(path):
+        (done,) = connection.execute("PRAGMA user_version").fetchone()
+        if done > len(steps):
+            raise Unusable(f"{path} was written by a newer streamcli: update this one, or move the file away.")
+        for number, step in enumerate(steps[done:], done + 1):
+            with transaction(connection):
+                step(connection)
+                connection.execute(f"PRAGMA user_version = {number}")

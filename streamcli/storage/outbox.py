@@ -1,0 +1,230 @@
+"""`Outbox`: what was typed and is not yet known to be in the log, in a file of its own that outlives the program.
+
+The order of one terminal's messages is the order in which it added them, for ever: a number that only grows. A terminal
+lives as long as it holds the lock on its file in ``terminals/``; what a dead one left is adopted by the next to ask.
+Sending twice is harmless because messages have ids, so nothing here has to know what the server already has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from streamcli.errors import from_os_error
+from streamcli.model.message import Message, Unreadable, decode, encode
+from streamcli.storage.database import Closing, Damaged, connect, guarded, locked, newest, set_aside, taken, transaction
+from streamcli.storage.migrations import OUTBOX, migrate
+from streamcli.system.paths import made
+
+_Ids = Iterable[str] | None
+
+
+class Entry(NamedTuple):
+    """A message of ours that waits, or that failed for good when there is a ``reason`` (a sentence)."""
+
+    message: Message
+    reason: str | None = None
+
+    def text(self, width: int = 60) -> str:
+        """The message in at most ``width`` characters, to name it by. Not yet fit for a terminal: it is a person's."""
+        text = " ".join(self.message.message.split())
+        return text if len(text) <= width else text[: width - 1] + "…"
+
+
+class Outbox(Closing):
+    """One terminal's rows in the outbox of one user and address. One thread at a time, not the one that draws.
+
+    Each call waits for the disk, and up to 2 s for another terminal's transaction; what it changed is safe from a power
+    cut when it returns. Each raises FileTrouble or CannotCreate in words for the person; it has changed nothing then.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open or begin the outbox in ``folder``. A damaged one is set aside, and ``lost`` is where it lies then.
+
+        Raises Damaged as well, when another terminal still uses the damaged file: its rows may be all there is of
+        them, so the file stays where it is.
+        """
+        self.lost: Path | None = None
+        self._folder = folder
+        self._terminals = made(folder / "terminals")
+        self.terminal = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
+        with locked(folder / "lock"):
+            # Also under the lock: nobody may take a fresh file for a dead terminal's before it is locked.
+            self._fd = self._come_to_life()
+            try:
+                self._open(newest(folder, "outbox"))
+            except BaseException:
+                self._die()
+                raise
+
+    def close(self) -> None:
+        """Let the file go; rows that are left are adopted by the next terminal."""
+        self._connection.close()
+        self._die()
+
+    def add(self, messages: Sequence[Message]) -> None:
+        """Keep messages, in this order, behind all that were added before. One that is there already stays as it is."""
+        with guarded(self.path), transaction(self._connection):
+            self._still_there()
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO entry (terminal, id, event) VALUES (?, ?, ?)",
+                [(self.terminal, message.id, encode(message)) for message in messages],
+            )
+
+    def sent(self, ids: Iterable[str]) -> None:
+        """These are in the log: forget them, whoever added them."""
+        self._change("DELETE FROM entry WHERE id = ?", ((id,) for id in ids))
+
+    def failed(self, id: str, reason: str) -> None:
+        """The server will never take this one; it stands in nobody's way until :meth:`retry` or :meth:`drop`."""
+        self._change("UPDATE entry SET reason = ? WHERE id = ?", [(reason, id)])
+
+    def retry(self, ids: _Ids = None) -> list[Entry]:
+        """Let these (all that failed) wait again, each in its old place; returns what waits now and did not before."""
+        return self._take_out("UPDATE entry SET reason = NULL WHERE id = ?", ids)
+
+    def drop(self, ids: _Ids = None) -> list[Entry]:
+        """Forget these failed ones (all that failed); returns them."""
+        return self._take_out("DELETE FROM entry WHERE id = ?", ids)
+
+    def waiting(self) -> list[Entry]:
+        """What this terminal has to send, in order."""
+        with guarded(self.path):
+            return self._entries("reason IS NULL")
+
+    def failures(self) -> list[Entry]:
+        """What failed for good, in order."""
+        with guarded(self.path):
+            return self._entries("reason IS NOT NULL")
+
+    def adopt(self) -> list[Entry]:
+        """Take over the rows of terminals that are dead, and return those that wait, in order. Call it at the start.
+
+        Their order is kept and they stand before all that was added later, but are not sorted in between messages that
+        this terminal has already handed over.
+        """
+        with locked(self._folder / "lock"), guarded(self.path):
+            dead, alive = self._look_around()
+            with transaction(self._connection):
+                before = {entry.message.id for entry in self._entries("reason IS NULL")}
+                marks = ", ".join("?" * len(alive))
+                self._connection.execute(
+                    f"UPDATE entry SET terminal = ? WHERE terminal NOT IN ({marks})", (self.terminal, *alive)
+                )
+                adopted = [entry for entry in self._entries("reason IS NULL") if entry.message.id not in before]
+            for path in dead:
+                path.unlink(missing_ok=True)
+        return adopted
+
+    def _open(self, path: Path) -> None:
+        try:
+            self._connect(path)
+        except Damaged:
+            if len(self._look_around()[1]) > 1:
+                raise
+            self.lost = set_aside(path)
+            self._connect(newest(self._folder, "outbox"))
+
+    def _connect(self, path: Path) -> None:
+        self.path = path
+        self._connection = connect(path, "FULL")
+        try:
+            migrate(self._connection, path, OUTBOX)
+            with guarded(path):
+                if self._connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+                    raise Damaged(path, "SQLite finds it inconsistent")
+                self._entries("true", everybody=True)
+            self._inode = path.stat().st_ino
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _still_there(self) -> None:
+        # Whoever deletes an outbox under a running chat should not go on believing that something is kept in it.
+        if not self.path.exists() or self.path.stat().st_ino != self._inode:
+            raise Damaged(self.path, "somebody has deleted or replaced it")
+
+    def _change(self, statement: str, rows: Iterable[tuple[str, ...]]) -> None:
+        with guarded(self.path), transaction(self._connection):
+            self._connection.executemany(statement, rows)
+
+    def _take_out(self, statement: str, ids: _Ids) -> list[Entry]:
+        with guarded(self.path), transaction(self._connection):
+            chosen = self._entries("reason IS NOT NULL")
+            if ids is not None:
+                wanted = set(ids)
+                chosen = [entry for entry in chosen if entry.message.id in wanted]
+            self._connection.executemany(statement, [(entry.message.id,) for entry in chosen])
+        return chosen
+
+    def _entries(self, which: str, everybody: bool = False) -> list[Entry]:
+        rows = self._connection.execute(
+            f"SELECT event, reason FROM entry WHERE ({which}) AND (terminal = ? OR ?) ORDER BY number",
+            (self.terminal, everybody),
+        )
+        return [Entry(self._read(event), reason) for event, reason in rows]
+
+    def _read(self, event: object) -> Message:
+        message = decode(event, 0) if isinstance(event, bytes) else None
+        if message is None or isinstance(message, Unreadable):
+            raise Damaged(self.path, "a message in it can't be read")
+        return message
+
+    def _come_to_life(self) -> int:
+        path = self._terminals / self.terminal
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        taken(fd)
+        return fd
+
+    def _die(self) -> None:
+        with contextlib.suppress(OSError):
+            (self._terminals / self.terminal).unlink()
+        os.close(self._fd)
+
+    def _look_around(self) -> tuple[list[Path], list[str]]:
+        """The files of dead terminals, and who is alive, this one included."""
+        dead, alive = [], [self.terminal]
+        for path in self._terminals.iterdir():
+            if path.name == self.terminal:
+                continue
+            with _opened(path) as fd:
+                if fd is not None and taken(fd):
+                    dead.append(path)
+                elif fd is not None:
+                    alive.append(path.name)
+        return dead, alive
+
+
+def count_in(folder: Path) -> int:
+    """How many messages wait, or failed, in the outbox in this folder; nothing in it is changed."""
+    path = newest(folder, "outbox")
+    if not path.exists():
+        return 0
+    with guarded(path):
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        try:
+            return int(connection.execute("SELECT count(*) FROM entry").fetchone()[0])
+        finally:
+            connection.close()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int | None]:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:  # it has just closed
+        yield None
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,235 @@
+"""`Keeper`: the outbox's own thread. The writer tells it what was typed and what was sent, and never waits for a disk.
+
+An outbox that can't be written is said once; what is typed is sent all the same, and kept as soon as it can be: it is
+tried again with the next line, every few seconds, and before leaving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+from streamcli.errors import StreamcliError
+from streamcli.model.message import Message
+from streamcli.storage.directories import Places, place_of
+from streamcli.storage.history import History
+from streamcli.storage.outbox import Entry, Outbox, count_in
+from streamcli.system.guard import watch
+
+T = TypeVar("T")
+TRY_AGAIN_AFTER = 3.0  # seconds until what could not be kept is tried again, without another line
+
+_log = logging.getLogger(__name__)
+
+
+class Content(NamedTuple):
+    """What this terminal's part of the outbox holds, in order, and how many wait for other places."""
+
+    waiting: list[Entry]
+    failures: list[Entry]
+    elsewhere: dict[str, int]
+
+
+class Keeper:
+    """Keeps messages on disk from the moment they are typed until they were read back. Calls are for the loop's thread.
+
+    The order of the calls is the order in which they take effect.
+    """
+
+    def __init__(self, places: Places, address: str, say: Callable[[str], None]) -> None:
+        """``address`` names where the messages go (places.address_key); ``say`` takes sentences, in the loop."""
+        self._places, self._address, self._say = places, address, say
+        self._outbox: Outbox | None = None
+        self._to_add: deque[Message] = deque()
+        self._kept: set[str] = set()
+        self._said = self._closed = False
+        self._again: asyncio.TimerHandle | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
+        self._loop = asyncio.get_running_loop()
+
+    def start(self, adopted: Callable[[list[Message]], None]) -> None:
+        """Open the outbox, and pass on what terminals that are gone have left to send, in order; once, in the loop."""
+
+        def job() -> None:
+            left: list[Message] = []
+            try:
+                left = self._open()
+            except StreamcliError as error:
+                self._say_once(error)
+            self._post(adopted, left)
+
+        watch(self._thread.submit(job))
+
+    def keeps(self, ids: Iterable[str]) -> bool:
+        """Whether all of these are on the disk and will be sent by a later start if not by this one."""
+        return self._kept.issuperset(ids)
+
+    def add(self, message: Message) -> None:
+        """Keep a message."""
+        self._to_add.append(message)
+        self._do(self._add, self._have)
+
+    def sent(self, ids: Sequence[str]) -> None:
+        """These are in the log."""
+        self._kept.difference_update(ids)
+
+        def forget(outbox: Outbox) -> None:
+            if self._to_add:  # it could not be kept, and now need not be
+                known = set(ids)
+                messages = self._all_to_add()
+                self._to_add.extendleft(message for message in reversed(messages) if message.id not in known)
+            try:
+                outbox.sent(ids)
+            finally:
+                # Once more: on a slow disk a message is read back before it was reported as kept.
+                self._post(self._kept.difference_update, ids)
+
+        self._do(forget)
+
+    def failed(self, ids: Sequence[str], reason: str) -> None:
+        """The server will never take these, for a reason (a sentence)."""
+
+        def note_down(outbox: Outbox) -> None:
+            for id in ids:
+                outbox.failed(id, reason)
+
+        self._do(note_down)
+
+    async def retry(self) -> list[Entry]:
+        """Let all that failed wait again; returns it."""
+        return await self._ask(lambda outbox: outbox.retry()) or []
+
+    async def drop(self) -> list[Entry]:
+        """Forget all that failed; returns it."""
+        return await self._ask(lambda outbox: outbox.drop()) or []
+
+    async def content(self) -> Content | None:
+        """What is there; None when the outbox can't be used."""
+        return await self._ask(lambda outbox: Content(outbox.waiting(), outbox.failures(), self._elsewhere()))
+
+    async def settle(self) -> None:
+        """Wait until all that was called before has taken effect."""
+        if self._to_add:
+            self._have(await self._ask(self._add) or [])
+        else:
+            await asyncio.wrap_future(self._thread.submit(lambda: None))
+
+    def close(self) -> None:
+        """Let the file go, after all that was called before."""
+        self._closed = True
+        watch(self._thread.submit(self._close))
+        self._thread.shutdown(wait=True)
+
+    def _open(self) -> list[Message]:
+        self._outbox = outbox = Outbox(self._places.outbox(self._address))
+        if outbox.lost:
+            self._tell(f"The outbox was damaged, and what waited in it is not sent. The old file is {outbox.lost}.")
+        left = [entry.message for entry in outbox.adopt()]
+        if failures := outbox.failures():
+            self._tell(f"{counted(len(failures))} could not be sent; /outbox says why.")
+        there = self._known(left)
+        outbox.sent([message.id for message, known in zip(left, there, strict=True) if known])
+        left = [message for message, known in zip(left, there, strict=True) if not known]
+        self._loop.call_soon_threadsafe(self._kept.update, [message.id for message in left])
+        return left
+
+    def _elsewhere(self) -> dict[str, int]:
+        """How many messages wait for each other address, named for the person."""
+        found: Counter[str] = Counter()
+        for address, folder in self._places.other_outboxes(self._address):
+            try:
+                found[place_of(address)] += count_in(folder)
+            except StreamcliError as error:
+                _log.warning("can't look into another outbox: %s", error)
+        return {place: count for place, count in found.items() if count}
+
+    def _close(self) -> None:
+        if self._outbox:
+            self._outbox.close()
+
+    def _known(self, left: Sequence[Message]) -> list[bool]:
+        """Which of these were read from the log already: the terminal that is gone had no time to say so."""
+        log = self._places.log_at(self._address) if left else None
+        if log is None:
+            return [False] * len(left)
+        try:
+            with History.open(self._places.history(log)) as history:
+                return history.knows(left)
+        except StreamcliError as error:
+            _log.warning("sending again what may be in the log: %s", error)  # harmless: it has the same id
+            return [False] * len(left)
+
+    def _add(self, outbox: Outbox) -> list[str]:
+        # All that piled up while the disk was busy, or full, costs one wait for it.
+        messages = self._all_to_add()
+        if not messages:
+            return []
+        try:
+            outbox.add(messages)
+        except BaseException:
+            self._to_add.extendleft(reversed(messages))
+            self._post(self._try_again_later, None)
+            raise
+        return [message.id for message in messages]
+
+    def _all_to_add(self) -> list[Message]:
+        return [self._to_add.popleft() for _ in range(len(self._to_add))]
+
+    def _have(self, ids: Iterable[str]) -> None:
+        self._kept.update(ids)
+
+    def _try_again_later(self, nothing: None) -> None:
+        if self._again is None:
+            self._again = self._loop.call_later(TRY_AGAIN_AFTER, self._try_again)
+
+    def _try_again(self) -> None:
+        self._again = None
+        if self._to_add and not self._closed:
+            self._do(self._add, self._have)
+
+    def _do(self, work: Callable[[Outbox], T], then: Callable[[T], object] = lambda result: None) -> None:
+        """Have ``work`` done in the thread, and what comes of it told in the loop."""
+
+        def job() -> None:
+            result = self._tried(work)
+            if result is not None:
+                self._post(then, result)
+
+        watch(self._thread.submit(job))
+
+    async def _ask(self, work: Callable[[Outbox], T]) -> T | None:
+        return await asyncio.wrap_future(self._thread.submit(self._tried, work))
+
+    def _tried(self, work: Callable[[Outbox], T]) -> T | None:
+        if self._outbox is None:
+            return None
+        try:
+            result = work(self._outbox)
+        except StreamcliError as error:
+            self._say_once(error)
+            return None
+        self._said = False
+        return result
+
+    def _say_once(self, error: StreamcliError) -> None:
+        _log.error("the outbox: %s", error)
+        if not self._said:
+            self._said = True
+            self._tell(f"{error} What you type is sent, but lost if streamcli ends before.")
+
+    def _tell(self, text: str) -> None:
+        self._post(self._say, text)
+
+    def _post(self, what: Callable[[T], object], argument: T) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
+            self._loop.call_soon_threadsafe(what, argument)
+
+
+def counted(count: int) -> str:
+    """Say how many messages these are."""
+    return f"{count:,} message{'s' if count != 1 else ''}"

@@ -1,0 +1,195 @@
+"""`Words`: finds messages of a history by their words, with an index that follows in the background.
+
+The index is a file of its own beside the history: filling it never makes a message wait for SQLite's one writer, and
+when it is damaged or of another version it is simply made anew. It holds no texts, only which words stand where.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import unicodedata
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from streamcli.errors import Unusable
+from streamcli.model.message import Message, mended
+from streamcli.storage.database import Closing, Damaged, connect, guarded, locked, newest, transaction
+from streamcli.storage.stored_event import messages
+
+STEP: Final = 1000  # messages indexed at a time: some 20 ms
+MOST_WORDS: Final = 32
+MOST_SIGNS: Final = 8  # that are named
+_UNSPACED: Final = re.compile("(CJK|HIRAGANA|KATAKANA|BOPOMOFO|YI|THAI|LAO|KHMER|MYANMAR|TIBETAN|HALFWIDTH KATAKANA) ")
+_VERSION: Final = 1  # of the index's form; it is part of the file's name, so two versions don't disturb each other
+
+
+class Found(NamedTuple):
+    """What a search found, newest first, and how many of the latest messages it could not look at yet."""
+
+    messages: list[Message]
+    behind: int
+
+
+class Words(Closing):
+    """One connection to the index of the history file at ``path``. One thread at a time, not the one that draws.
+
+    A thread that indexes and one that searches each open their own; neither waits for the other. All calls raise
+    FileTrouble or CannotCreate in words for the person, and Damaged when the history itself can't be trusted.
+    """
+
+    def __init__(self, history: Path) -> None:
+        """Open or begin the index of this file (History.path); raises Unusable where SQLite comes without FTS5."""
+        self._history = history
+        self._stem = f"words{_VERSION}-{history.stem.rpartition('-')[2]}"
+        with locked(history.parent / "lock"):
+            for other in history.parent.glob("words*-*.db*"):
+                if not other.name.startswith(f"{self._stem}-"):
+                    other.unlink(missing_ok=True)  # of a history that was set aside, or of another version
+            try:
+                self._open()
+            except Damaged:
+                _delete(self.path)
+                self._open()
+        self._log = connect(history, "NORMAL")
+        with guarded(history):
+            self._log.execute("PRAGMA query_only=1")
+        with guarded(self.path), transaction(self._words):
+            self._check()
+
+    def close(self) -> None:
+        """Let the files go."""
+        self._words.close()
+        self._log.close()
+
+    def index_some(self, limit: int = STEP) -> int:
+        """Index the next ``limit`` messages at most and return how many are left; call it until that is 0.
+
+        Several terminals may do so at the same time: each message is indexed once.
+        """
+        try:
+            return self._index_some(limit)
+        except Damaged as error:
+            self._begin_anew(error)
+            return self._count()
+
+    def search(self, words: str, limit: int = 50) -> Found:
+        """Find the newest ``limit`` messages in whose text or sender all ``words`` stand; the last may be a beginning.
+
+        Case and accents make no difference. Signs in ``words`` are separators, whatever FTS5 might take them for.
+        """
+        try:
+            return self._search(words, limit)
+        except Damaged as error:
+            self._begin_anew(error)
+            return Found([], self._count())
+
+    def _index_some(self, limit: int) -> int:
+        with guarded(self.path), transaction(self._words):
+            (upto,) = self._words.execute("SELECT upto FROM indexed").fetchone()
+            with guarded(self._history):
+                rows = self._log.execute(
+                    "SELECT number, key, offset, event FROM message WHERE number > ? ORDER BY number LIMIT ?",
+                    (upto, limit),
+                ).fetchall()
+            if rows:
+                texts = messages(((offset, event) for _, _, offset, event in rows), self._history)
+                self._words.executemany(
+                    "INSERT INTO words (rowid, sender, text) VALUES (?, ?, ?)",
+                    [(row[0], m.sender, m.message) for row, m in zip(rows, texts, strict=True)],
+                )
+                upto, key = rows[-1][0], rows[-1][1]
+                self._words.execute("UPDATE indexed SET upto = ?, key = ?", (upto, key))
+        return self._count() - int(upto)
+
+    def _search(self, words: str, limit: int) -> Found:
+        asked = query(words)
+        with guarded(self.path):
+            behind = max(0, self._count() - self._words.execute("SELECT upto FROM indexed").fetchone()[0])
+            if not asked:
+                return Found([], behind)
+            numbers = self._words.execute(
+                "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT ?", (asked, limit)
+            ).fetchall()
+        with guarded(self._history):
+            rows = [
+                row
+                for number in numbers
+                for row in self._log.execute("SELECT offset, event FROM message WHERE number = ?", number)
+            ]
+        return Found(messages(rows, self._history), behind)
+
+    def _open(self) -> None:
+        self.path = newest(self._history.parent, self._stem)
+        self._words = _index(self.path)
+
+    def _begin_anew(self, error: Damaged) -> None:
+        if error.path != self.path:
+            raise error
+        self._words.close()
+        with locked(self._history.parent / "lock"):
+            _delete(self.path)
+            self._open()
+
+    def _check(self) -> None:
+        """Begin anew when the last message indexed is not the one it was: a power cut may take the history's tail."""
+        upto, key = self._words.execute("SELECT upto, key FROM indexed").fetchone()
+        with guarded(self._history):
+            there = self._log.execute("SELECT key FROM message WHERE number = ?", (upto,)).fetchone()
+        if upto and there != (key,):
+            self._words.execute("INSERT INTO words (words) VALUES ('delete-all')")
+            self._words.execute("UPDATE indexed SET upto = 0, key = x''")
+
+    def _count(self) -> int:
+        with guarded(self._history):
+            return int(self._log.execute("SELECT max(number) FROM message").fetchone()[0] or 0)
+
+
+def limits(words: str) -> str:
+    """What a person must know of a search for ``words``, in a sentence: what the index can't see. "" if it sees all."""
+    said = []
+    if signs := sorted({char for char in words if unicodedata.category(char)[0] in "PS"}):
+        said.append(f"signs ({' '.join(signs[:MOST_SIGNS])}) are not looked at")
+    if any(_UNSPACED.match(unicodedata.name(char, "")) for char in set(words)):
+        said.append("in scripts without blanks between words only the beginning of a phrase is found")
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def query(words: str) -> str:
+    """Word what a person looks for in FTS5's language, as quoted words only; "" when nothing is left to look for."""
+    # SQLite ends a text at a NUL, in the middle of a quoted word.
+    parts = list(dict.fromkeys(mended(words).replace("\0", " ").replace('"', " ").split()))
+    parts = [part for part in parts if any(char.isalnum() for char in part)]
+    if len(parts) > MOST_WORDS:
+        parts = parts[: MOST_WORDS - 1] + parts[-1:]
+    return " ".join(f'"{part}"' for part in parts) + "*" if parts else ""
+
+
+def _delete(path: Path) -> None:
+    with guarded(path):
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _index(path: Path) -> sqlite3.Connection:
+    connection = connect(path, "NORMAL")
+    try:
+        with guarded(path), transaction(connection):
+            # "content" and "columnsize": no copy of the texts. "prefix": 50 ms are 1 for a single letter.
+            connection.execute(
+                "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(sender, text, content='', columnsize=0,"
+                " prefix='1', tokenize='unicode61 remove_diacritics 2')"
+            )
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS indexed (only INTEGER PRIMARY KEY CHECK (only = 1),"
+                " upto INTEGER NOT NULL, key BLOB NOT NULL)"
+            )
+            connection.execute("INSERT OR IGNORE INTO indexed VALUES (1, 0, x'')")
+            connection.execute("SELECT rowid FROM words WHERE words MATCH 'a' LIMIT 1").fetchone()
+    except BaseException as error:
+        connection.close()
+        if "fts5" in str(error) and "no such module" in str(error):
+            raise Unusable("This Python's SQLite has no FTS5: searching is not possible with it.") from error
+        raise
+    return connection

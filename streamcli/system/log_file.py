@@ -1,0 +1,139 @@
+"""The program's log: a bounded file in the state folder, and the terminal as well with ``--verbose``."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO
+
+from streamcli.errors import StreamcliError, from_os_error
+from streamcli.system.paths import made, state_dir
+
+MAX_BYTES = 512 * 1024
+
+
+class _Terminal(logging.Handler):
+    """The log on the terminal: lines on standard error, or wherever a screen wants them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write: Callable[[str], object] | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if self.write:
+            self.write(text)
+        else:
+            with contextlib.suppress(OSError):
+                print(text, file=sys.stderr)
+
+
+class _SharedFile(RotatingFileHandler):
+    """A log file that several processes write to and rotate; each line is one append."""
+
+    def _open(self) -> TextIOWrapper:
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+        return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=private)
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        """Also follows when another process has rotated."""
+        self._follow()
+        return bool(super().shouldRollover(record))
+
+    def doRollover(self) -> None:
+        """Rotate, unless another process has done so since this one looked."""
+        with locked(Path(f"{self.baseFilename}.lock")):
+            self._follow()
+            if self.stream and os.fstat(self.stream.fileno()).st_size > self.maxBytes // 2:
+                super().doRollover()
+
+    def _follow(self) -> None:
+        try:
+            there = Path(self.baseFilename).stat()
+        except OSError:
+            there = None
+        if self.stream and (there is None or not os.path.samestat(there, os.fstat(self.stream.fileno()))):
+            self.stream.close()
+            self.stream = self._open()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at ``path``."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+_terminal = _Terminal()
+
+
+@contextlib.contextmanager
+def shown_by(write: Callable[[str], object]) -> Iterator[None]:
+    """While this holds, ``--verbose`` lines go to ``write``, called in any thread, not across a prompt."""
+    _terminal.write = write
+    try:
+        yield
+    finally:
+        _terminal.write = None
+
+
+def log_path() -> Path:
+    """Where the log is; one older file lies beside it."""
+    return state_dir() / "log" / "streamcli.log"
+
+
+def our_fault(error: BaseException) -> StreamcliError:
+    """Word an error that nobody foresaw for the person; one that has its words already stays as it is."""
+    if isinstance(error, StreamcliError):
+        return error
+    worded = StreamcliError(
+        f"Something is wrong in streamcli itself ({type(error).__name__}). The log says more: {log_path()}"
+    )
+    worded.__cause__ = error
+    return worded
+
+
+def set_up(*, verbose: bool) -> None:
+    """Begin logging; raise CannotCreate or FileTrouble when the file can't be made."""
+    path = log_path()
+    made(path.parent)
+    try:
+        handlers: list[logging.Handler] = [_SharedFile(path, maxBytes=MAX_BYTES, backupCount=1)]
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    if verbose:
+        handlers.append(_terminal)
+    logging.raiseExceptions = False  # a full disk must not print a traceback over the prompt
+    logging.basicConfig(
+        level=logging.WARNING,  # of libraries: what they say beside our own lines may quote a password, as hpack's does
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
+        handlers=handlers,
+        force=True,
+    )
+    logging.getLogger("streamcli").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def worker_log() -> IO[bytes]:
+    """Where the workers' standard error goes (the client library's panics): a file that starts anew when large."""
+    path = made(log_path().parent) / "workers.log"
+    try:
+        too_large = path.exists() and path.stat().st_size > MAX_BYTES
+        fd = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (os.O_TRUNC if too_large else 0), 0o600
+        )
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    return os.fdopen(fd, "ab", buffering=0)

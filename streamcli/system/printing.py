@@ -1,0 +1,70 @@
+"""Printing in a thread: standard output may be slow, and its reader may go away while nothing is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import queue
+import select
+import sys
+from collections.abc import Callable
+
+from streamcli.system.guard import start_thread
+from streamcli.system.standard_files import STDERR, STDOUT, write_all
+
+_GONE = select.POLLERR | select.POLLHUP
+
+
+class Printer:
+    """Prints in a thread of its own, in order, so that a slow reader does not stop the loop."""
+
+    def __init__(self, failed: Callable[[OSError], None]) -> None:
+        """``failed`` is called in the loop when standard output can't be written, and as soon as nobody reads it.
+
+        In the latter case it gets a BrokenPipeError, perhaps twice. Nothing more goes to standard output then.
+        """
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[tuple[int, str, Callable[[], None] | None]] = queue.SimpleQueue()
+        sys.stdout.flush()  # the thread writes to the file itself: a lock held by it would abort the program's end
+        start_thread(self._print, "printer")
+        start_thread(self._watch, "reader-of-stdout")
+
+    def print(self, text: str, then: Callable[[], None] | None = None, fd: int = STDOUT) -> None:
+        """Print ``text``, if it is not empty, as lines; after that ``then`` is called in the loop."""
+        self._queue.put((fd, text, then))
+
+    async def printed(self, within: float | None = None) -> None:
+        """Wait until all that was passed to :meth:`print` before is printed, but only so many seconds."""
+        done = asyncio.Event()
+        self.print("", done.set)
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(done.wait(), within)
+
+    def _print(self) -> None:
+        encodings = {STDOUT: sys.stdout.encoding, STDERR: sys.stderr.encoding}
+        broken = False
+        while True:
+            fd, text, then = self._queue.get()
+            try:
+                if text and not (broken and fd == STDOUT):
+                    write_all(fd, f"{text}\n".encode(encodings[fd], "backslashreplace"))
+            except OSError as error:
+                if fd == STDOUT:  # of standard error that can't be written nothing can be said
+                    broken = True
+                    self._post(self._failed, error)
+            if then:
+                self._post(then)
+
+    def _watch(self) -> None:
+        # An idle writer would notice only with the next message that its reader is gone.
+        waiting = select.poll()
+        waiting.register(STDOUT, 0)
+        if any(event & _GONE for _, event in waiting.poll()):
+            self._post(self._failed, BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
+    def _post(self, what: Callable[..., object], *values: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
+            self._loop.call_soon_threadsafe(what, *values)

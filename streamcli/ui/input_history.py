@@ -1,0 +1,94 @@
+"""The lines a person has typed, kept for the arrow keys from day to day. Written beside the typing, never before it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from prompt_toolkit.history import FileHistory
+
+from streamcli.errors import FileTrouble, StreamcliError, from_os_error
+from streamcli.system.paths import made
+
+KEPT_BYTES = 256 * 1024
+
+
+class InputHistory(FileHistory):
+    """prompt_toolkit's history file with mode 0600, bounded, and written in a thread: a key never waits for a disk."""
+
+    def __init__(self, path: Path, on_trouble: Callable[[str], None]) -> None:
+        """``on_trouble(sentence)`` is called once, in any thread, when lines can't be kept: they live here only."""
+        super().__init__(str(path))
+        self._path, self._on_trouble = path, on_trouble
+        self._on_disk, self._cleared = True, list[str]()
+        self._readable = True
+        self._disk = ThreadPoolExecutor(1, "input-history")
+        try:
+            made(path.parent)
+            _open(path)
+        except (OSError, StreamcliError) as error:
+            self._give_up(error)
+
+    def store_string(self, string: str) -> None:
+        """Keep one line."""
+        if self._on_disk and self._readable:
+            self._disk.submit(self._store, string)
+        else:
+            self._cleared.append(string)
+
+    def load_history_strings(self) -> Iterable[str]:
+        """All lines, newest first. This is asked for when the first key wants one, so it knows of earlier clearing."""
+        yield from reversed(self._cleared)
+        if self._readable:
+            try:
+                yield from super().load_history_strings()
+            except OSError as error:
+                self._give_up(error)
+
+    @contextlib.contextmanager
+    def only_here(self) -> Iterator[None]:
+        """What is kept in here is kept by this chat only, and not on the disk: it was never sent."""
+        self._on_disk = False
+        try:
+            yield
+        finally:
+            self._on_disk = True
+
+    def close(self) -> None:
+        """Wait until what was typed is kept."""
+        self._disk.shutdown()
+
+    def _store(self, string: str) -> None:
+        try:
+            super().store_string(string)
+        except OSError as error:
+            self._say(error)
+
+    def _give_up(self, error: OSError | StreamcliError) -> None:
+        self._readable = False
+        self._say(error)
+
+    def _say(self, error: OSError | StreamcliError) -> None:
+        trouble, self._on_trouble = self._on_trouble, lambda sentence: None
+        worded = error if isinstance(error, StreamcliError) else from_os_error(error, self._path)
+        trouble(f"What you type is not kept for the arrow keys: {worded}")
+
+
+def _open(path: Path) -> None:
+    # Not blocking: of a named pipe the other end may never be opened.
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    os.close(fd)
+    if not regular:
+        raise FileTrouble(f"{path} is no regular file. Move it away.")
+    _trim(path)
+
+
+def _trim(path: Path) -> None:
+    if path.stat().st_size > 2 * KEPT_BYTES:
+        kept = path.read_bytes()[-KEPT_BYTES:]
+        path.write_bytes(kept[kept.find(b"\n#") + 1 :])

@@ -1,0 +1,1 @@
+"""Pure folds of messages into what a person sees."""
