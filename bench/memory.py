@@ -14,7 +14,7 @@ from bench.raw import Writer
 from streamcli.model.message import Ids, decode, encode, make
 from streamcli.storage.history import History
 from streamcli.storage.stored_event import Event
-from streamcli.storage.word_index import Words
+from streamcli.storage.word_index import WordIndex
 
 HEAD = 8  # bytes before an event's data in the log
 BATCH = 2000  # as the read worker brings them
@@ -54,7 +54,7 @@ def search(messages: int, rounds: int) -> dict[str, list[float]]:
                 history.store(batch, PLACE)
                 found["store"].append(len(batch) / (time.perf_counter() - began))
             path = history.path
-        with Words(path) as index:
+        with WordIndex(path) as index:
             left, began = 1, time.perf_counter()
             while left:
                 left = index.index_some()

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcli.model.clock_skew import LOOKED_AT, OFF, Clocks
+from streamcli.model.clock_skew import LOOKED_AT, OFF, SkewDetector
 from streamcli.model.message import Chat, Message
 
 START = datetime(2026, 11, 20, 14, 0, tzinfo=timezone.utc)
@@ -25,7 +25,7 @@ def talk(*said: tuple[str, float | None]) -> list[Message]:
 
 def off(*said: tuple[str, float | None], now: float | None = None) -> list[float | None]:
     """By how many minutes each is off."""
-    judged = Clocks().judge(talk(*said), None if now is None else START + now * MINUTE)
+    judged = SkewDetector().judge(talk(*said), None if now is None else START + now * MINUTE)
     return [None if span is None else span / MINUTE for span in judged]
 
 
@@ -57,7 +57,7 @@ def test_of_many_messages_only_the_neighbours_are_looked_at() -> None:
             return found
 
     messages = Watched(talk(*[("ab"[number % 2], number) for number in range(100)]))
-    assert Clocks().judge(messages) == [None] * 100
+    assert SkewDetector().judge(messages) == [None] * 100
     assert messages.looked <= 100 * LOOKED_AT
 
 

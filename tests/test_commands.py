@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from streamcli.commands import (
     COMMANDS,
     Action,
-    Ask,
-    Complain,
     Context,
     Drop,
     Nothing,
     Outbox,
+    Query,
     Quit,
     Recall,
     Retry,
     Search,
     Send,
     Show,
+    UsageHint,
     completions,
     markdown_table,
     parse,
@@ -99,29 +99,29 @@ def _parse(line: str) -> Action:
                 )
             ),
         ),
-        ("/gret", Complain("/gret is no command; did you mean /greet? (//gret sends it as text)")),
-        ("/Qiut now", Complain("/Qiut is no command; did you mean /quit? (//Qiut sends it as text)")),
-        ("/help gret", Complain("/gret is no command; did you mean /greet? (//gret sends it as text)")),
+        ("/gret", UsageHint("/gret is no command; did you mean /greet? (//gret sends it as text)")),
+        ("/Qiut now", UsageHint("/Qiut is no command; did you mean /quit? (//Qiut sends it as text)")),
+        ("/help gret", UsageHint("/gret is no command; did you mean /greet? (//gret sends it as text)")),
         (
             "/etc/passwd",
-            Complain("/etc/passwd is no command; /help shows what there is. (//etc/passwd sends it as text)"),
+            UsageHint("/etc/passwd is no command; /help shows what there is. (//etc/passwd sends it as text)"),
         ),
-        ("／quit", Complain("／quit is no command; did you mean /quit? (／／quit sends it as text)")),
-        ("\u3000／QUIT\u3000now", Complain("／QUIT is no command; did you mean /quit? (／／QUIT sends it as text)")),
-        ("／ｑｕｉｔ", Complain("／ｑｕｉｔ is no command; did you mean /quit? (／／ｑｕｉｔ sends it as text)")),
-        ("/ｑｕｉｔ", Complain("/ｑｕｉｔ is no command; did you mean /quit? (//ｑｕｉｔ sends it as text)")),
-        ("⁄me waves", Complain("⁄me is no command; did you mean /me? (⁄⁄me sends it as text)")),
-        ("／食べる", Complain("／食べる is no command; /help shows what there is. (／／食べる sends it as text)")),
-        ("／", Complain("／ is no command; /help shows what there is. (／／ sends it as text)")),
+        ("／quit", UsageHint("／quit is no command; did you mean /quit? (／／quit sends it as text)")),
+        ("\u3000／QUIT\u3000now", UsageHint("／QUIT is no command; did you mean /quit? (／／QUIT sends it as text)")),
+        ("／ｑｕｉｔ", UsageHint("／ｑｕｉｔ is no command; did you mean /quit? (／／ｑｕｉｔ sends it as text)")),
+        ("/ｑｕｉｔ", UsageHint("/ｑｕｉｔ is no command; did you mean /quit? (//ｑｕｉｔ sends it as text)")),
+        ("⁄me waves", UsageHint("⁄me is no command; did you mean /me? (⁄⁄me sends it as text)")),
+        ("／食べる", UsageHint("／食べる is no command; /help shows what there is. (／／食べる sends it as text)")),
+        ("／", UsageHint("／ is no command; /help shows what there is. (／／ sends it as text)")),
         ("／／quit", Send("chat", "／quit")),
         ("／\u3000食べる", Send("chat", "／\u3000食べる")),
         (" ／食べる", Send("chat", " ／食べる")),
         ("5／6", Send("chat", "5／6")),
-        ("/", Complain("A slash alone is no command; /help shows what there is. (// sends it as text)")),
-        ("/greet all", Complain("/greet takes nothing after it; just type /greet")),
-        ("/quit now", Complain("/quit takes nothing after it; just type /quit")),
-        ("/me", Complain("/me needs something after it: /me TEXT")),
-        ("/me  ", Complain("/me needs something after it: /me TEXT")),
+        ("/", UsageHint("A slash alone is no command; /help shows what there is. (// sends it as text)")),
+        ("/greet all", UsageHint("/greet takes nothing after it; just type /greet")),
+        ("/quit now", UsageHint("/quit takes nothing after it; just type /quit")),
+        ("/me", UsageHint("/me needs something after it: /me TEXT")),
+        ("/me  ", UsageHint("/me needs something after it: /me TEXT")),
     ],
 )
 def test_a_line_means(line: str, action: Action) -> None:
@@ -143,7 +143,7 @@ def test_help_names_every_command_and_how_to_send_a_slash() -> None:
 
 def test_a_complaint_about_a_long_word_stays_short() -> None:
     complaint = _parse("/" + "x" * 100_000)
-    assert isinstance(complaint, Complain)
+    assert isinstance(complaint, UsageHint)
     assert len(complaint.text) < 200
 
 
@@ -208,7 +208,7 @@ def test_every_text_can_be_sent_by_doubling_its_first_slash(text: str) -> None:
 )
 def test_a_line_that_begins_with_a_slash_and_a_word_never_reaches_the_room_by_mistake(slash: str, word: str) -> None:
     action = _parse(f"{slash}{word} secret")
-    assert action in (GREET, FIRST_JOKE, Send("me", "secret")) or isinstance(action, Complain | Quit | Show | Ask)
+    assert action in (GREET, FIRST_JOKE, Send("me", "secret")) or isinstance(action, UsageHint | Quit | Show | Query)
     assert not (isinstance(action, Send) and action.kind == "chat")
 
 
@@ -237,4 +237,4 @@ def test_what_this_machine_remembers_can_be_asked_for(line: str, action: Action)
     ],
 )
 def test_a_question_that_can_not_be_answered_is_complained_about(line: str) -> None:
-    assert isinstance(_parse(line), Complain)
+    assert isinstance(_parse(line), UsageHint)

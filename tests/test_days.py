@@ -9,9 +9,9 @@ import pytest
 
 from streamcli.model.message import Chat
 from streamcli.ui.days import Days
-from streamcli.ui.render import Look
+from streamcli.ui.render import MessageStyle
 
-LOOK = Look("tim", colour=False, zone=timezone.utc)
+LOOK = MessageStyle("tim", colour=False, zone=timezone.utc)
 
 
 def at(time: str, sender: str = "alex") -> Chat:

@@ -21,7 +21,7 @@ from streamcli.config import Settings
 from streamcli.errors import StreamcliError, UsageError
 from streamcli.log import supervisor as watching
 from streamcli.log.frames import Frame
-from streamcli.log.supervisor import Lane, Supervisor
+from streamcli.log.supervisor import Supervisor, WorkerSlot
 from streamcli.model.address import Controller, Stream
 from streamcli.system import guard
 from tests.conftest import STREAMCLI, make_home
@@ -226,7 +226,7 @@ def test_frames_that_we_cannot_take_are_reported_once_a_new_worker_was_of_no_use
     async def main() -> None:
         guard.on_error(errors.append)
         controller = FakeController(YES)
-        lane = Lane("tests.fake_worker", lambda: {"do": "count"}, on_frame, lambda last: None)
+        lane = WorkerSlot("tests.fake_worker", lambda: {"do": "count"}, on_frame, lambda last: None)
         async with controller.listening() as where:
             supervisor = Supervisor(lambda: where, [lane], Stream(), lambda link: None, subprocess.DEVNULL)
             task = asyncio.create_task(supervisor.run())

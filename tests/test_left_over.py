@@ -19,7 +19,7 @@ from streamcli.log.wheel.groups import GroupNames
 from streamcli.model.address import Controller, Stream
 from streamcli.storage.directories import Places
 from streamcli.storage.recorder import Recorder
-from streamcli.views.timeline import Place
+from streamcli.views.timeline import LogPosition
 
 Heard = Callable[[Frame, bytes], None]
 Ended = Callable[[], None]
@@ -37,7 +37,7 @@ def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, m
     monkeypatch.setattr(reader_module, "DELETED_AFTER", 0.0)
 
     async def main() -> None:
-        listener = cast(Listener, SimpleNamespace(place=Place, caught_up=lambda: None))
+        listener = cast(Listener, SimpleNamespace(place=LogPosition, caught_up=lambda: None))
         groups = GroupNames(tmp_path / "groups", "tim", Stream())
         recorder = Recorder(Places("tim", tmp_path), "address", print)
         reader = Reader(Stream(), groups, listener, recorder, lambda: None)

@@ -26,8 +26,8 @@ from streamcli.model.message import (
     encode,
     jokes,
     make,
-    mended,
     new_id,
+    replace_surrogates,
 )
 
 QUICK = settings(max_examples=150, deadline=None)
@@ -101,7 +101,7 @@ def test_the_longest_event_is_written_and_one_byte_more_is_refused_with_its_size
 
 
 def test_text_a_terminal_could_not_decode_is_mended_before_it_is_sent() -> None:
-    assert mended("a\udc9bé\ud83d") == "a\ufffdé\ufffd"
+    assert replace_surrogates("a\udc9bé\ud83d") == "a\ufffdé\ufffd"
     assert make("chat", "a\udc9b", sender="tim", id="a").message == "a\ufffd"
 
 

@@ -250,5 +250,5 @@ def test_hostile_events_are_read_quickly() -> None:
 
 def test_an_old_joke_event_means_the_same_joke_in_every_version() -> None:
     # An upgrade of pyjokes that changes this changes what old events say: see docs/decisions/0011.
-    digest = blake2b("\0".join(jokes()).encode(), digest_size=16).hexdigest()
-    assert (len(jokes()), digest) == (180, "7123b0f0602942e9ae4867130a8e77de")
+    fingerprint = blake2b("\0".join(jokes()).encode(), digest_size=16).hexdigest()
+    assert (len(jokes()), fingerprint) == (180, "7123b0f0602942e9ae4867130a8e77de")

@@ -16,12 +16,12 @@ from streamcli.log.frames import Frame, pack, pack_events
 from streamcli.log.reader import Listener, Reader
 from streamcli.log.wheel.groups import GroupNames
 from streamcli.model.address import Stream
-from streamcli.model.dedup_key import Identities
+from streamcli.model.dedup_key import DedupKeys
 from streamcli.model.message import Message, Unreadable
 from streamcli.storage.recorder import Recorder
 from streamcli.storage.stored_event import Event
 from streamcli.system import guard
-from streamcli.views.timeline import Arrived, Opened, Place
+from streamcli.views.timeline import DecodedEvent, LogOpened, LogPosition
 from tests.fake_controller import run, until
 
 HEAD = 5  # bytes of a frame before its payload
@@ -36,7 +36,7 @@ class Disk:
         self._store = store
         self.closed = False
 
-    def opened(self, opened: Opened) -> None:
+    def opened(self, opened: LogOpened) -> None:
         pass
 
     def store(self, events: Sequence[Event], keys: Sequence[bytes]) -> list[bool]:
@@ -55,14 +55,16 @@ class Desk:
         self.draws, self.undrawn = True, list[Callable[[], None]]()
         self.own_unread_since: float | None = None
         self.disk = Disk(store)
-        listener = SimpleNamespace(place=Place, arrived=self._arrived, caught_up=lambda: self.told.append("caught up"))
+        listener = SimpleNamespace(
+            place=LogPosition, arrived=self._arrived, caught_up=lambda: self.told.append("caught up")
+        )
         groups = GroupNames(folder / "groups", "tim", Stream())
         recorder = cast(Recorder, self.disk)
         self.reader = Reader(
             Stream(), groups, cast(Listener, listener), recorder, lambda: self.own_unread_since, trace=False
         )
 
-    def _arrived(self, batch: list[Arrived], drawn: Callable[[], None]) -> None:
+    def _arrived(self, batch: list[DecodedEvent], drawn: Callable[[], None]) -> None:
         self.told += [cast(Message, event.content).message for event in batch]
         self.undrawn.append(drawn)
         if self.draws:
@@ -88,7 +90,7 @@ def said(*texts: str) -> tuple[Frame, bytes]:
 
 
 def opened(segments: int) -> tuple[Frame, bytes]:
-    return Frame.OPENED, json.dumps(asdict(Opened("log", segments, 0, 0, "log#0"))).encode()
+    return Frame.OPENED, json.dumps(asdict(LogOpened("log", segments, 0, 0, "log#0"))).encode()
 
 
 OPENED = opened(1)
@@ -127,7 +129,7 @@ def test_the_next_batch_is_decoded_while_one_is_stored(tmp_path: Path) -> None:
     def store(events: Sequence[Event]) -> None:
         assert both.wait(10), "the second batch waits for the first one to be stored"
 
-    class Counting(Identities):
+    class Counting(DedupKeys):
         def of(self, contents: Iterable[Message | Unreadable]) -> list[bytes]:
             decoded.append(keys := super().of(contents))
             if len(decoded) == 2:

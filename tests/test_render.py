@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamcli.model.message import KINDS, Chat, Emote, Greet, Joke, Message, Unknown
-from streamcli.ui.render import COLUMNS, INDENT, MAX_PENDING, MAX_ROWS, Look
+from streamcli.ui.render import COLUMNS, INDENT, MAX_PENDING, MAX_ROWS, MessageStyle
 from tests.test_sanitiser import HOSTILE, Witness
 
 QUICK = settings(max_examples=200, deadline=None)
 FOUR = datetime(2026, 11, 22, 16, 0, tzinfo=timezone.utc)
-PLAIN = Look("tim", colour=False, zone=timezone.utc)
-COLOUR = Look("tim", colour=True, zone=timezone.utc)
+PLAIN = MessageStyle("tim", colour=False, zone=timezone.utc)
+COLOUR = MessageStyle("tim", colour=True, zone=timezone.utc)
 NAMES = HOSTILE.map(lambda text: text[:64].encode("utf-8", "replace").decode()).filter(lambda text: text.strip())
 TEXTS = HOSTILE.map(lambda text: text.encode("utf-8", "replace").decode())
 
@@ -71,7 +71,7 @@ def test_each_kind_has_its_look(message: Message, shown: str) -> None:
 
 
 def test_times_are_local() -> None:
-    east = Look("tim", colour=False, zone=timezone(timedelta(hours=9)))
+    east = MessageStyle("tim", colour=False, zone=timezone(timedelta(hours=9)))
     assert east.message(chat("x")) == "01:00 alex: x"
     assert east.local_day(chat("x")) == date(2026, 11, 23)
     assert east.local_day(chat("x", sent_at=None)) is None
@@ -102,8 +102,8 @@ def test_times_are_local() -> None:
     ],
 )
 def test_a_message_that_names_me_stands_out(me: str, sender: str, text: str, bold: bool) -> None:
-    look = Look(me, colour=True, zone=timezone.utc)
-    assert ("\x1b[1m" in look.message(chat(text, sender=sender))) is bold
+    style = MessageStyle(me, colour=True, zone=timezone.utc)
+    assert ("\x1b[1m" in style.message(chat(text, sender=sender))) is bold
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_a_message_that_names_me_stands_out(me: str, sender: str, text: str, bol
     ids=lambda value: str(value)[:20] if isinstance(value, str) else "",
 )
 def test_a_long_text_is_cut_where_it_can_be_seen_whole_elsewhere(text: str, rows: int, more: str) -> None:
-    look = Look("tim", colour=False, zone=timezone.utc, whole="there")
-    lines = look.message(chat(text)).split("\n")
+    style = MessageStyle("tim", colour=False, zone=timezone.utc, whole="there")
+    lines = style.message(chat(text)).split("\n")
     assert (len(lines), lines[-1]) == ((rows + 1, f"{INDENT}{more} (there)") if more else (rows, lines[-1]))
     assert sum(-(-len(line) // COLUMNS) or 1 for line in lines) <= MAX_ROWS + 2
-    assert look.note(text).count("\n") == len(lines) - 1
-    assert look.note(text).endswith(more)
+    assert style.note(text).count("\n") == len(lines) - 1
+    assert style.note(text).endswith(more)
     assert PLAIN.message(chat(text)).count("\n") == text.count("\n")
 
 
@@ -158,11 +158,11 @@ def test_a_name_that_nobody_can_see_is_shown_as_nobodys(name: str) -> None:
 @QUICK
 @given(message=messages())
 def test_a_terminal_fed_a_message_prints_and_changes_colour_and_nothing_else(message: Message) -> None:
-    for look in (PLAIN, COLOUR):
-        for shown in (look.message(message), *look.pending([message]), look.note(message.message)):
+    for style in (PLAIN, COLOUR):
+        for shown in (style.message(message), *style.pending([message]), style.note(message.message)):
             witness = Witness()
             pyte.Stream(witness).feed(shown.replace("\n", "\r\n") + "end")  # type: ignore[arg-type]
-            allowed = {"carriage_return", "linefeed"} | ({"select_graphic_rendition"} if look.colour else set())
+            allowed = {"carriage_return", "linefeed"} | ({"select_graphic_rendition"} if style.colour else set())
             assert set(witness.orders) <= allowed
             assert witness.printed.endswith("end")
             assert len([order for order in witness.orders if order == "linefeed"]) == shown.count("\n")

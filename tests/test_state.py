@@ -9,28 +9,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.model.dedup_key import Identities, identity
+from streamcli.model.dedup_key import DedupKeys, dedup_key
 from streamcli.model.message import Chat, Message, Unreadable, decode
-from streamcli.views.timeline import KEPT_PEOPLE, SHOWN_AFTER_A_GAP, SHOWN_AT_START, Arrived, Opened, State
+from streamcli.views.timeline import KEPT_PEOPLE, SHOWN_AFTER_A_GAP, SHOWN_AT_START, DecodedEvent, LogOpened, Timeline
 
 QUICK = settings(max_examples=200, deadline=None)
-LOG = Opened("tag", 1, 0, 0, "tag#0")
-SEVERAL = Opened("tag", 3, 0, 0)
+LOG = LogOpened("tag", 1, 0, 0, "tag#0")
+SEVERAL = LogOpened("tag", 3, 0, 0)
 
 
-def written(texts: list[tuple[str, str]]) -> list[Arrived]:
+def written(texts: list[tuple[str, str]]) -> list[DecodedEvent]:
     """A log of one segment: pairs of sender and id; no id, no field; sender "" is an event that can't be read."""
     log, at = [], 0
     for number, (sender, id) in enumerate(texts):
         fields = f'"id": "{id}", "kind": "chat", ' if id else ""
         data = f'{{{fields}"sender": "{sender}", "message": "{number}"}}'.encode() if sender else b"?"
         content = decode(data, at)
-        log.append(Arrived(at + 8 + len(data), content, identity(content)))
+        log.append(DecodedEvent(at + 8 + len(data), content, dedup_key(content)))
         at += 8 + len(data)
     return log
 
 
-def once(log: list[Arrived]) -> list[Message]:
+def once(log: list[DecodedEvent]) -> list[Message]:
     """What is to be seen of a log: each sender's id once."""
     seen: dict[tuple[str, str], Message] = {}
     for _, content, _, _ in log:
@@ -47,8 +47,8 @@ LOGS = st.lists(
 
 @QUICK
 @given(log=LOGS, data=st.data())
-def test_on_one_segment_each_message_comes_once_and_in_order(log: list[Arrived], data: st.DataObject) -> None:
-    state, messages, unreadable = State(), list[Message](), 0
+def test_on_one_segment_each_message_comes_once_and_in_order(log: list[DecodedEvent], data: st.DataObject) -> None:
+    state, messages, unreadable = Timeline(), list[Message](), 0
     assert not state.open(LOG)
     taken = 0
     lives = data.draw(st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25), st.booleans()), max_size=6))
@@ -76,14 +76,14 @@ def test_on_one_segment_each_message_comes_once_and_in_order(log: list[Arrived],
 @QUICK
 @given(logs=st.lists(LOGS, min_size=2, max_size=3), data=st.data())
 def test_on_several_segments_each_message_comes_once_whatever_their_order(
-    logs: list[list[Arrived]], data: st.DataObject
+    logs: list[list[DecodedEvent]], data: st.DataObject
 ) -> None:
     everything = [event for log in logs for event in log]
-    state, messages, unreadable = State(), list[Message](), 0
+    state, messages, unreadable = Timeline(), list[Message](), 0
     for _ in range(data.draw(st.integers(1, 3))):
         assert not state.open(SEVERAL)
         order = data.draw(st.permutations(everything))
-        keys = Identities(SEVERAL.segments).of(event.content for event in order)
+        keys = DedupKeys(SEVERAL.segments).of(event.content for event in order)
         order = [event._replace(key=key) for event, key in zip(order, keys, strict=True)]
         cut = data.draw(st.integers(0, len(order)))
         for seen in (state.take(order[:cut]), state.caught_up(), state.take(order[cut:])):
@@ -98,7 +98,7 @@ def test_on_several_segments_each_message_comes_once_whatever_their_order(
 
 
 def test_two_people_may_use_the_same_id() -> None:
-    state = State()
+    state = Timeline()
     state.open(LOG)
     state.caught_up()
     log = written([("tim", "a"), ("alex", "a"), ("tim", "a"), ("im", "at")])
@@ -108,29 +108,29 @@ def test_two_people_may_use_the_same_id() -> None:
 @pytest.mark.parametrize(
     ("then", "other"),
     [
-        (Opened("tag", 1, 30, 99, "tag#0"), False),
-        (Opened("tag", 1, 40, 99, "tag#0"), False),  # the head was cut off meanwhile
-        (Opened("tag", 1, 0, 20, "tag#0"), True),
-        (Opened("tag", 1, 30, 99, "tag#1"), True),  # made anew, and as long
-        (Opened("new", 1, 30, 99, "new#0"), True),
-        (Opened("tag", 3, 0, 0), False),  # was split
-        (Opened("new", 3, 0, 0), True),
+        (LogOpened("tag", 1, 30, 99, "tag#0"), False),
+        (LogOpened("tag", 1, 40, 99, "tag#0"), False),  # the head was cut off meanwhile
+        (LogOpened("tag", 1, 0, 20, "tag#0"), True),
+        (LogOpened("tag", 1, 30, 99, "tag#1"), True),  # made anew, and as long
+        (LogOpened("new", 1, 30, 99, "new#0"), True),
+        (LogOpened("tag", 3, 0, 0), False),  # was split
+        (LogOpened("new", 3, 0, 0), True),
     ],
 )
-def test_another_log_is_told_from_the_same(then: Opened, other: bool) -> None:
-    state = State()
+def test_another_log_is_told_from_the_same(then: LogOpened, other: bool) -> None:
+    state = Timeline()
     state.open(LOG)
     content = Chat(sender="tim", message="m", id="a")
-    state.take([Arrived(30, content, identity(content))])
+    state.take([DecodedEvent(30, content, dedup_key(content))])
     assert state.caught_up().skipped == 0
     assert state.open(then) is other
-    again = Arrived(then.start + 30, content, identity(content))
+    again = DecodedEvent(then.start + 30, content, dedup_key(content))
     state.caught_up()
     assert bool(state.take([again]).messages) is other
 
 
 def test_a_stream_of_several_segments_never_becomes_one_of_one() -> None:
-    state = State()
+    state = Timeline()
     state.open(SEVERAL)
     assert not state.open(replace(SEVERAL, segments=5))
     assert state.open(LOG)
@@ -138,7 +138,7 @@ def test_a_stream_of_several_segments_never_becomes_one_of_one() -> None:
 
 def test_only_the_last_are_shown_at_the_start_and_the_rest_is_counted() -> None:
     log = written([("tim", f"{number:04}") for number in range(SHOWN_AT_START + 7)] + [("", "")])
-    state = State()
+    state = Timeline()
     state.open(replace(LOG, tail=log[-1].end))
     half = log[: len(log) // 2]
     assert state.take(half) == state.take([])
@@ -154,7 +154,7 @@ def test_only_the_last_are_shown_at_the_start_and_the_rest_is_counted() -> None:
 def test_who_was_live_is_shown_all_that_came_while_the_reader_was_away() -> None:
     log = written([("bot", f"{number:x}") for number in range(3 * SHOWN_AT_START)])
     first, later = log[:10], log[10:]
-    state = State()
+    state = Timeline()
     state.open(LOG)
     state.take(first)
     assert len(state.caught_up().messages) == 10
@@ -166,7 +166,7 @@ def test_who_was_live_is_shown_all_that_came_while_the_reader_was_away() -> None
 
 def test_of_very_much_that_came_meanwhile_the_end_is_shown_and_the_rest_counted() -> None:
     log = written([("bot", f"{number:x}") for number in range(SHOWN_AFTER_A_GAP + 20)])
-    state = State()
+    state = Timeline()
     state.open(LOG)
     state.take(log[:10])
     state.caught_up()
@@ -177,7 +177,7 @@ def test_of_very_much_that_came_meanwhile_the_end_is_shown_and_the_rest_counted(
 
 
 def test_people_are_known_in_the_order_of_who_spoke_last_and_not_without_end() -> None:
-    state = State()
+    state = Timeline()
     state.open(LOG)
     state.take(written([("tim", "a"), ("alex", "a"), ("tim", "b")]))
     assert list(state.people) == ["alex", "tim"]
@@ -189,7 +189,7 @@ def test_people_are_known_in_the_order_of_who_spoke_last_and_not_without_end() -
 
 def test_memory_grows_by_few_bytes_a_message() -> None:
     count, at = 20_000, 0
-    state = State()
+    state = Timeline()
     state.open(LOG)
     state.caught_up()
     tracemalloc.start()
@@ -197,7 +197,7 @@ def test_memory_grows_by_few_bytes_a_message() -> None:
         for number in range(count):
             at += 100
             content = Chat(sender=f"person {number % 50}", message="hello", id=f"{number:032x}")
-            state.take([Arrived(at, content, identity(content))])
+            state.take([DecodedEvent(at, content, dedup_key(content))])
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

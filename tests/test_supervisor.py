@@ -22,7 +22,7 @@ from streamcli.errors import Unreachable
 from streamcli.log import supervisor as watching
 from streamcli.log.frames import Frame, pack, unpack_count
 from streamcli.log.process import WorkerProcess
-from streamcli.log.supervisor import BACK_OFF, Lane, Link, Phase, Supervisor
+from streamcli.log.supervisor import BACK_OFF, ConnectionStatus, Phase, Supervisor, WorkerSlot
 from streamcli.model.address import Controller, Stream
 from tests.fake_controller import NO, YES, FakeController, run, until
 
@@ -121,11 +121,11 @@ class Watch:
 
     def __init__(self, *doings: str, due: Callable[[float], float | None] = lambda last: None) -> None:
         self.controller = FakeController(YES)
-        self.links: list[Link] = []
+        self.links: list[ConnectionStatus] = []
         self.doings = list(doings)
         self.starts: list[list[float]] = [[] for _ in doings]
         self.lanes = [
-            Lane(FAKE, functools.partial(self._orders, number), lambda frame, payload: None, due)
+            WorkerSlot(FAKE, functools.partial(self._orders, number), lambda frame, payload: None, due)
             for number in range(len(doings))
         ]
 
@@ -136,8 +136,8 @@ class Watch:
     def locate(self) -> Controller:
         return Controller("127.0.0.1", self.controller.port)
 
-    def link(self) -> Link:
-        return self.links[-1] if self.links else Link(Phase.CONNECTING)
+    def link(self) -> ConnectionStatus:
+        return self.links[-1] if self.links else ConnectionStatus(Phase.CONNECTING)
 
     def pids(self) -> list[int]:
         return [lane.process.pid for lane in self.lanes if lane.process]
@@ -181,7 +181,7 @@ def test_workers_that_die_are_replaced_and_those_that_fail_wait_longer_each_time
 def test_only_starts_that_come_to_nothing_are_followed_by_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("streamcli.log.supervisor.time.monotonic", lambda: now)
-    lane = Lane("module", dict, lambda frame, payload: None, lambda last: None)
+    lane = WorkerSlot("module", dict, lambda frame, payload: None, lambda last: None)
     pauses = []
     for lived in (False, False, False, True, False, *[False] * 6, True):
         lane._failed(lived)
@@ -215,7 +215,7 @@ def test_a_worker_that_says_why_it_fails_is_quoted(impatient: None) -> None:
         async with watch.watching():
             await until(lambda: "no luck" in watch.link().words)
             watch.doings[0] = "count"
-            await until(lambda: watch.link() == Link(Phase.LIVE, since=watch.link().since))
+            await until(lambda: watch.link() == ConnectionStatus(Phase.LIVE, since=watch.link().since))
 
     run(main())
 
@@ -232,7 +232,7 @@ def test_no_worker_is_started_on_a_server_that_refuses_us(impatient: None, monke
             assert refusal and str(refusal).startswith("The server asks for an account: ")
             begun = time.monotonic()
             watch.controller.says = YES
-            await until(lambda: watch.link() == Link(Phase.LIVE, since=watch.link().since))
+            await until(lambda: watch.link() == ConnectionStatus(Phase.LIVE, since=watch.link().since))
             assert time.monotonic() - begun > 0.2  # it was not asked again at once
             assert len(watch.starts[0]) == 1
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from streamcli.commands import Send
 from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_write
-from streamcli.log.supervisor import Lane
+from streamcli.log.supervisor import WorkerSlot
 from streamcli.log.writer import NOT_PERMITTED, Clock, Writer
 from streamcli.model.address import Stream
 from streamcli.model.message import Ids, Unreadable, make
 from streamcli.storage.directories import Places
 from streamcli.storage.outbox import Entry
-from streamcli.storage.outbox_thread import Keeper
+from streamcli.storage.outbox_thread import OutboxThread
 
 
-class FakeLane(Lane):
+class FakeLane(WorkerSlot):
     """A lane whose worker is the test."""
 
     def __init__(self, writer: Writer) -> None:
@@ -45,8 +45,8 @@ class Desk:
             lambda: datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=self.seconds), lambda: self.seconds
         )
         ids = Ids(lambda: next(numbers), lambda size: bytes(size))
-        self.keeper = Keeper(Places("tim", root), "address", self.said.append)
-        self.writer = Writer(Stream(), "tim", "lobby", ids, clock, self.keeper, self)
+        self.outbox = OutboxThread(Places("tim", root), "address", self.said.append)
+        self.writer = Writer(Stream(), "tim", "lobby", ids, clock, self.outbox, self)
         self.lane = self.writer.lane = FakeLane(self.writer)
 
     def types(self, *lines: str) -> None:
@@ -81,7 +81,7 @@ class Desk:
 
     async def settled(self) -> None:
         """Until the outbox has done what it was told, and has said so."""
-        await self.keeper.settle()
+        await self.outbox.settle()
         await asyncio.sleep(0)
 
     def unsent(self) -> list[str]:
@@ -97,7 +97,7 @@ def at_a_desk(test: Callable[[Desk], object]) -> None:
             if asyncio.iscoroutine(result):
                 await result
         finally:
-            desk.keeper.close()
+            desk.outbox.close()
 
     with tempfile.TemporaryDirectory() as root:
         asyncio.run(main(Path(root)))
@@ -200,18 +200,18 @@ def test_what_the_server_will_never_take_fails_with_a_reason_and_blocks_nobody()
         desk.types("three")
         assert desk.opens("log") == ["three"]
         await desk.settled()
-        content = await desk.keeper.content()
+        content = await desk.outbox.content()
         assert content
         assert [entry.text() for entry in content.waiting] == ["one", "three"]
         assert content.failures == desk.not_taken
-        desk.writer.send_again(await desk.keeper.retry())
+        desk.writer.send_again(await desk.outbox.retry())
         assert desk.lane.given == ["three", "two"]
-        content = await desk.keeper.content()
+        content = await desk.outbox.content()
         assert content
         assert [entry.text() for entry in content.waiting] == ["one", "two", "three"]  # each in its old place
         await desk.fails("denied")
-        assert [entry.message.message for entry in await desk.keeper.drop()] == ["two", "three"]
-        assert await desk.keeper.content() == ([Entry(desk.writer.unconfirmed[0].message)], [], {})
+        assert [entry.message.message for entry in await desk.outbox.drop()] == ["two", "three"]
+        assert await desk.outbox.content() == ([Entry(desk.writer.unconfirmed[0].message)], [], {})
 
     at_a_desk(check)
 
@@ -234,8 +234,8 @@ def test_what_an_earlier_life_left_goes_first_once_the_log_was_read() -> None:
         desk.types("one", "two", "three")
         await desk.settled()
         kept = [entry.message.id for entry in desk.writer.unconfirmed]
-        assert desk.keeper.keeps(kept)
-        desk.keeper.close()
+        assert desk.outbox.keeps(kept)
+        desk.outbox.close()
         later = Desk(root, first_id=100)
         later.types("four")
         await later.settled()
@@ -245,7 +245,7 @@ def test_what_an_earlier_life_left_goes_first_once_the_log_was_read() -> None:
         assert later.lane.given == ["one", "three", "four"]
         later.types("five")
         assert later.lane.given[-1] == "five"
-        later.keeper.close()
+        later.outbox.close()
 
     with tempfile.TemporaryDirectory() as root:
         asyncio.run(main(Path(root)))
@@ -255,7 +255,7 @@ def test_what_a_full_disk_refused_is_kept_as_soon_as_there_is_room() -> None:
     async def test(desk: Desk) -> None:
         desk.types("before")
         await desk.settled()
-        outbox = desk.keeper._outbox
+        outbox = desk.outbox._outbox
         assert outbox
         (pages,) = outbox._connection.execute("PRAGMA page_count").fetchone()
         outbox._connection.execute(f"PRAGMA max_page_count={pages}")
@@ -264,14 +264,14 @@ def test_what_a_full_disk_refused_is_kept_as_soon_as_there_is_room() -> None:
         await desk.settled()
         assert "The disk is full" in desk.said[0] and len(desk.said) == 1
         ids = [entry.message.id for entry in desk.writer.unconfirmed]
-        assert desk.keeper.keeps(ids[:1]) and not desk.keeper.keeps(ids)
+        assert desk.outbox.keeps(ids[:1]) and not desk.outbox.keeps(ids)
         desk.writer.read_back([ids[2]])  # it was sent all the same
         outbox._connection.execute("PRAGMA max_page_count=1000000")
         await desk.settled()
-        content = await desk.keeper.content()
+        content = await desk.outbox.content()
         assert content
         assert [entry.message.message for entry in content.waiting] == ["before", lines[0], lines[2]]
-        assert desk.keeper.keeps(entry.message.id for entry in desk.writer.unconfirmed)
+        assert desk.outbox.keeps(entry.message.id for entry in desk.writer.unconfirmed)
 
     at_a_desk(test)
 
@@ -296,12 +296,12 @@ def test_a_message_read_back_before_it_was_kept_is_not_remembered_for_ever(tmp_p
     async def main() -> None:
         desk = Desk(tmp_path)
         message = make("chat", "quick", sender="tim", id="1", room="lobby", sent_at=None)
-        desk.keeper.add(message)
-        desk.keeper.sent([message.id])  # the disk is slower than the server
-        await desk.keeper.settle()
+        desk.outbox.add(message)
+        desk.outbox.sent([message.id])  # the disk is slower than the server
+        await desk.outbox.settle()
         await asyncio.sleep(0.01)
-        desk.keeper.close()
+        desk.outbox.close()
         await asyncio.sleep(0)
-        assert not desk.keeper.keeps([message.id])
+        assert not desk.outbox.keeps([message.id])
 
     asyncio.run(main())

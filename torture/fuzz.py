@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from streamcli.log.wheel.event_bytes import HEAD_BYTES
-from streamcli.model.clock_skew import Clocks
-from streamcli.model.dedup_key import identity
+from streamcli.model.clock_skew import SkewDetector
+from streamcli.model.dedup_key import dedup_key
 from streamcli.model.message import Message, Unreadable, decode
 from streamcli.storage.history import History
 from streamcli.storage.stored_event import Event
-from streamcli.ui.render import Look
-from streamcli.views.timeline import Arrived, Opened, State
+from streamcli.ui.render import MessageStyle
+from streamcli.views.timeline import DecodedEvent, LogOpened, Timeline
 
 BATCH = 1000
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
@@ -143,7 +143,7 @@ def readable(datas: list[bytes]) -> list[Message | Unreadable]:
         content = decode(data, at)
         at += HEAD_BYTES + len(data)
         if not isinstance(content, Unreadable):
-            found.setdefault(identity(content), content)
+            found.setdefault(dedup_key(content), content)
     return list(found.values())
 
 
@@ -164,11 +164,11 @@ class Mill:
         self._history = History.open(folder)
         self._history.begin(PLACE, 0)
         self._rows = sqlite3.connect(self._history.path)
-        self._state = State()
-        self._state.open(Opened("fuzz", 1, 0, 0, PLACE))
+        self._state = Timeline()
+        self._state.open(LogOpened("fuzz", 1, 0, 0, PLACE))
         self._state.caught_up()
-        self._look = Look("tim", colour=False, zone=timezone.utc)
-        self._clocks = Clocks()
+        self._style = MessageStyle("tim", colour=False, zone=timezone.utc)
+        self._clocks = SkewDetector()
         self._at = self._number = 0
         self._known: set[bytes] = set()
         self.fuzzed = Fuzzed()
@@ -180,7 +180,7 @@ class Mill:
             end = self._at + HEAD_BYTES + len(data)
             batch.append(Event(self._at, end, data, decode(data, self._at)))
             self._at = end
-        keys = [identity(event.content) for event in batch]
+        keys = [dedup_key(event.content) for event in batch]
         wanted: list[Message] = []
         for event, key in zip(batch, keys, strict=True):
             if not isinstance(event.content, Unreadable):
@@ -189,13 +189,13 @@ class Mill:
                     self._known.add(key)
                     wanted.append(event.content)
         fresh = self._history.store(batch, PLACE, keys)
-        arrived = [Arrived(e.end, e.content, key, new) for e, key, new in zip(batch, keys, fresh, strict=True)]
+        arrived = [DecodedEvent(e.end, e.content, key, new) for e, key, new in zip(batch, keys, fresh, strict=True)]
         shown = self._state.take(arrived).messages
         assert shown == wanted, "shown is something else than what is new"
         assert self._stored() == wanted, "stored is something else than what is new"
         now = datetime(2026, 11, 22, tzinfo=timezone.utc)
         for message, off in zip(shown, self._clocks.judge(shown, now), strict=True):
-            check_drawn(self._look.message(message, off))
+            check_drawn(self._style.message(message, off))
         self.fuzzed.events += len(batch)
         self.fuzzed.messages += len(wanted)
 

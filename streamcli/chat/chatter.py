@@ -17,28 +17,28 @@ from typing import IO
 
 from streamcli import commands
 from streamcli.chat.departure import LEAVE_WITHIN, Departure, Manner, named
-from streamcli.chat.queries import Answers
-from streamcli.commands import Ask, Complain, Context, Quit, Send, Show
+from streamcli.chat.queries import QueryCommands
+from streamcli.commands import Context, Query, Quit, Send, Show, UsageHint
 from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.log.reader import Reader
-from streamcli.log.supervisor import Link, Phase, Supervisor
+from streamcli.log.supervisor import ConnectionStatus, Phase, Supervisor
 from streamcli.log.wheel.groups import GroupNames
 from streamcli.log.writer import Clock, Writer
 from streamcli.model.address import Controller
-from streamcli.model.message import Ids, Message, TooLong, clock_trouble, mended, plausible
+from streamcli.model.message import Ids, Message, TooLong, clock_trouble, plausible, replace_surrogates
 from streamcli.storage.directories import Places, address_key, place_of
-from streamcli.storage.history_queries import Lookup
+from streamcli.storage.history_queries import HistoryQueries
 from streamcli.storage.outbox import Entry
-from streamcli.storage.outbox_thread import Keeper, counted
+from streamcli.storage.outbox_thread import OutboxThread, counted
 from streamcli.storage.recorder import Recorder
 from streamcli.system import guard, log_file
 from streamcli.system.paths import state_dir
 from streamcli.system.signals import on_signal
 from streamcli.ui import Screen
-from streamcli.ui.render import Look
+from streamcli.ui.render import MessageStyle
 from streamcli.ui.sanitiser import clean_line
 from streamcli.ui.scrollback import Scroll
-from streamcli.views.timeline import Arrived, Opened, Place, Seen, State
+from streamcli.views.timeline import DecodedEvent, FoldResult, LogOpened, LogPosition, Timeline
 
 PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
 TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a quiet line says so, for good
@@ -59,30 +59,30 @@ class Chatter:
         self._settings = settings
         self._interactive = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") not in (None, "dumb")
         whole = WHOLE if self._interactive else ""
-        self._look = Look(settings.user, self._interactive and wants_colour(), room=settings.room, whole=whole)
-        self._state = State()
+        self._style = MessageStyle(settings.user, self._interactive and wants_colour(), room=settings.room, whole=whole)
+        self._state = Timeline()
         self._groups = GroupNames(state_dir() / "groups", settings.group_owner, settings.stream)
         self._loop = asyncio.get_running_loop()
         clock = Clock(_now, time.monotonic)
         ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
         places, address = Places(settings.user), address_key(settings.controller, settings.stream)
         self._place = place_of(address)
-        self._keeper = Keeper(places, address, self.note)
-        self._writer = Writer(settings.stream, settings.user, settings.room, ids, clock, self._keeper, self)
+        self._outbox = OutboxThread(places, address, self.note)
+        self._writer = Writer(settings.stream, settings.user, settings.room, ids, clock, self._outbox, self)
         self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
         self._reader = Reader(settings.stream, self._groups, self, self._recorder, self._own_unread_since)
         lanes = [self._reader.lane, self._writer.lane]
         self._supervisor = Supervisor(locate, lanes, settings.stream, self._on_link, worker_log)
-        self._link = Link(Phase.CONNECTING, since=time.monotonic())
+        self._link = ConnectionStatus(Phase.CONNECTING, since=time.monotonic())
         self._screen = self._make_screen()
-        self._scroll = Scroll(self._look, self._screen, datetime.now().date(), self._loop.call_later)
-        self._lookup = Lookup(lambda: self._recorder.path)
-        self._answers = Answers(self._lookup, self._keeper, self._writer, self._look, self._answer)
+        self._scroll = Scroll(self._style, self._screen, datetime.now().date(), self._loop.call_later)
+        self._history = HistoryQueries(lambda: self._recorder.path)
+        self._queries = QueryCommands(self._history, self._outbox, self._writer, self._style, self._answer)
         self._context = Context(random.choice)
         self._before: Message | None = None  # the last message that the history held at the start
         self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
         manner = Manner(self._interactive, settings.timeout, self.note, self._connection, self._place)
-        self._departure = Departure(manner, self._writer, self._keeper, self._screen)
+        self._departure = Departure(manner, self._writer, self._outbox, self._screen)
         self._trouble_said = False
 
     async def run(self) -> int:
@@ -109,8 +109,8 @@ class Chatter:
             watching.cancel()
             await asyncio.wait([watching], timeout=LEAVE_WITHIN)
             self._groups.close()
-            self._lookup.close()
-            self._keeper.close()
+            self._history.close()
+            self._outbox.close()
             self._reader.close()
         if self._departure.failure:
             raise self._departure.failure
@@ -142,26 +142,26 @@ class Chatter:
             self._send(action)
         elif isinstance(action, Show):
             self.note("\n".join(action.lines))
-        elif isinstance(action, Complain):
+        elif isinstance(action, UsageHint):
             self.note(action.text)
         elif isinstance(action, Quit):
             self.leave(ask=True)
-        elif isinstance(action, Ask):
-            self._answers.ask(action)
+        elif isinstance(action, Query):
+            self._queries.ask(action)
 
     def pasted(self, lines: Sequence[str]) -> None:
         """Send ``lines`` as text, whatever they begin with."""
         for line in lines:
             if not self._departure.is_certain:
-                self._send(Send("chat", mended(line)))
+                self._send(Send("chat", replace_surrogates(line)))
 
     def note(self, text: str) -> None:
         """Say something in the program's own quiet words."""
-        self._screen.note(self._look.note(text))
+        self._screen.note(self._style.note(text))
 
     def _answer(self, text: str) -> None:
         """Say all of an answer, which is cut where it should be."""
-        self._screen.note(replace(self._look, whole="").note(text))
+        self._screen.note(replace(self._style, whole="").note(text))
 
     def leave(self, *, ask: bool = False, code: int = 0) -> None:
         """Go, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
@@ -169,11 +169,11 @@ class Chatter:
 
     # What the reader brings (streamcli.log.reader.Listener).
 
-    def place(self) -> Place:
+    def place(self) -> LogPosition:
         """Where a new reader goes on."""
-        return self._state.place or Place()
+        return self._state.place or LogPosition()
 
-    def opened(self, opened: Opened) -> None:
+    def opened(self, opened: LogOpened) -> None:
         """A reader begins."""
         if self._state.open(opened):
             self.note("This is another log than before: the server or the stream was made anew. Your history is kept.")
@@ -185,7 +185,7 @@ class Chatter:
         self._writer.reader_replaced()
         self._screen.refresh()
 
-    def arrived(self, batch: list[Arrived], drawn: Callable[[], None]) -> None:
+    def arrived(self, batch: list[DecodedEvent], drawn: Callable[[], None]) -> None:
         """Fold a batch in and draw what is new."""
         self._own += self._writer.ours_among(event.content for event in batch)
         self._show(self._state.take(batch))
@@ -196,7 +196,7 @@ class Chatter:
         seen = self._state.caught_up()
         new = seen.skipped + len(seen.messages)
         if self._before and new:
-            since = self._look.since(self._before, datetime.now().date())
+            since = self._style.since(self._before, datetime.now().date())
             last = f", the last {len(seen.messages)}:" if seen.skipped else ""
             self.note(f"{new:,} new{' since ' if since else ''}{since}{last}")
         elif seen.skipped:
@@ -204,7 +204,7 @@ class Chatter:
         self._before = None
         self._show(seen)
         self._writer.live()
-        self._lookup.more_came()
+        self._history.more_came()
         self._screen.refresh()
 
     def stuck(self, passable: bool) -> None:
@@ -234,7 +234,7 @@ class Chatter:
         if self._interactive:
             from streamcli.ui.prompt import PromptScreen
 
-            return PromptScreen(self._look, self, state_dir() / "typed")
+            return PromptScreen(self._style, self, state_dir() / "typed")
         from streamcli.ui.plain import PlainScreen
 
         return PlainScreen(self)
@@ -254,10 +254,10 @@ class Chatter:
         self._scroll.messages(shown)
         self._before = shown[-1] if shown else None
 
-    def _show(self, seen: Seen) -> None:
+    def _show(self, seen: FoldResult) -> None:
         if seen.messages:
             self._scroll.messages(seen.messages, plausible(_now()) if self._state.live else None)
-            self._lookup.more_came()
+            self._history.more_came()
         self._scroll.unreadable(seen.unreadable)
         if self._own and self._state.live:
             # Also those that came with many others and were only counted.
@@ -279,7 +279,7 @@ class Chatter:
     def _own_unread_since(self) -> float | None:
         return self._writer.unread_since() if self._state.live else None
 
-    def _on_link(self, link: Link) -> None:
+    def _on_link(self, link: ConnectionStatus) -> None:
         self._link = link
         if link.refusal and not self._interactive:
             self._departure.refuse(link.refusal)
@@ -289,7 +289,7 @@ class Chatter:
             self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link)
         self._screen.refresh()
 
-    def _say_trouble(self, link: Link) -> None:
+    def _say_trouble(self, link: ConnectionStatus) -> None:
         # Once for each outage, the bottom line follows it. And what leaving says names the trouble too.
         if link is self._link and not self._departure.begun and (link.refused or not self._trouble_said):
             self._trouble_said = True

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from streamcli.errors import StreamcliError, Unreachable
 from streamcli.log.writer import Writer
 from streamcli.storage.outbox import Entry
-from streamcli.storage.outbox_thread import Keeper
+from streamcli.storage.outbox_thread import OutboxThread
 from streamcli.system import log_file
 from streamcli.system.guard import watched
 from streamcli.ui import Screen
@@ -37,9 +37,9 @@ class Manner:
 class Departure:
     """Ends one chat, once. All calls are for the loop's thread."""
 
-    def __init__(self, manner: Manner, writer: Writer, keeper: Keeper, screen: Screen) -> None:
+    def __init__(self, manner: Manner, writer: Writer, outbox: OutboxThread, screen: Screen) -> None:
         """Begin in the task that runs the chat."""
-        self._manner, self._writer, self._keeper, self._screen = manner, writer, keeper, screen
+        self._manner, self._writer, self._outbox, self._screen = manner, writer, outbox, screen
         self._loop = asyncio.get_running_loop()
         self._chat = asyncio.current_task()
         self._task: asyncio.Task[object] | None = None
@@ -113,8 +113,8 @@ class Departure:
         await self._until_sent()
         unsent = [Entry(entry.message) for entry in self._writer.unsent]
         if unsent:
-            await asyncio.wait([asyncio.create_task(self._keeper.settle())], timeout=LEAVE_WITHIN)
-        kept = self._keeper.keeps(entry.message.id for entry in unsent)
+            await asyncio.wait([asyncio.create_task(self._outbox.settle())], timeout=LEAVE_WITHIN)
+        kept = self._outbox.keeps(entry.message.id for entry in unsent)
         if unsent and not kept and self._may_stay and not self._asked:
             self._manner.note(f"Not sent: {named(unsent)}. Leave once more to go without sending.")
             self._asked, self._task = True, None

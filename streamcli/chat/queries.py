@@ -1,4 +1,4 @@
-"""`Answers`: what a person asks of this machine's memory (/history, /search, /outbox …), answered above the prompt."""
+"""`QueryCommands`: answers /history, /search, /outbox, /retry and /drop above the prompt."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from streamcli.commands import Ask, Drop, Outbox, Recall, Retry, Search
+from streamcli.commands import Drop, Outbox, Query, Recall, Retry, Search
 from streamcli.errors import StreamcliError
 from streamcli.model.message import Message
 from streamcli.storage import word_index
-from streamcli.storage.history_queries import Lookup
+from streamcli.storage.history_queries import HistoryQueries
 from streamcli.storage.outbox import Entry
-from streamcli.storage.outbox_thread import Keeper, counted
+from streamcli.storage.outbox_thread import OutboxThread, counted
 from streamcli.system.log_file import our_fault
 from streamcli.ui.days import Days
-from streamcli.ui.render import Look
+from streamcli.ui.render import MessageStyle
 from streamcli.ui.sanitiser import clean_line
 
 FOUND_SHOWN = 20
@@ -36,23 +36,28 @@ class Resender(Protocol):
         """Take on what had failed."""
 
 
-class Answers:
+class QueryCommands:
     """Asks the threads that know, and says what they answer; nothing here waits."""
 
     def __init__(
-        self, lookup: Lookup, keeper: Keeper, resender: Resender, look: Look, say: Callable[[str], None]
+        self,
+        history: HistoryQueries,
+        outbox: OutboxThread,
+        resender: Resender,
+        style: MessageStyle,
+        say: Callable[[str], None],
     ) -> None:
-        self._lookup, self._keeper, self._resender, self._say = lookup, keeper, resender, say
-        self._look = replace(look, colour=False)
+        self._history, self._outbox, self._resender, self._say = history, outbox, resender, say
+        self._style = replace(style, colour=False)
         self._asking: set[asyncio.Task[None]] = set()
 
-    def ask(self, question: Ask) -> None:
+    def ask(self, question: Query) -> None:
         """Say the answer when it is there."""
         task = asyncio.create_task(self._ask(question))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    async def _ask(self, question: Ask) -> None:
+    async def _ask(self, question: Query) -> None:
         try:
             self._say(await self._answer(question))
         except StreamcliError as error:
@@ -61,41 +66,41 @@ class Answers:
             _log.exception("%s failed", type(question).__name__)
             self._say(str(our_fault(error)))
 
-    async def _answer(self, question: Ask) -> str:
+    async def _answer(self, question: Query) -> str:
         if isinstance(question, Recall):
-            messages = await self._lookup.last(question.count)
+            messages = await self._history.last(question.count)
             if not messages:
                 return "There are no messages yet."
             return "\n".join(
-                [f"The last {counted(len(messages))}:", *self._quoted(messages, replace(self._look, whole=""))]
+                [f"The last {counted(len(messages))}:", *self._quoted(messages, replace(self._style, whole=""))]
             )
         if isinstance(question, Search):
             return await self._found(question.words)
         if isinstance(question, Outbox):
             return await self._content()
         if isinstance(question, Retry):
-            entries = await self._keeper.retry()
+            entries = await self._outbox.retry()
             self._resender.send_again(entries)
             return f"Sending {_named(entries)} once more." if entries else "Nothing has failed."
         assert isinstance(question, Drop)
-        entries = await self._keeper.drop()
+        entries = await self._outbox.drop()
         return f"Forgotten: {_named(entries)}." if entries else "Nothing has failed."
 
     async def _found(self, words: str) -> str:
         limits = word_index.limits(words)
         if not word_index.query(words):
             return f"There is nothing to look for in “{clean_line(words, QUOTED)}”. {limits}"
-        found = await self._lookup.search(words, FOUND_SHOWN + 1, INDEXING)
+        found = await self._history.search(words, FOUND_SHOWN + 1, INDEXING)
         messages = list(reversed(found.messages[:FOUND_SHOWN]))
         behind = f" The newest {found.behind:,} are not looked through yet." if found.behind else ""
         behind += f" {limits}" if limits else ""
         if not messages:
             return f"Nothing found.{behind}"
         more = "the newest of more" if len(found.messages) > FOUND_SHOWN else "found"
-        return "\n".join([f"{counted(len(messages))} {more}:{behind}", *self._quoted(messages, self._look)])
+        return "\n".join([f"{counted(len(messages))} {more}:{behind}", *self._quoted(messages, self._style)])
 
     async def _content(self) -> str:
-        content = await self._keeper.content()
+        content = await self._outbox.content()
         if content is None:
             return "The outbox can't be used; the log file says why."
         lines = _first(
@@ -112,11 +117,11 @@ class Answers:
             lines.append(f"{counted(count)} for {place}: to be sent by a start with that address.")
         return "\n".join(lines)
 
-    def _quoted(self, messages: Sequence[Message], look: Look) -> list[str]:
+    def _quoted(self, messages: Sequence[Message], style: MessageStyle) -> list[str]:
         lines: list[str] = []
-        for day, message, off in Days(look).divide(messages):
-            lines += [look.day_name(day)] if day else []
-            lines.append(f"  {look.message(message, off)}")
+        for day, message, off in Days(style).divide(messages):
+            lines += [style.day_name(day)] if day else []
+            lines.append(f"  {style.message(message, off)}")
         return lines
 
 

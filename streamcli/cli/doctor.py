@@ -148,7 +148,7 @@ def _access(controller: Controller, stream: Stream) -> Iterator[Finding]:
 def _folders() -> Iterator[Finding]:
     for what, folder in (("cache", paths.cache_dir()), ("state", paths.state_dir()), ("data", paths.data_dir())):
         try:
-            paths.made(folder)
+            paths.ensure_dir(folder)
             if not os.access(folder, os.W_OK):
                 raise Unusable(f"{folder} can't be written. Check who owns it and its permissions.")
             yield Finding(f"{what} folder", str(folder))

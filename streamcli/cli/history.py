@@ -14,22 +14,22 @@ from typing import IO
 from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.errors import NothingFound, NotPermitted, Unreachable, UsageError
 from streamcli.log.reader import Reader
-from streamcli.log.supervisor import Link, Supervisor
+from streamcli.log.supervisor import ConnectionStatus, Supervisor
 from streamcli.log.wheel.groups import GroupNames
 from streamcli.model.address import Controller
 from streamcli.model.message import Message
 from streamcli.model.names import quoted
 from streamcli.storage import word_index
 from streamcli.storage.directories import Places, address_key
-from streamcli.storage.history_queries import Lookup
+from streamcli.storage.history_queries import HistoryQueries
 from streamcli.storage.recorder import Recorder
 from streamcli.system.guard import watched
 from streamcli.system.paths import state_dir
 from streamcli.system.printing import Printer
 from streamcli.ui.days import Days
 from streamcli.ui.json_lines import wire_line
-from streamcli.ui.render import Look
-from streamcli.views.timeline import Arrived, Opened, Place, State
+from streamcli.ui.render import MessageStyle
+from streamcli.views.timeline import DecodedEvent, LogOpened, LogPosition, Timeline
 
 MOMENT = 2.0  # seconds a server gets to open the log, of which our own worker needs 0.3
 SHOWN = 50
@@ -46,32 +46,32 @@ class Asked:
     json: bool = False
 
 
-async def recall(settings: Settings, asked: Asked, locate: Callable[[], Controller], worker_log: IO[bytes]) -> int:
+async def show(settings: Settings, asked: Asked, locate: Callable[[], Controller], worker_log: IO[bytes]) -> int:
     """Print what is asked for and return 0; raises NothingFound, and without history Unreachable and NotPermitted."""
-    look = Look("", os.isatty(1) and wants_colour())
+    style = MessageStyle("", os.isatty(1) and wants_colour())
     limits = "" if asked.words is None else word_index.limits(asked.words)
     if asked.words is not None and not word_index.query(asked.words):
         raise UsageError(f"There is nothing to look for in {quoted(asked.words)}. {limits}".rstrip())
-    taking = _TakingIn(settings, locate, worker_log, lambda text: print(look.note(text), file=sys.stderr))
+    taking = _TakingIn(settings, locate, worker_log, lambda text: print(style.note(text), file=sys.stderr))
     why_not = await taking.run()
     if why_not and not taking.recorder.path:
         raise taking.refusal or Unreachable(
             f"There is no history on this machine yet, and no server to read from: {why_not}"
         )
     if why_not:
-        print(look.note(f"From this machine's disk only: {why_not}"), file=sys.stderr)
-    lookup = Lookup(lambda: taking.recorder.path)
+        print(style.note(f"From this machine's disk only: {why_not}"), file=sys.stderr)
+    queries = HistoryQueries(lambda: taking.recorder.path)
     try:
-        messages = await _found(lookup, asked, look)
+        messages = await _found(queries, asked, style)
     finally:
-        lookup.close()
+        queries.close()
     if not messages:
         raise NothingFound("There are no messages yet." if asked.words is None else f"Nothing found. {limits}".rstrip())
     if limits:
-        print(look.note(limits), file=sys.stderr)
+        print(style.note(limits), file=sys.stderr)
     if trouble := "" if asked.json else zone_trouble():
-        print(look.note(trouble), file=sys.stderr)
-    await _print("\n".join(map(wire_line, messages) if asked.json else _lines(look, messages)))
+        print(style.note(trouble), file=sys.stderr)
+    await _print("\n".join(map(wire_line, messages) if asked.json else _lines(style, messages)))
     return 0
 
 
@@ -91,21 +91,21 @@ async def _print(text: str) -> None:
     await end
 
 
-async def _found(lookup: Lookup, asked: Asked, look: Look) -> list[Message]:
+async def _found(queries: HistoryQueries, asked: Asked, style: MessageStyle) -> list[Message]:
     if asked.words is None:
-        return await lookup.last(asked.count)
-    found = await lookup.search(asked.words, asked.count, INDEXING)
+        return await queries.last(asked.count)
+    found = await queries.search(asked.words, asked.count, INDEXING)
     if found.behind:
         text = f"The newest {found.behind:,} messages are not looked through yet; ask again to get on."
-        print(look.note(text), file=sys.stderr)
+        print(style.note(text), file=sys.stderr)
     return list(reversed(found.messages))
 
 
-def _lines(look: Look, messages: Sequence[Message]) -> list[str]:
+def _lines(style: MessageStyle, messages: Sequence[Message]) -> list[str]:
     lines: list[str] = []
-    for day, message, off in Days(look).divide(messages):
-        lines += [look.day(day)] if day else []
-        lines.append(look.message(message, off))
+    for day, message, off in Days(style).divide(messages):
+        lines += [style.day(day)] if day else []
+        lines.append(style.message(message, off))
     return lines
 
 
@@ -116,7 +116,7 @@ class _TakingIn:
         self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes], say: Callable[[str], None]
     ) -> None:
         self._timeout = settings.timeout
-        self._state = State()
+        self._state = Timeline()
         self._loop = asyncio.get_running_loop()
         self._say = say
         self.recorder = Recorder(Places(settings.user), address_key(settings.controller, settings.stream), self._note)
@@ -157,18 +157,18 @@ class _TakingIn:
             print(file=sys.stderr)
         self._end.set()
 
-    def place(self) -> Place:
+    def place(self) -> LogPosition:
         """Where a new reader goes on."""
-        return self._state.place or Place()
+        return self._state.place or LogPosition()
 
-    def opened(self, opened: Opened) -> None:
+    def opened(self, opened: LogOpened) -> None:
         """A reader begins."""
         self._opened = True
         self._moved = time.monotonic()
         if self._state.open(opened):
             self._say("This is another log than before: the server or the stream was made anew.")
 
-    def arrived(self, batch: list[Arrived], drawn: Callable[[], None]) -> None:
+    def arrived(self, batch: list[DecodedEvent], drawn: Callable[[], None]) -> None:
         """It is stored already."""
         self._moved = time.monotonic()
         self._state.take(batch)
@@ -182,7 +182,7 @@ class _TakingIn:
     def stuck(self, passable: bool) -> None:
         """The next reader leads past it, or as far as anybody gets."""
 
-    def _on_link(self, link: Link) -> None:
+    def _on_link(self, link: ConnectionStatus) -> None:
         self.refusal = link.refusal
         if link.words:
             self._why_not = self._gone if self._reader.lane.trouble.get("kind") == "gone" else link.words

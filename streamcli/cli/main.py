@@ -197,7 +197,7 @@ def _dispatch(arguments: dict[str, Any]) -> int:
     if arguments["send"]:
         return _send(arguments)
     if arguments["history"] or arguments["search"]:
-        return _recall(arguments)
+        return _history(arguments)
     return _chat(arguments)
 
 
@@ -259,16 +259,16 @@ def _tail(arguments: dict[str, Any]) -> int:
     return runtime.run(settings, tail, start=False)
 
 
-def _recall(arguments: dict[str, Any]) -> int:
+def _history(arguments: dict[str, Any]) -> int:
     from streamcli.cli import runtime
-    from streamcli.cli.history import SHOWN, Asked, recall
+    from streamcli.cli.history import SHOWN, Asked, show
     from streamcli.config import whole_number
 
     settings = _settings(arguments, reads=True)
     count = SHOWN if arguments["--last"] is None else whole_number("--last", arguments["--last"])
     words = " ".join(arguments["<words>"]) if arguments["search"] else None
     asked = Asked(count, words, arguments["--json"])
-    return runtime.run(settings, lambda locate, log: recall(settings, asked, locate, log), start=False)
+    return runtime.run(settings, lambda locate, log: show(settings, asked, locate, log), start=False)
 
 
 def _send(arguments: dict[str, Any]) -> int:

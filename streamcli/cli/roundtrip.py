@@ -12,7 +12,7 @@ from streamcli.config import Settings
 from streamcli.errors import NotPermitted, Unreachable
 from streamcli.log.frames import Frame, pack, pack_write, unpack_events
 from streamcli.log.reader import MODULE as READ
-from streamcli.log.supervisor import Lane, Link, Supervisor
+from streamcli.log.supervisor import ConnectionStatus, Supervisor, WorkerSlot
 from streamcli.log.wheel.cleaning import clean
 from streamcli.log.wheel.groups import head_group
 from streamcli.log.writer import MODULE as WRITE
@@ -52,8 +52,8 @@ class _RoundTrip:
         self._locate, self._log = locate, worker_log
         self._loop = asyncio.get_running_loop()
         self._news: asyncio.Queue[Frame | NotPermitted] = asyncio.Queue()
-        self._reading = Lane(READ, self._read_orders, self._on_read, lambda last: last)
-        self._writing = Lane(WRITE, self._orders, self._on_write, lambda last: None)
+        self._reading = WorkerSlot(READ, self._read_orders, self._on_read, lambda last: last)
+        self._writing = WorkerSlot(WRITE, self._orders, self._on_write, lambda last: None)
         stream = Stream(self._scope, self._stream)
         self._supervisor = Supervisor(locate, [self._reading, self._writing], stream, self._on_link, worker_log)
 
@@ -94,7 +94,7 @@ class _RoundTrip:
         names = {"group": self.group, "head_group": head_group(self.group), "old_groups": []}
         return {**self._orders(), **names, "log": "", "position": 0, "last": None, "trace": True}
 
-    def _on_link(self, link: Link) -> None:
+    def _on_link(self, link: ConnectionStatus) -> None:
         self.words = link.words
         if link.refusal:
             self._news.put_nowait(link.refusal)

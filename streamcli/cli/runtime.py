@@ -86,7 +86,7 @@ def _embedded(settings: Settings, start: bool, patient: bool, unstarted: str) ->
                 raise Unreachable(f"{error} {unstarted}".rstrip()) from error
             if server.status(LOOK).state not in slow:
                 raise
-    look = server.Watch(settings.timeout).look if start else server.status
+    look = server.CrashRestarter(settings.timeout).look if start else server.status
 
     def locate() -> Controller:
         # Looked up anew each time: another start may have taken other ports. A server that crashed is started again in

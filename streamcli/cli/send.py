@@ -16,7 +16,7 @@ from typing import IO, Any
 from streamcli.config import Settings
 from streamcli.errors import InputError, Interrupted, NotPermitted, StreamcliError, Unreachable, from_os_error
 from streamcli.log.frames import Frame, pack_write, unpack_count
-from streamcli.log.supervisor import Lane, Link, Supervisor
+from streamcli.log.supervisor import ConnectionStatus, Supervisor, WorkerSlot
 from streamcli.log.writer import MODULE
 from streamcli.model.address import Controller
 from streamcli.model.message import MAX_EVENT_BYTES, Ids, TooLong, clock_trouble, encode, make, plausible
@@ -41,7 +41,7 @@ class Sender:
         self._refusal: NotPermitted | None = None
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
+        self._lane = WorkerSlot(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
         self._supervisor = Supervisor(locate, [self._lane], settings.stream, self._on_link, worker_log)
 
     async def send(self, batches: asyncio.Queue[list[bytes] | StreamcliError | None]) -> None:
@@ -114,7 +114,7 @@ class Sender:
     def _due_since(self, last_frame: float) -> float | None:
         return max(last_frame, self._moved) if self._in_flight else None
 
-    def _on_link(self, link: Link) -> None:
+    def _on_link(self, link: ConnectionStatus) -> None:
         self._words, self._refusal = link.words, link.refusal
         self._news.set()
 

@@ -12,7 +12,7 @@ from streamcli.errors import CannotCreate, UsageError, from_os_error
 from streamcli.server import control, data, health, launch, state
 from streamcli.server.control import State, Status
 from streamcli.server.progress import Lines
-from streamcli.server.state import Choice
+from streamcli.server.state import ServerOptions
 
 _NOT_RUNNING = 3
 _LOG_LINES = 100
@@ -25,7 +25,7 @@ _WHAT_TO_DO = {
 }
 
 
-def chosen(in_memory: bool, data_dir: str | None, no_auth: bool) -> Choice:
+def chosen(in_memory: bool, data_dir: str | None, no_auth: bool) -> ServerOptions:
     """What ``server start`` with these options means: what is not said is the default, but the folder is remembered."""
     before = state.remembered()
     folder = before.data if data_dir is None else _absolute(data_dir)
@@ -47,7 +47,7 @@ def _absolute(data_dir: str) -> str:
         ) from error
 
 
-def run(action: str, timeout: float, out: TextIO, err: TextIO, choice: Choice | None = None) -> int:
+def run(action: str, timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | None = None) -> int:
     """Do one of the four actions and return the exit code; results go to ``out``, stages of a start to ``err``.
 
     ``timeout`` is how many seconds the server may take to get ready, or to end before it is killed; ``choice`` says how
@@ -64,7 +64,7 @@ def run(action: str, timeout: float, out: TextIO, err: TextIO, choice: Choice | 
     raise UsageError(f"There is no `streamcli server {action}`; it is start, stop, status or logs.")
 
 
-def _start(timeout: float, out: TextIO, err: TextIO, choice: Choice | None) -> int:
+def _start(timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | None) -> int:
     before = control.status()
     url = control.ensure_running(Lines(err), timeout, choice)
     verb = "runs already" if before.state is State.RUNNING else "is running"
@@ -107,7 +107,7 @@ def _facts(now: Status) -> list[tuple[str, str]]:
     return facts
 
 
-def _data(choice: Choice) -> str:
+def _data(choice: ServerOptions) -> str:
     if not choice.durable:
         return "in memory: all of it goes when the server ends"
     folder = launch.data_folder(choice)

@@ -16,11 +16,11 @@ from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.errors import Interrupted, NoSuchStream, StreamcliError, Unreachable, from_os_error
 from streamcli.log.frames import Frame, pack, unpack_json
 from streamcli.log.reader import MODULE, events
-from streamcli.log.supervisor import Lane, Link, Supervisor
+from streamcli.log.supervisor import ConnectionStatus, Supervisor, WorkerSlot
 from streamcli.log.wheel.cleaning import clean
 from streamcli.log.wheel.groups import head_group
 from streamcli.model.address import Controller
-from streamcli.model.dedup_key import Identities
+from streamcli.model.dedup_key import DedupKeys
 from streamcli.model.message import Message
 from streamcli.model.names import reader_group
 from streamcli.system.guard import watched
@@ -29,8 +29,8 @@ from streamcli.system.signals import on_signal
 from streamcli.system.standard_files import STDERR
 from streamcli.ui.days import Days
 from streamcli.ui.json_lines import wire_line
-from streamcli.ui.render import Look
-from streamcli.views.timeline import Arrived, Opened, Seen, State
+from streamcli.ui.render import MessageStyle
+from streamcli.views.timeline import DecodedEvent, FoldResult, LogOpened, Timeline
 
 TROUBLE_SAID_AFTER = 0.5  # seconds
 WHOLE = "streamcli history shows all"
@@ -56,10 +56,10 @@ class Tail:
         """``locate`` names the controller or raises Unreachable."""
         self._settings, self._wanted = settings, wanted
         interactive = os.isatty(1)
-        self._look = Look("", interactive and wants_colour(), whole=WHOLE if interactive else "")
-        self._days = Days(self._look, datetime.now().date())
-        self._state = State()
-        self._identities = Identities(1)
+        self._style = MessageStyle("", interactive and wants_colour(), whole=WHOLE if interactive else "")
+        self._days = Days(self._style, datetime.now().date())
+        self._state = Timeline()
+        self._identities = DedupKeys(1)
         self._kept: deque[Message] = deque(maxlen=wanted.last)
         self._unreadable: Counter[str] = Counter()
         self._words = self._group = ""
@@ -69,7 +69,7 @@ class Tail:
         self._end = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._printer = Printer(self._cannot_print)
-        self._lane = Lane(MODULE, self._orders, self._on_frame, lambda last: None, self._opened)
+        self._lane = WorkerSlot(MODULE, self._orders, self._on_frame, lambda last: None, self._opened)
         self._supervisor = Supervisor(locate, [self._lane], settings.stream, self._on_link, worker_log)
 
     async def run(self) -> int:
@@ -94,7 +94,7 @@ class Tail:
             self._supervisor.kill()
             await self._clean()
             if self._unreadable:
-                self._printer.print(self._look.unreadable(self._unreadable), fd=STDERR)
+                self._printer.print(self._style.unreadable(self._unreadable), fd=STDERR)
                 await self._printer.printed(SAID_WITHIN)
         return 0
 
@@ -131,7 +131,7 @@ class Tail:
             "trace": False,
         }
 
-    def _on_link(self, link: Link) -> None:
+    def _on_link(self, link: ConnectionStatus) -> None:
         self._words = link.words
         if link.words:
             self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link.words)
@@ -150,26 +150,26 @@ class Tail:
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: decode, and leave the rest to the loop."""
         if frame is Frame.OPENED:
-            self._identities = Identities(unpack_json(payload)["segments"])
+            self._identities = DedupKeys(unpack_json(payload)["segments"])
         elif frame is Frame.EVENTS:
             _, ends, _, contents = zip(*events(payload), strict=True)
-            batch = list(map(Arrived, ends, contents, self._identities.of(contents)))
+            batch = list(map(DecodedEvent, ends, contents, self._identities.of(contents)))
             self._loop.call_soon_threadsafe(self._take, batch)
         elif frame is Frame.CAUGHT_UP:
             self._loop.call_soon_threadsafe(self._caught_up)
 
     def _opened(self, fields: dict[str, Any]) -> None:
-        self._state.open(Opened(**fields))
+        self._state.open(LogOpened(**fields))
         self._state.live = True  # nothing is kept back: all of it is wanted
         self._moved = time.monotonic()
 
-    def _take(self, batch: list[Arrived]) -> None:
+    def _take(self, batch: list[DecodedEvent]) -> None:
         self._moved = time.monotonic()
         seen = self._state.take(batch)
         self._unreadable += seen.unreadable
         self._write(self._chosen(seen), lambda: self._lane.send(pack(Frame.TAKEN)))
 
-    def _chosen(self, seen: Seen) -> list[Message]:
+    def _chosen(self, seen: FoldResult) -> list[Message]:
         messages = [message for message in seen.messages if self._wanted.room in (None, message.room)]
         if self._wanted.last is None or self._read_once:
             return messages
@@ -189,11 +189,11 @@ class Tail:
     def _lines(self, messages: list[Message]) -> Iterator[str]:
         for day, message, off in self._days.divide(messages):
             if day:
-                yield self._look.day(day)
-            yield self._look.message(message, off)
+                yield self._style.day(day)
+            yield self._style.message(message, off)
 
     def _note(self, text: str) -> None:
-        self._printer.print(self._look.note(text), fd=STDERR)
+        self._printer.print(self._style.note(text), fd=STDERR)
 
     def _cannot_print(self, error: OSError) -> None:
         self._fail(error if isinstance(error, BrokenPipeError) else from_os_error(error, "the output"))

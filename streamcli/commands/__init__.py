@@ -2,18 +2,18 @@
 
 from streamcli.commands.actions import (
     Action,
-    Ask,
-    Complain,
     Context,
     Drop,
     Nothing,
     Outbox,
+    Query,
     Quit,
     Recall,
     Retry,
     Search,
     Send,
     Show,
+    UsageHint,
 )
 from streamcli.commands.parse import parse
 from streamcli.commands.table import COMMANDS, Command, completions, markdown_table
@@ -21,19 +21,19 @@ from streamcli.commands.table import COMMANDS, Command, completions, markdown_ta
 __all__ = [
     "COMMANDS",
     "Action",
-    "Ask",
     "Command",
-    "Complain",
     "Context",
     "Drop",
     "Nothing",
     "Outbox",
+    "Query",
     "Quit",
     "Recall",
     "Retry",
     "Search",
     "Send",
     "Show",
+    "UsageHint",
     "completions",
     "markdown_table",
     "parse",

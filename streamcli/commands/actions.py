@@ -32,7 +32,7 @@ class Show:
 
 
 @dataclass(frozen=True)
-class Complain:
+class UsageHint:
     """Tell this person, quietly and in one line, why nothing was done."""
 
     text: str
@@ -77,7 +77,7 @@ class Nothing:
     """A blank line: there is nothing to do."""
 
 
-Ask: TypeAlias = Recall | Search | Outbox | Retry | Drop
+Query: TypeAlias = Recall | Search | Outbox | Retry | Drop
 """What is answered by this machine's memory."""
 
-Action: TypeAlias = Send | Show | Complain | Ask | Quit | Nothing
+Action: TypeAlias = Send | Show | UsageHint | Query | Quit | Nothing

@@ -5,9 +5,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-from streamcli.commands.actions import Action, Complain, Context, Nothing, Send
+from streamcli.commands.actions import Action, Context, Nothing, Send, UsageHint
 from streamcli.commands.table import Command, find, unknown
-from streamcli.model.message import mended
+from streamcli.model.message import replace_surrogates
 
 # U+FF0F is the slash of Chinese and Japanese keyboards; some layouts and input methods have the others.
 _OTHER_SLASHES: Final = "／⁄∕⧸"
@@ -23,18 +23,18 @@ def parse(line: str, context: Context) -> Action:
     - ``greet`` and ``joke`` alone on a line are commands, in exactly this spelling.
     - Blanks before a command we know don't turn it into a message. Before anything else they do.
     """
-    text = mended(line.removesuffix("\n").removesuffix("\r"))
+    text = replace_surrogates(line.removesuffix("\n").removesuffix("\r"))
     if text.isspace() or not text:
         return Nothing()
     first = text[0]
     if text.startswith("//") or (first in _OTHER_SLASHES and text[1:2] == first):
         return Send("chat", text[1:])
     if refusal := _refusal_of_other_slash(text):
-        return Complain(refusal)
+        return UsageHint(refusal)
     command, name, argument = _command(text)
     if command:
         return command.run(argument, context)
-    return Complain(_refusal(name)) if text.startswith("/") and not text[1:2].isspace() else Send("chat", text)
+    return UsageHint(_refusal(name)) if text.startswith("/") and not text[1:2].isspace() else Send("chat", text)
 
 
 def _command(text: str) -> tuple[Command | None, str, str]:

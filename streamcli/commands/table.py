@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from streamcli.commands.actions import Action, Complain, Context, Drop, Outbox, Quit, Recall, Retry, Search, Send, Show
+from streamcli.commands.actions import Action, Context, Drop, Outbox, Quit, Recall, Retry, Search, Send, Show, UsageHint
 from streamcli.model.message import jokes
 from streamcli.model.numbers import whole
 
@@ -48,9 +48,9 @@ class Command:
     def run(self, argument: str, context: Context) -> Action:
         """Check the arity, then do it."""
         if argument and self.arity is Arity.NONE:
-            return Complain(f"/{self.name} takes nothing after it; just type {self.usage}")
+            return UsageHint(f"/{self.name} takes nothing after it; just type {self.usage}")
         if not argument and self.arity is Arity.REQUIRED:
-            return Complain(f"/{self.name} needs something after it: {self.usage}")
+            return UsageHint(f"/{self.name} needs something after it: {self.usage}")
         return self.handler(argument, context)
 
 
@@ -71,7 +71,7 @@ def _history(count: str, context: Context) -> Action:
         return Recall(RECALLED)
     if number := whole(count, MOST_RECALLED):
         return Recall(number)
-    return Complain(
+    return UsageHint(
         f"/history takes a number from 1 to {MOST_RECALLED:,}; streamcli history --last N has no such limit."
     )
 
@@ -97,7 +97,7 @@ def _help(name: str, context: Context) -> Action:
         return Show(_overview())
     name = name.removeprefix("/")
     command = find(name)
-    return Show(_details(command)) if command else Complain(unknown(name))
+    return Show(_details(command)) if command else UsageHint(unknown(name))
 
 
 def _quit(_: str, context: Context) -> Action:

@@ -17,17 +17,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from streamcli.log.frames import Frame, pack, unpack_events, unpack_json
-from streamcli.log.supervisor import Lane
+from streamcli.log.supervisor import WorkerSlot
 from streamcli.log.wheel.cleaning import clean
 from streamcli.log.wheel.event_bytes import HEAD_BYTES
 from streamcli.log.wheel.groups import GroupNames, head_group
 from streamcli.model.address import Stream
-from streamcli.model.dedup_key import Identities
+from streamcli.model.dedup_key import DedupKeys
 from streamcli.model.message import decode
 from streamcli.storage.recorder import Recorder
 from streamcli.storage.stored_event import Event
 from streamcli.system.guard import report
-from streamcli.views.timeline import Arrived, Opened, Place
+from streamcli.views.timeline import DecodedEvent, LogOpened, LogPosition
 
 MODULE = "streamcli.log.wheel.read_worker"
 DELETED_AT_ONCE = 20  # groups of earlier lives
@@ -40,13 +40,13 @@ _log = logging.getLogger(__name__)
 class Listener(Protocol):
     """Who is told what arrives; all calls come in the loop's thread, in the log's order."""
 
-    def place(self) -> Place:
+    def place(self) -> LogPosition:
         """Where to go on reading after the worker was replaced."""
 
-    def opened(self, opened: Opened) -> None:
+    def opened(self, opened: LogOpened) -> None:
         """Reading begins."""
 
-    def arrived(self, batch: list[Arrived], drawn: Callable[[], None]) -> None:
+    def arrived(self, batch: list[DecodedEvent], drawn: Callable[[], None]) -> None:
         """Events were read; ``drawn`` is to be called when they are drawn."""
 
     def caught_up(self) -> None:
@@ -76,13 +76,13 @@ class Reader:
         self._stream, self._groups, self._listener, self._recorder = stream, groups, listener, recorder
         self._own_unread_since = own_unread_since
         self._deleting: asyncio.Task[None] | None = None
-        self._identities = Identities(1)
+        self._identities = DedupKeys(1)
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._loop = asyncio.get_running_loop()
         self._closed = self._broken = self._failed_before = False
         self._drawing = 0  # batches that are on their way to the screen
         self._brought = 0.0  # when (monotonic) the last events came, where they come in the log's order
-        self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened, self._settle)
+        self.lane = WorkerSlot(MODULE, self._orders, self._on_frame, self._due_since, self._opened, self._settle)
 
     def _orders(self) -> dict[str, Any]:
         name = self._groups.next()
@@ -128,8 +128,8 @@ class Reader:
                 self._brought = time.monotonic()
             self._next(self._store, batch, self._identities.of(event.content for event in batch))
         elif frame is Frame.OPENED:
-            opened = Opened(**unpack_json(payload))
-            self._identities, self._broken = Identities(opened.segments), False
+            opened = LogOpened(**unpack_json(payload))
+            self._identities, self._broken = DedupKeys(opened.segments), False
             # Waited for: the loop hears of it next (Lane), and must have heard before of all that was read before.
             self._next(self._recorder.opened, opened).result()
         elif frame is Frame.CAUGHT_UP:
@@ -166,12 +166,12 @@ class Reader:
         fresh = self._recorder.store(batch, keys)
         self._failed_before = False
         _, ends, _, contents = zip(*batch, strict=True)
-        self._loop.call_soon_threadsafe(self._take, list(map(Arrived, ends, contents, keys, fresh)))
+        self._loop.call_soon_threadsafe(self._take, list(map(DecodedEvent, ends, contents, keys, fresh)))
 
     def _opened(self, fields: dict[str, Any]) -> None:
         if fields["segments"] == 1:
             self._groups.one_made()
-        self._listener.opened(Opened(**fields))
+        self._listener.opened(LogOpened(**fields))
 
     def _caught_up(self) -> None:
         self._listener.caught_up()
@@ -188,7 +188,7 @@ class Reader:
             if await clean(controller, self._stream.scope, names, subprocess.DEVNULL, within=DELETED_WITHIN):
                 self._groups.forget(names)
 
-    def _take(self, batch: list[Arrived]) -> None:
+    def _take(self, batch: list[DecodedEvent]) -> None:
         if self._closed:
             return  # it is stored, and the next start shows it
         worker = self.lane.process

@@ -47,7 +47,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True)
-class Link:
+class ConnectionStatus:
     """The connection's state for the bottom line."""
 
     phase: Phase
@@ -61,7 +61,7 @@ class Link:
         return NotPermitted(f"{self.words[0].upper()}{self.words[1:]}.") if self.refused else None
 
 
-class Trouble(NamedTuple):
+class Failure(NamedTuple):
     """Why there is no connection, in words; ``final`` when only a person can change it."""
 
     words: str = ""
@@ -73,7 +73,7 @@ def pause(failures: int) -> float:
     return BACK_OFF[min(failures, len(BACK_OFF)) - 1] if failures else 0.0
 
 
-class Lane:
+class WorkerSlot:
     """One worker's place: whoever lives in it is replaced when it ends or stands still."""
 
     def __init__(
@@ -193,9 +193,9 @@ class Supervisor:
     def __init__(
         self,
         locate: Callable[[], Controller],
-        lanes: Sequence[Lane],
+        lanes: Sequence[WorkerSlot],
         stream: Stream,
-        on_link: Callable[[Link], None],
+        on_link: Callable[[ConnectionStatus], None],
         log: IO[bytes] | int,
     ) -> None:
         """``locate`` is asked before each start and raises Unreachable, in words for the person, if there is no server.
@@ -205,7 +205,7 @@ class Supervisor:
         """
         self._locate, self._lanes, self._stream = locate, lanes, stream
         self._on_link, self._log = on_link, log
-        self._link = Link(Phase.CONNECTING, since=time.monotonic())
+        self._link = ConnectionStatus(Phase.CONNECTING, since=time.monotonic())
         self._wake = asyncio.Event()
         self._ending = False
 
@@ -249,54 +249,54 @@ class Supervisor:
         for lane in self._lanes:
             if lane not in overdue:
                 lane.good_probes = 0  # they count in a row only
-        down = Trouble()
+        down = Failure()
         if missing or overdue:
             down = await self._care_for(missing, overdue)
         self._say(down, stalled=any(lane.overdue(now) for lane in overdue))
 
-    async def _care_for(self, missing: Sequence[Lane], overdue: Sequence[Lane]) -> Trouble:
+    async def _care_for(self, missing: Sequence[WorkerSlot], overdue: Sequence[WorkerSlot]) -> Failure:
         """Ask the server how it is and act on it; returns why it can't be used, no words when it is well."""
         try:
             controller = self._locate()
         except Unreachable as error:
-            return Trouble(str(error))
+            return Failure(str(error))
         for lane in self._lanes:
             if lane.process and lane.controller != controller:
                 lane.replace()  # the server was started anew, on another port or with another password
         answer = await probe(controller, self._stream, PROBE_TIMEOUT)
         if self._ending:
-            return Trouble()
+            return Failure()
         for lane in overdue:
             lane.good_probes = lane.good_probes + 1 if answer is Answer.WELL else 0
             if lane.good_probes >= GOOD_PROBES:
                 lane.replace_overdue()
         if answer is not Answer.WELL:
-            return Trouble(worded(answer, controller, self._stream), answer.final)
+            return Failure(worded(answer, controller, self._stream), answer.final)
         for lane in missing:
             lane.start(controller, self._log, self._wake.set)
-        return Trouble()
+        return Failure()
 
-    def _say(self, down: Trouble, stalled: bool) -> None:
-        failed = next((_failure(lane.trouble) for lane in self._lanes if lane.trouble), Trouble())
-        last = Trouble(self._link.words, self._link.refused)
+    def _say(self, down: Failure, stalled: bool) -> None:
+        failed = next((_failure(lane.trouble) for lane in self._lanes if lane.trouble), Failure())
+        last = Failure(self._link.words, self._link.refused)
         if all(lane.opened for lane in self._lanes):
-            phase, why = (Phase.STALLED, down) if stalled else (Phase.LIVE, Trouble())
+            phase, why = (Phase.STALLED, down) if stalled else (Phase.LIVE, Failure())
         elif not down.words and last.words and any(not lane.process for lane in self._lanes):
             phase, why = Phase.CONNECTING, failed if failed.words else last  # between two tries nothing new is known
         else:
             phase, why = Phase.CONNECTING, down if down.words else failed
         if (phase, why) != (self._link.phase, last):
             since = self._link.since if phase is self._link.phase else time.monotonic()
-            self._link = Link(phase, why.words, since, why.final)
+            self._link = ConnectionStatus(phase, why.words, since, why.final)
             _log.info("%s %s", phase.value, why.words)
             self._on_link(self._link)
 
 
-def _failure(said: dict[str, str]) -> Trouble:
+def _failure(said: dict[str, str]) -> Failure:
     if said["kind"] == "system":
-        return Trouble(f"no worker can be started: {said['text']}")
+        return Failure(f"no worker can be started: {said['text']}")
     if said["kind"] == "denied":
-        return Trouble(said["text"], final=True)
+        return Failure(said["text"], final=True)
     if said["kind"] == "password":
-        return Trouble("the server does not accept this account with this password", final=True)
-    return Trouble(f"the client library failed: {said['text']}")
+        return Failure("the server does not accept this account with this password", final=True)
+    return Failure(f"the client library failed: {said['text']}")

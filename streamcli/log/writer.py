@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 from streamcli.commands import Send
 from streamcli.log.frames import Frame, pack_write, unpack_count, unpack_json
-from streamcli.log.supervisor import Lane
+from streamcli.log.supervisor import WorkerSlot
 from streamcli.model.address import Stream
 from streamcli.model.message import Ids, Message, Unreadable, encode, make, plausible
 from streamcli.storage.outbox import Entry
-from streamcli.storage.outbox_thread import Keeper
+from streamcli.storage.outbox_thread import OutboxThread
 
 MODULE = "streamcli.log.wheel.write_worker"
 TYPED_LONG_AGO = timedelta(seconds=5)
@@ -68,11 +68,11 @@ class Writer:
         room: str,
         ids: Ids,
         clock: Clock,
-        keeper: Keeper,
+        outbox: OutboxThread,
         owner: Owner,
     ) -> None:
         self._stream, self._sender, self._room = stream, sender, room
-        self._ids, self._clock, self._keeper = ids, clock, keeper
+        self._ids, self._clock, self._outbox = ids, clock, outbox
         self._owner = owner
         self._unconfirmed: dict[str, Unconfirmed] = {}
         self._in_flight: deque[str] = deque()
@@ -80,8 +80,8 @@ class Writer:
         self._log = ""
         self._adopted = self._is_live = self._may_begin = False
         self._loop = asyncio.get_running_loop()
-        self.lane = Lane(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
-        keeper.start(self._adopt)
+        self.lane = WorkerSlot(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
+        outbox.start(self._adopt)
 
     @property
     def unconfirmed(self) -> list[Unconfirmed]:
@@ -106,7 +106,7 @@ class Writer:
             typed_at=now,
         )
         encode(message)  # the longest form it can take
-        self._keeper.add(message)
+        self._outbox.add(message)
         self._take_on([message])
 
     def send_again(self, entries: Iterable[Entry]) -> None:
@@ -131,7 +131,7 @@ class Writer:
         ids = list(ids)
         for id in ids:
             self._unconfirmed.pop(id, None)
-        self._keeper.sent(ids)
+        self._outbox.sent(ids)
 
     def unread_since(self) -> float | None:
         """Since when (monotonic) a message has been in the log without having been read back."""
@@ -218,7 +218,7 @@ class Writer:
         entries = [Entry(entry.message, NOT_PERMITTED) for entry in self.unsent]
         for entry in entries:
             del self._unconfirmed[entry.message.id]
-        self._keeper.failed([entry.message.id for entry in entries], NOT_PERMITTED)
+        self._outbox.failed([entry.message.id for entry in entries], NOT_PERMITTED)
         if entries:
             self._owner.refused(entries)
 

@@ -15,7 +15,7 @@ NEIGHBOURS: Final = 3  # of other senders on each side; of several the middle on
 LOOKED_AT: Final = 4 * NEIGHBOURS  # messages on each side, among which they are looked for
 
 
-class Clocks:
+class SkewDetector:
     """Judges messages in the log's order. What is off says nothing about the others.
 
     A message can't have been sent after those behind it nor before those in front of it. A long silence is no error, so

@@ -14,7 +14,7 @@ _MADE_UP_ID: Final = re.compile(r"o(\d+)-[0-9a-f]{16}")  # message.decode's for 
 _NO_ORDER: Final = bytes(6)
 
 
-def identity(content: Message | Unreadable, again: int = 1) -> bytes:
+def dedup_key(content: Message | Unreadable, again: int = 1) -> bytes:
     """Return 16 bytes that tell one message from all others, whatever the offset a retry gave it.
 
     They begin with 6 bytes that grow with time or offset, so that an index of them grows at its end; then 10 bytes of
@@ -34,7 +34,7 @@ def identity(content: Message | Unreadable, again: int = 1) -> bytes:
     return (order if len(order) == 6 else _NO_ORDER) + _hash(text)
 
 
-class Identities:
+class DedupKeys:
     """The identities of what one life of a read worker brings.
 
     On several segments the same bytes can stand at the same offset of two of them, and are two events. A life brings
@@ -47,14 +47,14 @@ class Identities:
 
     def of(self, contents: Iterable[Message | Unreadable]) -> list[bytes]:
         """The identities of the next events."""
-        return list(map(identity if self.in_order else self._next, contents))
+        return list(map(dedup_key if self.in_order else self._next, contents))
 
     def _next(self, content: Message | Unreadable) -> bytes:
-        key = identity(content)
+        key = dedup_key(content)
         if not isinstance(content, Unreadable) and not _MADE_UP_ID.fullmatch(content.id):
             return key
         self._same[key] += 1
-        return identity(content, self._same[key])
+        return dedup_key(content, self._same[key])
 
 
 def _key(order: int, text: str) -> bytes:

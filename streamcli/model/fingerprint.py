@@ -3,6 +3,6 @@
 from hashlib import blake2b
 
 
-def digest(data: bytes) -> bytes:
+def fingerprint(data: bytes) -> bytes:
     """Return 16 bytes by which an event's bytes are known again."""
     return blake2b(data, digest_size=16).digest()

@@ -53,7 +53,7 @@ _Reason = Literal["empty", "not UTF-8", "not JSON", "nested too deep", "fields m
 
 
 class _Event(BaseModel):
-    """What every kind has. Build our own with :func:`make`; the text of a person may need :func:`mended` first."""
+    """What every kind has. Build our own with :func:`make`; typed text may need :func:`replace_surrogates` first."""
 
     # Hardly any text comes twice but the fields' names, so only these are worth looking up.
     model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys")
@@ -174,8 +174,10 @@ def make(
     sent_at: datetime | None = None,
     typed_at: datetime | None = None,
 ) -> Known:
-    """Build a message of our own. ``text`` may hold what a terminal couldn't decode, it is mended."""
-    return KINDS[kind](sender=sender, message=mended(text), id=id, room=room, sent_at=sent_at, typed_at=typed_at)
+    """Build a message of our own. What a terminal couldn't decode in ``text`` is replaced."""
+    return KINDS[kind](
+        sender=sender, message=replace_surrogates(text), id=id, room=room, sent_at=sent_at, typed_at=typed_at
+    )
 
 
 def plausible(now: datetime) -> datetime | None:
@@ -190,7 +192,7 @@ def clock_trouble(now: datetime) -> str:
     return f"This machine's clock says {now:%d %B %Y}: messages are sent without a time. Set the clock."
 
 
-def mended(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Put U+FFFD in place of lone surrogates, which no UTF-8 can hold."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
@@ -232,7 +234,7 @@ def _decode_calmly(data: bytes, offset: int) -> Message | Unreadable:
     fields = _usable(raw)
     fields.setdefault("id", f"o{offset}-{blake2b(data, digest_size=8).hexdigest()}")
     fields["sender"] = _named(raw["sender"])
-    fields["message"] = _cut(mended(raw["message"]), len(data))
+    fields["message"] = _cut(replace_surrogates(raw["message"]), len(data))
     return _of_kind(raw.get("kind"), fields, offset)
 
 
@@ -266,7 +268,7 @@ def _usable(raw: dict[str, Any]) -> dict[str, Any]:
     for name in _OPTIONAL.keys() & raw.keys():
         value = raw[name]
         if isinstance(value, str):
-            value = _short(value) if name == "room" else mended(value)
+            value = _short(value) if name == "room" else replace_surrogates(value)
         with suppress(ValueError, OverflowError):
             usable[name] = _OPTIONAL[name].validate_python(value)
     return usable
@@ -298,7 +300,7 @@ def _named(sender: str) -> str:
 
 
 def _short(name: str) -> str:
-    name = mended(name)
+    name = replace_surrogates(name)
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 

@@ -2,18 +2,18 @@
 
 from streamcli.server.control import State, Status, current_url, ensure_running, login, status, stop
 from streamcli.server.progress import Lines, Progress, Quiet
-from streamcli.server.state import Choice, Ports, log_path
-from streamcli.server.watch import Watch
+from streamcli.server.state import Ports, ServerOptions, log_path
+from streamcli.server.watch import CrashRestarter
 
 __all__ = [
-    "Choice",
+    "CrashRestarter",
     "Lines",
     "Ports",
     "Progress",
     "Quiet",
+    "ServerOptions",
     "State",
     "Status",
-    "Watch",
     "current_url",
     "ensure_running",
     "log_path",

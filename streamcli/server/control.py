@@ -15,7 +15,7 @@ from streamcli.server import archive, credentials, data, launch, probe, state
 from streamcli.server.jars import ensure_jars
 from streamcli.server.java import java
 from streamcli.server.progress import Progress
-from streamcli.server.state import FETCHING, RUNNING, STARTING, STOPPED, Choice, Ports, Record
+from streamcli.server.state import FETCHING, RUNNING, STARTING, STOPPED, Ports, Record, ServerOptions
 
 _POLL = 0.05  # seconds
 _LOOK_AT_LOG = 0.5  # seconds
@@ -45,7 +45,7 @@ class Status:
     ports: Ports | None = None  # the last five are None unless the JVM lives
     url: str | None = None
     since: float | None = None  # when its phase began, seconds since the epoch
-    choice: Choice | None = None
+    choice: ServerOptions | None = None
 
 
 class _PortTaken(Exception):
@@ -124,7 +124,7 @@ def _login_of(record: Record) -> Login | None:
     return secret.login if secret else None
 
 
-def ensure_running(progress: Progress, timeout: float, choice: Choice | None = None) -> str:
+def ensure_running(progress: Progress, timeout: float, choice: ServerOptions | None = None) -> str:
     """The URL of the ready server; start it when none runs, also when it was stopped on purpose.
 
     Without a ``choice`` it is started as it was the last time; with one, a server that runs otherwise is a UsageError.
@@ -147,7 +147,7 @@ def ensure_running(progress: Progress, timeout: float, choice: Choice | None = N
         return _ensure(progress, timeout, choice)
 
 
-def _same(runs: Choice, wanted: Choice | None) -> None:
+def _same(runs: ServerOptions, wanted: ServerOptions | None) -> None:
     if wanted is None or _settled(runs) == _settled(wanted):
         return
     raise UsageError(
@@ -155,17 +155,17 @@ def _same(runs: Choice, wanted: Choice | None) -> None:
     )
 
 
-def _settled(choice: Choice) -> Choice:
+def _settled(choice: ServerOptions) -> ServerOptions:
     return replace(choice, data=str(launch.data_folder(choice)))
 
 
-def in_words(choice: Choice) -> str:
+def in_words(choice: ServerOptions) -> str:
     """How a server of ``choice`` runs."""
     where = f"with its data in {launch.data_folder(choice)}" if choice.durable else "in memory"
     return where if choice.auth else f"{where}, without a password"
 
 
-def _ensure(progress: Progress, timeout: float, choice: Choice | None) -> str:
+def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None) -> str:
     """As ensure_running, by the only one who may start a server now."""
     record, now = state.read(), status()
     if record and record.phase in (STARTING, RUNNING) and record.alive:
@@ -194,7 +194,7 @@ def _ensure(progress: Progress, timeout: float, choice: Choice | None) -> str:
     return url
 
 
-def _first_ready(runtime: Path, jars: list[Path], progress: Progress, timeout: float, choice: Choice) -> str:
+def _first_ready(runtime: Path, jars: list[Path], progress: Progress, timeout: float, choice: ServerOptions) -> str:
     """Launch the server, and again when another program took one of its ports, or when a part of it gave up.
 
     After a crash the controller now and then asks for its tables before the segment store has them back, and ends.
@@ -217,7 +217,7 @@ def _first_ready(runtime: Path, jars: list[Path], progress: Progress, timeout: f
     raise failure
 
 
-def _launch(runtime: Path, jars: list[Path], progress: Progress, choice: Choice, prefer_usual: bool) -> Record:
+def _launch(runtime: Path, jars: list[Path], progress: Progress, choice: ServerOptions, prefer_usual: bool) -> Record:
     progress.stage("starting Java")
     ports, known = probe.free_ports(prefer_usual), vars(Ports())
     if prefer_usual and (moved := [known[name] for name, port in vars(ports).items() if port != known[name]]):

@@ -52,7 +52,7 @@ def ensure() -> Credentials:
     if found := read():
         return found
     fresh = Credentials(*(secrets.token_urlsafe(_BYTES) for _ in Credentials.__dataclass_fields__))
-    paths.made(state.folder())
+    paths.ensure_dir(state.folder())
     private_files.write(path(), json.dumps(asdict(fresh)))
     return fresh
 

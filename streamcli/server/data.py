@@ -28,7 +28,7 @@ def prepare(folder: Path) -> None:
 
     Raises Unusable when somebody else's files or another server are in it, FileTrouble when its disk is full.
     """
-    paths.made(folder)
+    paths.ensure_dir(folder)
     try:
         strange = [one.name for one in folder.iterdir() if one.name not in (*PARTS, FORMAT, LOCK)]
         # The histories of a user named "server" lie beside the data; names of theirs are none of ours.
@@ -45,7 +45,7 @@ def prepare(folder: Path) -> None:
             raise Unusable(f"The data folder {folder} is in use by another server. Stop that one, or name another.")
         folder.chmod(0o700)
         for part in PARTS:
-            paths.made(folder / part)
+            paths.ensure_dir(folder / part)
     except PermissionError as error:
         raise CannotCreate(
             f"The data folder {folder} belongs to somebody else. Name another with --data-dir."

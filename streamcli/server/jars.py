@@ -37,7 +37,7 @@ def ensure_jars(progress: Progress, lock: Path = LOCK_FILE, folder: Path | None 
     jars = read_lock(lock)
     seal = hashlib.sha256(lock.read_bytes()).hexdigest()
     if not _complete(folder, jars, seal):
-        paths.made(folder)
+        paths.ensure_dir(folder)
         try:
             with _only_one(folder, progress):
                 if not _complete(folder, jars, seal):  # another process may have done it meanwhile

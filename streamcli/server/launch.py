@@ -14,9 +14,9 @@ from streamcli.errors import Unusable, from_os_error
 from streamcli.server import archive, credentials, data, parts, state
 from streamcli.server.credentials import Credentials
 from streamcli.server.java import libjvm
-from streamcli.server.state import Choice, Ports
+from streamcli.server.state import Ports, ServerOptions
 from streamcli.system import private_files
-from streamcli.system.paths import made
+from streamcli.system.paths import ensure_dir
 
 _JVM_FLAGS = (
     # Quick to start and small rather than fast at full load: measured in docs/decisions/0002-embedded-server.md.
@@ -36,7 +36,7 @@ def program() -> list[str]:
     return [sys.executable, "-m", "streamcli.server.jvm"]
 
 
-def launch(java: Path, jars: list[Path], ports: Ports, choice: Choice) -> int:
+def launch(java: Path, jars: list[Path], ports: Ports, choice: ServerOptions) -> int:
     """Start the server on ``ports``, detached from this process and its terminal, and return its pid.
 
     Raises Unusable when Java can't be started or the data folder can't be used, CannotCreate or FileTrouble for files.
@@ -82,14 +82,14 @@ def _check_names(*folders: Path) -> None:
             ) from error
 
 
-def data_folder(choice: Choice) -> Path:
+def data_folder(choice: ServerOptions) -> Path:
     """Where a server of ``choice`` writes; in memory it is ZooKeeper alone, and what it writes is thrown away."""
     if not choice.durable:
         return state.folder() / "tmp" / "memory"
     return Path(choice.data) if choice.data else data.default_folder()
 
 
-def _told(java: Path, jars: list[Path], ports: Ports, choice: Choice, secret: Credentials) -> dict[str, object]:
+def _told(java: Path, jars: list[Path], ports: Ports, choice: ServerOptions, secret: Credentials) -> dict[str, object]:
     """What streamcli/server/jvm.py reads.
 
     Its paths are relative to the server's folder, in which the process starts. So no path of the person's reaches a
@@ -136,7 +136,7 @@ def prepare(home: Path) -> None:
     try:
         clean(home)
         for name in ("tmp", "log"):
-            made(home / name)
+            ensure_dir(home / name)
         log = state.log_path()
         if log.exists():  # so that what is found in the log belongs to this start
             log.replace(log.with_name(log.name + ".1"))

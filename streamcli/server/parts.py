@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streamcli.server import credentials, data
 from streamcli.server.credentials import Credentials
-from streamcli.server.state import Choice, Ports
+from streamcli.server.state import Ports, ServerOptions
 from streamcli.system import private_files
 
 # Links in the server's folder to the folders of the data and of the jars. The server's process starts in its folder and
@@ -44,7 +44,7 @@ _LOGBACK = "streamcli-logback.xml"  # a relative name is first looked for in the
 _JUL = "handlers=\n.level=OFF\n"
 
 
-def write_files(home: Path, ports: Ports, choice: Choice, secret: Credentials) -> None:
+def write_files(home: Path, ports: Ports, choice: ServerOptions, secret: Credentials) -> None:
     """Write the configuration files to ``home``, which has the link to the data folder already."""
     texts = {
         _LOGBACK: LOGBACK,
@@ -59,7 +59,7 @@ def write_files(home: Path, ports: Ports, choice: Choice, secret: Credentials) -
         private_files.write(home / name, text)
 
 
-def properties(ports: Ports, choice: Choice, secret: Credentials) -> dict[str, str]:
+def properties(ports: Ports, choice: ServerOptions, secret: Credentials) -> dict[str, str]:
     """The JVM's properties. They are set in the running JVM: its own crash reports list what stood in its arguments."""
     told = {
         "java.util.logging.config.file": "jul.properties",
@@ -76,7 +76,7 @@ def _lines(settings: dict[str, object]) -> str:
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
-def _zookeeper(ports: Ports, choice: Choice) -> dict[str, object]:
+def _zookeeper(ports: Ports, choice: ServerOptions) -> dict[str, object]:
     settings: dict[str, object] = {
         "dataDir": f"{DATA}/zookeeper",
         "clientPortAddress": _HERE,
@@ -158,7 +158,7 @@ def _controller(ports: Ports) -> dict[str, object]:
     }
 
 
-def _segment_store(ports: Ports, choice: Choice) -> dict[str, object]:
+def _segment_store(ports: Ports, choice: ServerOptions) -> dict[str, object]:
     settings: dict[str, object] = {
         "pravega.configurationFile": "segmentstore.properties",
         "pravegaservice.container.count": 1,  # as the controller's

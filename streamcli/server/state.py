@@ -35,7 +35,7 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ServerOptions:
     """How the server is meant to run. A client that has to start it again takes what was chosen last."""
 
     durable: bool = True
@@ -52,7 +52,7 @@ class Record:
     created: float  # the process's create_time, seconds since the epoch: tells a reused pid
     ports: Ports
     since: float  # when this phase began, seconds since the epoch
-    choice: Choice = Choice()
+    choice: ServerOptions = ServerOptions()
 
     @property
     def alive(self) -> bool:
@@ -110,21 +110,21 @@ def read() -> Record | None:
             float(fields["created"]),
             ports,
             float(fields["since"]),
-            _choice(fields["choice"]) if "choice" in fields else Choice(),
+            _choice(fields["choice"]) if "choice" in fields else ServerOptions(),
         )
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _choice(fields: dict[str, object]) -> Choice:
+def _choice(fields: dict[str, object]) -> ServerOptions:
     data = fields["data"]
-    return Choice(bool(fields["durable"]), None if data is None else str(data), bool(fields["auth"]))
+    return ServerOptions(bool(fields["durable"]), None if data is None else str(data), bool(fields["auth"]))
 
 
-def remembered() -> Choice:
+def remembered() -> ServerOptions:
     """How the server was last meant to run."""
     record = read()
-    return record.choice if record else Choice()
+    return record.choice if record else ServerOptions()
 
 
 def write(record: Record) -> None:
@@ -156,7 +156,7 @@ def change(pid: int, allowed: tuple[str, ...], phase: str, now: float) -> bool:
 @contextmanager
 def lock(name: str, wait: bool = True) -> Iterator[bool]:
     """Hold the file lock ``name``; with ``wait`` False give False when another process has it. Dies with its holder."""
-    with private_files.opened(paths.made(folder()) / name) as file:
+    with private_files.opened(paths.ensure_dir(folder()) / name) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:

@@ -16,7 +16,7 @@ _LONGEST_PAUSE = 60.0  # seconds
 _STEADY = 60.0  # seconds that a server must have run to count as well
 
 
-class Watch:
+class CrashRestarter:
     """Looks at the server and, if it ended unexpectedly, has a thread start it. No call waits for that."""
 
     def __init__(self, timeout: float, now: Callable[[], float] = time.monotonic) -> None:

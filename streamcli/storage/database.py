@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from streamcli.errors import CannotCreate, FileTrouble, StreamcliError, Unusable, from_os_error
-from streamcli.system.paths import made
+from streamcli.system.paths import ensure_dir
 
 Used = TypeVar("Used", bound="Closing")
 
@@ -49,15 +49,15 @@ class Closing:
         raise NotImplementedError
 
 
-def private(root: Path, folder: Path) -> Path:
+def ensure_private(root: Path, folder: Path) -> Path:
     """Make ``root`` and all folders down to ``folder``, each with mode 0700, and return it; raises like paths.made."""
     steps = [root, *(root / parent for parent in reversed(folder.relative_to(root).parents[:-1])), folder]
     for step in steps:
         try:
             if not step.exists():
-                made(step)
+                ensure_dir(step)
                 _sync(step.parent)
-            if made(step).stat().st_mode & 0o077:
+            if ensure_dir(step).stat().st_mode & 0o077:
                 step.chmod(0o700)
         except OSError as error:
             raise from_os_error(error, step) from error
@@ -82,7 +82,7 @@ def locked(path: Path, wait: float = LOCK_WAIT) -> Iterator[None]:
         raise from_os_error(error, path) from error
     try:
         deadline = time.monotonic() + wait
-        while not taken(fd):
+        while not try_lock(fd):
             if time.monotonic() > deadline:
                 raise FileTrouble(f"Another streamcli holds {path} locked. Is one of them suspended?")
             time.sleep(0.005)
@@ -91,7 +91,7 @@ def locked(path: Path, wait: float = LOCK_WAIT) -> Iterator[None]:
         os.close(fd)
 
 
-def taken(fd: int) -> bool:
+def try_lock(fd: int) -> bool:
     """Whether the lock on this open file is ours now. Never waits; the kernel lets it go when its process ends."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,7 +111,7 @@ def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Conne
 
     Raises Damaged for what is no file of ours, and CannotCreate or FileTrouble.
     """
-    with guarded(path):
+    with translating_errors(path):
         # Only a new file is opened here: closing any descriptor of a database drops this process's locks on it.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -158,7 +158,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def guarded(path: Path) -> Iterator[None]:
+def translating_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite or the file system raises about ``path`` into a StreamcliError with a whole sentence."""
     try:
         yield

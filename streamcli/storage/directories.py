@@ -16,7 +16,7 @@ from typing import Final
 
 from streamcli.errors import from_os_error
 from streamcli.model.address import Controller, Stream
-from streamcli.storage.database import locked, private
+from streamcli.storage.database import ensure_private, locked
 from streamcli.system.paths import data_dir
 
 MAX_PART: Final = 200  # bytes of a folder's name; file systems take 255
@@ -48,11 +48,13 @@ class Places:
 
     def history(self, log: str) -> Path:
         """The folder of the history of the log with this id, made if it is missing."""
-        return private(self._root, self._user / "logs" / folder_name(log))
+        return ensure_private(self._root, self._user / "logs" / folder_name(log))
 
     def outbox(self, address: str) -> Path:
         """The folder of what waits to be sent to this address, made if it is missing."""
-        folder = private(self._root, self._user / "outbox" / blake2b(address.encode(), digest_size=12).hexdigest())
+        folder = ensure_private(
+            self._root, self._user / "outbox" / blake2b(address.encode(), digest_size=12).hexdigest()
+        )
         named = folder / ADDRESS
         if not named.exists():
             replace(named, address.encode())
@@ -72,7 +74,7 @@ class Places:
 
     def remember(self, address: str, log: str) -> None:
         """Note that this log is behind ``address`` now. The file is replaced as a whole, so it is never seen half."""
-        folder = private(self._root, self._user)
+        folder = ensure_private(self._root, self._user)
         with locked(folder / "addresses.lock"):
             known = self._addresses()
             if known.get(address) == log:

@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from streamcli.errors import FileTrouble
-from streamcli.model.dedup_key import identity
-from streamcli.model.fingerprint import digest
+from streamcli.model.dedup_key import dedup_key
+from streamcli.model.fingerprint import fingerprint
 from streamcli.model.message import Message, Unreadable
-from streamcli.storage.database import Closing, Damaged, connect, guarded, locked, newest, set_aside, transaction
+from streamcli.storage.database import (
+    Closing,
+    Damaged,
+    connect,
+    locked,
+    newest,
+    set_aside,
+    transaction,
+    translating_errors,
+)
 from streamcli.storage.migrations import HISTORY, migrate
 from streamcli.storage.stored_event import Event, kept, messages
 
@@ -59,7 +68,7 @@ class History(Closing):
         self._connection = connect(path, "NORMAL")
         try:
             migrate(self._connection, path, HISTORY)
-            with guarded(path):
+            with translating_errors(path):
                 # In one look: another terminal may be storing.
                 self._connection.execute("BEGIN")
                 self._progress = self._read_progress()
@@ -100,18 +109,18 @@ class History(Closing):
     @property
     def count(self) -> int:
         """How many messages the file holds."""
-        with guarded(self.path):
+        with translating_errors(self.path):
             row = self._connection.execute("SELECT max(number) FROM message").fetchone()
         return row[0] or 0
 
     def unreadable(self) -> Counter[str]:
         """How many events could not be read, by reason."""
-        with guarded(self.path):
+        with translating_errors(self.path):
             return Counter(dict(self._connection.execute("SELECT reason, count(*) FROM unreadable GROUP BY reason")))
 
     def last(self, count: int) -> list[Message]:
         """The last messages of those that were there when the file was opened, oldest first."""
-        with guarded(self.path):
+        with translating_errors(self.path):
             rows = self._connection.execute(
                 "SELECT offset, event FROM message WHERE number <= ? ORDER BY number DESC LIMIT ?",
                 (self._opened_at, count),
@@ -120,8 +129,8 @@ class History(Closing):
 
     def knows(self, contents: Iterable[Message | Unreadable]) -> list[bool]:
         """Of each message, whether it is stored: one of the outbox that is needs no sending."""
-        keys = [identity(content) for content in contents]
-        with guarded(self.path):
+        keys = [dedup_key(content) for content in contents]
+        with translating_errors(self.path):
             stored = self._find(keys)
         return [key in stored for key in keys]
 
@@ -130,7 +139,7 @@ class History(Closing):
 
         Call it when reading begins, before :meth:`store`; not needed where offsets don't order the log.
         """
-        with guarded(self.path), transaction(self._connection):
+        with translating_errors(self.path), transaction(self._connection):
             known = self._read_progress()
             if known.place != place or known.position < start:
                 self._write_progress(Progress(place, start, known.last if known.place == place else None))
@@ -150,8 +159,8 @@ class History(Closing):
         """
         if not events:
             return []
-        keys = [identity(event.content) for event in events] if keys is None else keys
-        with guarded(self.path), transaction(self._connection):
+        keys = [dedup_key(event.content) for event in events] if keys is None else keys
+        with translating_errors(self.path), transaction(self._connection):
             known = self._read_progress()
             self._check(known, events, place)
             new_unreadable = self._count_unreadable(events, keys)
@@ -167,12 +176,12 @@ class History(Closing):
                 for event, key in zip(events, keys, strict=True)
             ]
         if place:
-            self._progress = Progress(place, self._taken, (events[-1].offset, digest(events[-1].data)))
+            self._progress = Progress(place, self._taken, (events[-1].offset, fingerprint(events[-1].data)))
         return fresh
 
     def whole(self) -> bool:
         """Whether SQLite finds nothing wrong in the whole file; reads all of it, for a thread that has time."""
-        with guarded(self.path):
+        with translating_errors(self.path):
             found = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         return bool(found == ("ok",))
 
@@ -250,7 +259,7 @@ class History(Closing):
 
     def _move(self, known: Progress, event: Event) -> None:
         if event.end > known.position:  # or another terminal is further on
-            self._write_progress(Progress(known.place, event.end, (event.offset, digest(event.data))))
+            self._write_progress(Progress(known.place, event.end, (event.offset, fingerprint(event.data))))
 
     def _write_progress(self, progress: Progress) -> None:
         self._connection.execute(

@@ -1,4 +1,4 @@
-"""`Lookup`: answers what a person asks of the history, and keeps its word index up to date, in a thread of its own."""
+"""`HistoryQueries`: the thread that answers queries of the history and keeps its word index up to date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 from streamcli.errors import FileTrouble, StreamcliError
 from streamcli.model.message import Message
 from streamcli.storage.history import History
-from streamcli.storage.word_index import Found, Words
+from streamcli.storage.word_index import Found, WordIndex
 
 STEP = 1000  # messages indexed in one go for somebody who waits: some 20 ms
 SMALL_STEP = 200  # the same in the background: this thread may hold Python's lock meanwhile
@@ -26,13 +26,13 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class Lookup:
+class HistoryQueries:
     """One terminal's way to ask. Calls are for the loop's thread; each raises StreamcliError with a sentence."""
 
     def __init__(self, path: Callable[[], Path | None]) -> None:
         """``path()`` is the history's file now, None when there is none."""
         self._path = path
-        self._words: Words | None = None
+        self._words: WordIndex | None = None
         self._words_of: Path | None = None
         self._indexing: asyncio.Task[None] | None = None
         self._more = False
@@ -89,11 +89,11 @@ class Lookup:
         with History.open(path.parent) as history:
             return history.last(count)
 
-    def _open(self) -> Words:
+    def _open(self) -> WordIndex:
         path = self._existing()
         if self._words is None or self._words_of != path:
             self._close()
-            self._words, self._words_of = Words(path), path
+            self._words, self._words_of = WordIndex(path), path
         return self._words
 
     def _existing(self) -> Path:

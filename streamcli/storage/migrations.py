@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from streamcli.errors import Unusable
-from streamcli.storage.database import guarded, transaction
+from streamcli.storage.database import transaction, translating_errors
 
 Step: TypeAlias = Callable[[sqlite3.Connection], None]
 
@@ -45,7 +45,7 @@ OUTBOX: Final[tuple[Step, ...]] = (outbox_1_entries,)
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -> None:
     """Bring the file up to date, or raise Unusable for one of a newer version."""
-    with guarded(path):
+    with translating_errors(path):
         (done,) = connection.execute("PRAGMA user_version").fetchone()
         if done > len(steps):
             raise Unusable(f"{path} was written by a newer streamcli: update this one, or move the file away.")

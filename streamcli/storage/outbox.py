@@ -18,9 +18,19 @@ from typing import NamedTuple
 
 from streamcli.errors import from_os_error
 from streamcli.model.message import Message, Unreadable, decode, encode
-from streamcli.storage.database import Closing, Damaged, connect, guarded, locked, newest, set_aside, taken, transaction
+from streamcli.storage.database import (
+    Closing,
+    Damaged,
+    connect,
+    locked,
+    newest,
+    set_aside,
+    transaction,
+    translating_errors,
+    try_lock,
+)
 from streamcli.storage.migrations import OUTBOX, migrate
-from streamcli.system.paths import made
+from streamcli.system.paths import ensure_dir
 
 _Ids = Iterable[str] | None
 
@@ -52,7 +62,7 @@ class Outbox(Closing):
         """
         self.lost: Path | None = None
         self._folder = folder
-        self._terminals = made(folder / "terminals")
+        self._terminals = ensure_dir(folder / "terminals")
         self.terminal = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
         with locked(folder / "lock"):
             # Also under the lock: nobody may take a fresh file for a dead terminal's before it is locked.
@@ -70,7 +80,7 @@ class Outbox(Closing):
 
     def add(self, messages: Sequence[Message]) -> None:
         """Keep messages, in this order, behind all that were added before. One that is there already stays as it is."""
-        with guarded(self.path), transaction(self._connection):
+        with translating_errors(self.path), transaction(self._connection):
             self._still_there()
             self._connection.executemany(
                 "INSERT OR IGNORE INTO entry (terminal, id, event) VALUES (?, ?, ?)",
@@ -95,12 +105,12 @@ class Outbox(Closing):
 
     def waiting(self) -> list[Entry]:
         """What this terminal has to send, in order."""
-        with guarded(self.path):
+        with translating_errors(self.path):
             return self._entries("reason IS NULL")
 
     def failures(self) -> list[Entry]:
         """What failed for good, in order."""
-        with guarded(self.path):
+        with translating_errors(self.path):
             return self._entries("reason IS NOT NULL")
 
     def adopt(self) -> list[Entry]:
@@ -109,7 +119,7 @@ class Outbox(Closing):
         Their order is kept and they stand before all that was added later, but are not sorted in between messages that
         this terminal has already handed over.
         """
-        with locked(self._folder / "lock"), guarded(self.path):
+        with locked(self._folder / "lock"), translating_errors(self.path):
             dead, alive = self._look_around()
             with transaction(self._connection):
                 before = {entry.message.id for entry in self._entries("reason IS NULL")}
@@ -136,7 +146,7 @@ class Outbox(Closing):
         self._connection = connect(path, "FULL")
         try:
             migrate(self._connection, path, OUTBOX)
-            with guarded(path):
+            with translating_errors(path):
                 if self._connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
                     raise Damaged(path, "SQLite finds it inconsistent")
                 self._entries("true", everybody=True)
@@ -151,11 +161,11 @@ class Outbox(Closing):
             raise Damaged(self.path, "somebody has deleted or replaced it")
 
     def _change(self, statement: str, rows: Iterable[tuple[str, ...]]) -> None:
-        with guarded(self.path), transaction(self._connection):
+        with translating_errors(self.path), transaction(self._connection):
             self._connection.executemany(statement, rows)
 
     def _take_out(self, statement: str, ids: _Ids) -> list[Entry]:
-        with guarded(self.path), transaction(self._connection):
+        with translating_errors(self.path), transaction(self._connection):
             chosen = self._entries("reason IS NOT NULL")
             if ids is not None:
                 wanted = set(ids)
@@ -182,7 +192,7 @@ class Outbox(Closing):
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise from_os_error(error, path) from error
-        taken(fd)
+        try_lock(fd)
         return fd
 
     def _die(self) -> None:
@@ -197,7 +207,7 @@ class Outbox(Closing):
             if path.name == self.terminal:
                 continue
             with _opened(path) as fd:
-                if fd is not None and taken(fd):
+                if fd is not None and try_lock(fd):
                     dead.append(path)
                 elif fd is not None:
                     alive.append(path.name)
@@ -209,7 +219,7 @@ def count_in(folder: Path) -> int:
     path = newest(folder, "outbox")
     if not path.exists():
         return 0
-    with guarded(path):
+    with translating_errors(path):
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
         try:
             return int(connection.execute("SELECT count(*) FROM entry").fetchone()[0])

@@ -1,4 +1,4 @@
-"""`Keeper`: the outbox's own thread. The writer tells it what was typed and what was sent, and never waits for a disk.
+"""`OutboxThread`: keeps the outbox on disk, in a thread of its own, so that nothing that is typed waits for a disk.
 
 An outbox that can't be written is said once; what is typed is sent all the same, and kept as soon as it can be: it is
 tried again with the next line, every few seconds, and before leaving.
@@ -35,7 +35,7 @@ class Content(NamedTuple):
     elsewhere: dict[str, int]
 
 
-class Keeper:
+class OutboxThread:
     """Keeps messages on disk from the moment they are typed until they were read back. Calls are for the loop's thread.
 
     The order of the calls is the order in which they take effect.

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from streamcli.errors import StreamcliError
-from streamcli.model.dedup_key import identity
+from streamcli.model.dedup_key import dedup_key
 from streamcli.model.message import Message
 from streamcli.storage.database import Damaged, set_aside
 from streamcli.storage.directories import OWN, Places, new_log_id
 from streamcli.storage.history import History
 from streamcli.storage.stored_event import Event
-from streamcli.views.timeline import SHOWN_AT_START, Opened, Place, State
+from streamcli.views.timeline import SHOWN_AT_START, LogOpened, LogPosition, Timeline
 
 _log = logging.getLogger(__name__)
 
@@ -32,13 +32,13 @@ class Recorder:
         self._places, self._address, self._say = places, address, say
         self._history: History | None = None
         self._log = ""  # the id that the history's folder is named after
-        self._place: Place | None = None
+        self._place: LogPosition | None = None
         self._counts_in = ""  # what offsets count in, as the history wants it
         self._given_up = False
         self.path: Path | None = None
         self.last_event: tuple[int, bytes] | None = None
 
-    def resume(self, state: State) -> list[Message]:
+    def resume(self, state: Timeline) -> list[Message]:
         """Open the history of the log last seen behind the address, begin ``state`` there, and return its last lines.
 
         It may wait up to 2 s for another terminal that is just opening the same.
@@ -51,15 +51,15 @@ class Recorder:
             shown = history.last(SHOWN_AT_START)
             if history.count:
                 progress = history.progress
-                self._place = Place(_tag(log, progress.place), progress.place, progress.position)
+                self._place = LogPosition(_tag(log, progress.place), progress.place, progress.position)
                 self.last_event = progress.last
-                state.resume(self._place, shown, [identity(message) for message in shown])
+                state.resume(self._place, shown, [dedup_key(message) for message in shown])
         except StreamcliError as error:
             self._give_up(error)
             return []
         return shown
 
-    def opened(self, opened: Opened) -> None:
+    def opened(self, opened: LogOpened) -> None:
         """Reading begins: of the same log or, in another folder, of another one."""
         if self._given_up:
             return
@@ -74,7 +74,7 @@ class Recorder:
                 history.begin(opened.place, opened.start)
             self._counts_in = opened.place
             self.last_event = history.progress.last
-            self._place = Place(opened.log, opened.place, opened.start)
+            self._place = LogPosition(opened.log, opened.place, opened.start)
         except StreamcliError as error:
             self._give_up(error)
 

@@ -1,4 +1,4 @@
-"""`Words`: finds messages of a history by their words, with an index that follows in the background.
+"""`WordIndex`: finds messages of a history by their words, with an index that follows in the background.
 
 The index is a file of its own beside the history: filling it never makes a message wait for SQLite's one writer, and
 when it is damaged or of another version it is simply made anew. It holds no texts, only which words stand where.
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from streamcli.errors import Unusable
-from streamcli.model.message import Message, mended
-from streamcli.storage.database import Closing, Damaged, connect, guarded, locked, newest, transaction
+from streamcli.model.message import Message, replace_surrogates
+from streamcli.storage.database import Closing, Damaged, connect, locked, newest, transaction, translating_errors
 from streamcli.storage.stored_event import messages
 
 STEP: Final = 1000  # messages indexed at a time: some 20 ms
@@ -31,7 +31,7 @@ class Found(NamedTuple):
     behind: int
 
 
-class Words(Closing):
+class WordIndex(Closing):
     """One connection to the index of the history file at ``path``. One thread at a time, not the one that draws.
 
     A thread that indexes and one that searches each open their own; neither waits for the other. All calls raise
@@ -52,9 +52,9 @@ class Words(Closing):
                 _delete(self.path)
                 self._open()
         self._log = connect(history, "NORMAL")
-        with guarded(history):
+        with translating_errors(history):
             self._log.execute("PRAGMA query_only=1")
-        with guarded(self.path), transaction(self._words):
+        with translating_errors(self.path), transaction(self._words):
             self._check()
 
     def close(self) -> None:
@@ -85,9 +85,9 @@ class Words(Closing):
             return Found([], self._count())
 
     def _index_some(self, limit: int) -> int:
-        with guarded(self.path), transaction(self._words):
+        with translating_errors(self.path), transaction(self._words):
             (upto,) = self._words.execute("SELECT upto FROM indexed").fetchone()
-            with guarded(self._history):
+            with translating_errors(self._history):
                 rows = self._log.execute(
                     "SELECT number, key, offset, event FROM message WHERE number > ? ORDER BY number LIMIT ?",
                     (upto, limit),
@@ -104,14 +104,14 @@ class Words(Closing):
 
     def _search(self, words: str, limit: int) -> Found:
         asked = query(words)
-        with guarded(self.path):
+        with translating_errors(self.path):
             behind = max(0, self._count() - self._words.execute("SELECT upto FROM indexed").fetchone()[0])
             if not asked:
                 return Found([], behind)
             numbers = self._words.execute(
                 "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC LIMIT ?", (asked, limit)
             ).fetchall()
-        with guarded(self._history):
+        with translating_errors(self._history):
             rows = [
                 row
                 for number in numbers
@@ -134,14 +134,14 @@ class Words(Closing):
     def _check(self) -> None:
         """Begin anew when the last message indexed is not the one it was: a power cut may take the history's tail."""
         upto, key = self._words.execute("SELECT upto, key FROM indexed").fetchone()
-        with guarded(self._history):
+        with translating_errors(self._history):
             there = self._log.execute("SELECT key FROM message WHERE number = ?", (upto,)).fetchone()
         if upto and there != (key,):
             self._words.execute("INSERT INTO words (words) VALUES ('delete-all')")
             self._words.execute("UPDATE indexed SET upto = 0, key = x''")
 
     def _count(self) -> int:
-        with guarded(self._history):
+        with translating_errors(self._history):
             return int(self._log.execute("SELECT max(number) FROM message").fetchone()[0] or 0)
 
 
@@ -159,7 +159,7 @@ def limits(words: str) -> str:
 def query(words: str) -> str:
     """Word what a person looks for in FTS5's language, as quoted words only; "" when nothing is left to look for."""
     # SQLite ends a text at a NUL, in the middle of a quoted word.
-    parts = list(dict.fromkeys(mended(words).replace("\0", " ").replace('"', " ").split()))
+    parts = list(dict.fromkeys(replace_surrogates(words).replace("\0", " ").replace('"', " ").split()))
     parts = [part for part in parts if any(char.isalnum() for char in part)]
     if len(parts) > MOST_WORDS:
         parts = parts[: MOST_WORDS - 1] + parts[-1:]
@@ -167,7 +167,7 @@ def query(words: str) -> str:
 
 
 def _delete(path: Path) -> None:
-    with guarded(path):
+    with translating_errors(path):
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
@@ -175,7 +175,7 @@ def _delete(path: Path) -> None:
 def _index(path: Path) -> sqlite3.Connection:
     connection = connect(path, "NORMAL")
     try:
-        with guarded(path), transaction(connection):
+        with translating_errors(path), transaction(connection):
             # "content" and "columnsize": no copy of the texts. "prefix": 50 ms are 1 for a single letter.
             connection.execute(
                 "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(sender, text, content='', columnsize=0,"

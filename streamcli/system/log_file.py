@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from streamcli.errors import StreamcliError, from_os_error
-from streamcli.system.paths import made, state_dir
+from streamcli.system.paths import ensure_dir, state_dir
 
 MAX_BYTES = 512 * 1024
 
@@ -109,7 +109,7 @@ def our_fault(error: BaseException) -> StreamcliError:
 def set_up(*, verbose: bool) -> None:
     """Begin logging; raise CannotCreate or FileTrouble when the file can't be made."""
     path = log_path()
-    made(path.parent)
+    ensure_dir(path.parent)
     try:
         handlers: list[logging.Handler] = [_SharedFile(path, maxBytes=MAX_BYTES, backupCount=1)]
     except OSError as error:
@@ -128,7 +128,7 @@ def set_up(*, verbose: bool) -> None:
 
 def worker_log() -> IO[bytes]:
     """Where the workers' standard error goes (the client library's panics): a file that starts anew when large."""
-    path = made(log_path().parent) / "workers.log"
+    path = ensure_dir(log_path().parent) / "workers.log"
     try:
         too_large = path.exists() and path.stat().st_size > MAX_BYTES
         fd = os.open(

@@ -34,7 +34,7 @@ def config_file() -> Path:
     return _absolute(platformdirs.user_config_dir) / "config.toml"
 
 
-def made(folder: Path) -> Path:
+def ensure_dir(folder: Path) -> Path:
     """Make ``folder`` if it is missing, and return it; raise CannotCreate or FileTrouble when that fails.
 
     What is made has mode 0700 whatever the umask is. A folder of ours that others can enter is closed to them.

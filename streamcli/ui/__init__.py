@@ -8,7 +8,7 @@ from typing import Protocol
 from streamcli.model.message import Message
 
 
-class Host(Protocol):
+class ScreenDelegate(Protocol):
     """What a screen shows beside the scrollback, and whom it tells what was typed. All in the loop's thread."""
 
     def status(self) -> str:

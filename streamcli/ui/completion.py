@@ -9,7 +9,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from streamcli.commands import completions
-from streamcli.ui import Host
+from streamcli.ui import ScreenDelegate
 
 LONGEST_TYPED = 256  # characters before the cursor in which a name may have begun
 
@@ -17,7 +17,7 @@ LONGEST_TYPED = 256  # characters before the cursor in which a name may have beg
 class ChatCompleter(Completer):
     """Completes what stands before the cursor, from the commands and from the names that ``host`` knows."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ScreenDelegate) -> None:
         self._host = host
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:

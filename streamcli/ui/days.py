@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
-from streamcli.model.clock_skew import Clocks
+from streamcli.model.clock_skew import SkewDetector
 from streamcli.model.message import Message
-from streamcli.ui.render import Look
+from streamcli.ui.render import MessageStyle
 
 _DAY = timedelta(days=1)
 
@@ -15,11 +15,11 @@ _DAY = timedelta(days=1)
 class Days:
     """Judges the messages of one view in order: under which day each stands, and whether its time is plausible."""
 
-    def __init__(self, look: Look, today: date | None = None) -> None:
+    def __init__(self, style: MessageStyle, today: date | None = None) -> None:
         """``today`` needs no line before the first message of the view."""
-        self._look, self._today = look, today
+        self._style, self._today = style, today
         self._day: date | None = None
-        self._clocks = Clocks()
+        self._clocks = SkewDetector()
 
     def divide(
         self, messages: Sequence[Message], now: datetime | None = None
@@ -29,7 +29,7 @@ class Days:
         ``now`` when the messages have come just now.
         """
         for message, off in zip(messages, self._clocks.judge(messages, now), strict=True):
-            yield None if off else self._begun(self._look.local_day(message)), message, off
+            yield None if off else self._begun(self._style.local_day(message)), message, off
 
     def _begun(self, day: date | None) -> date | None:
         if day is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from prompt_toolkit.history import FileHistory
 
 from streamcli.errors import FileTrouble, StreamcliError, from_os_error
-from streamcli.system.paths import made
+from streamcli.system.paths import ensure_dir
 
 KEPT_BYTES = 256 * 1024
 
@@ -28,7 +28,7 @@ class InputHistory(FileHistory):
         self._readable = True
         self._disk = ThreadPoolExecutor(1, "input-history")
         try:
-            made(path.parent)
+            ensure_dir(path.parent)
             _open(path)
         except (OSError, StreamcliError) as error:
             self._give_up(error)

@@ -13,7 +13,7 @@ from streamcli.system.fd_lines import lines
 from streamcli.system.guard import start_thread
 from streamcli.system.printing import Printer
 from streamcli.system.standard_files import STDERR, STDIN
-from streamcli.ui import Host
+from streamcli.ui import ScreenDelegate
 
 AT_ONCE = 200  # lines
 MANY = 5000  # messages that are not read back yet
@@ -23,7 +23,7 @@ STANDS_STILL = 1.0  # seconds
 class PlainScreen:
     """A :class:`streamcli.ui.Screen` without escape codes."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ScreenDelegate) -> None:
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._done, self._printed = asyncio.Event(), asyncio.Event()

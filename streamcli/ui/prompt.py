@@ -33,12 +33,12 @@ from prompt_toolkit.widgets import SearchToolbar
 
 from streamcli.system.log_file import our_fault
 from streamcli.system.signals import allow_a_full_socket, on_signal
-from streamcli.ui import Host
+from streamcli.ui import ScreenDelegate
 from streamcli.ui.application import ChatApplication, Painted, make_input, make_output
 from streamcli.ui.completion import ChatCompleter
 from streamcli.ui.input_history import InputHistory
 from streamcli.ui.keys import bind
-from streamcli.ui.render import Look
+from streamcli.ui.render import MessageStyle
 
 FEW_LINES = 3  # a paste of more waits until the person says so
 AGAIN_WITHIN = 2.0  # seconds in which a second Ctrl-C leaves
@@ -52,9 +52,9 @@ _log = logging.getLogger(__name__)
 class PromptScreen:
     """A :class:`streamcli.ui.Screen` on a terminal."""
 
-    def __init__(self, look: Look, host: Host, history_file: Path) -> None:
+    def __init__(self, style: MessageStyle, host: ScreenDelegate, history_file: Path) -> None:
         """``history_file`` holds the lines typed earlier; the prompt works without it."""
-        self._look, self._host = look, host
+        self._style, self._host = style, host
         self._loop = asyncio.get_running_loop()
         self._history = InputHistory(history_file, self._not_kept)
         self._lines: list[str] = []
@@ -146,7 +146,7 @@ class PromptScreen:
         self._search = search.search_buffer
         typing = BufferControl(
             self._buffer,
-            input_processors=[BeforeInput(self._look.prompt())],
+            input_processors=[BeforeInput(self._style.prompt())],
             search_buffer_control=search.control,
             preview_search=True,
         )
@@ -172,14 +172,14 @@ class PromptScreen:
             key_bindings=bind(self, self._buffer, lambda: bool(self._held), self._key_failed),
             input=self._input,
             output=self._output,
-            color_depth=None if self._look.colour else ColorDepth.DEPTH_1_BIT,
-            style=Style.from_dict(STYLE if self._look.colour else {}),
+            color_depth=None if self._style.colour else ColorDepth.DEPTH_1_BIT,
+            style=Style.from_dict(STYLE if self._style.colour else {}),
             erase_when_done=True,
             enable_page_navigation_bindings=False,
         )
 
     def _above(self) -> AnyFormattedText:
-        pending = ANSI("\n".join(self._look.pending(self._host.pending())))
+        pending = ANSI("\n".join(self._style.pending(self._host.pending())))
         if not self._held:
             return pending
         rest: list[AnyFormattedText] = [[("", "\n")], pending] if self._host.pending() else []

@@ -30,7 +30,7 @@ PENDING_WIDTH = 200
 
 
 @dataclass(frozen=True)
-class Look:
+class MessageStyle:
     """How one terminal shows things: whose it is, where on earth, in which room, and whether in colour."""
 
     me: str

@@ -17,7 +17,7 @@ SHOWN_AFTER_A_GAP = 1000  # of what came while a reader was replaced: more would
 KEPT_PEOPLE = 1000  # names to complete
 
 
-class Arrived(NamedTuple):
+class DecodedEvent(NamedTuple):
     """One event from the log: the offset just past it (bytes), what it means, and its identity.
 
     It is not ``fresh`` when the history on disk held it already at the start: it moves the position and is not shown.
@@ -30,7 +30,7 @@ class Arrived(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Opened:
+class LogOpened:
     """What the read worker says of the log it opened; ``start`` and ``tail`` are offsets in bytes.
 
     ``segments`` is 1 only when the stream has had one segment all its life: then offsets order all events, and
@@ -44,14 +44,14 @@ class Opened:
     place: str = ""
 
 
-class Place(NamedTuple):
+class LogPosition(NamedTuple):
     """How far which log was read: its id (a tag, "" for a stream of someone else's), what ``position`` counts in."""
 
     log: str = ""
     place: str = ""
     position: int = 0
 
-    def goes_on(self, opened: Opened) -> bool:
+    def goes_on(self, opened: LogOpened) -> bool:
         """Whether ``opened`` is the same log, read on from here."""
         # What was split has no place any more, and never gets one again.
         # Who begins further on missed what was cut off the head meanwhile; who begins before reads something else.
@@ -60,7 +60,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
+class FoldResult:
     """What came of a batch: messages to draw and how many events could not be read, by reason."""
 
     messages: list[Message] = field(default_factory=list)
@@ -68,11 +68,11 @@ class Seen:
     skipped: int = 0  # messages read but not drawn, which came before ``messages``
 
 
-class State:
+class Timeline:
     """The fold."""
 
     def __init__(self) -> None:
-        self.place: Place | None = None  # None before the first log
+        self.place: LogPosition | None = None  # None before the first log
         self.segments = 0
         self.missed = 0  # bytes that were cut off the log's head before this reader could read them
         self.tail = 0
@@ -91,13 +91,13 @@ class State:
         """The offset below which all events have been taken (one segment only)."""
         return self.place.position if self.place else 0
 
-    def resume(self, place: Place, shown: Iterable[Message], keys: Iterable[bytes]) -> None:
+    def resume(self, place: LogPosition, shown: Iterable[Message], keys: Iterable[bytes]) -> None:
         """Begin where a history on disk ends, whose last messages are ``shown`` already."""
         self.place = place
         self._known.update(keys)
         self._remember_people(shown)
 
-    def open(self, opened: Opened) -> bool:
+    def open(self, opened: LogOpened) -> bool:
         """Take note that reading begins; True when this is not the log read before, so that nothing known holds."""
         other = self.place is not None and not self.place.goes_on(opened)
         if other:
@@ -107,11 +107,11 @@ class State:
             # Who has seen what came before wants to see what comes now, all that somebody can read.
             self._waiting = deque(maxlen=SHOWN_AFTER_A_GAP)
         self.missed = 0 if self.place is None or other or opened.segments > 1 else opened.start - self.place.position
-        self.place, self.segments = Place(opened.log, opened.place, opened.start), opened.segments
+        self.place, self.segments = LogPosition(opened.log, opened.place, opened.start), opened.segments
         self._start, self.tail, self.live = opened.start, opened.tail, False
         return other
 
-    def take(self, batch: Iterable[Arrived]) -> Seen:
+    def take(self, batch: Iterable[DecodedEvent]) -> FoldResult:
         """Fold in a batch. Until the reader has caught up all is kept back, see :meth:`caught_up`."""
         fresh: list[Message] = []
         unreadable: Counter[str] = Counter()
@@ -129,16 +129,16 @@ class State:
             self.place = self.place._replace(position=position)
         self._remember_people(fresh[-SHOWN_AT_START:])
         if self.live:
-            return Seen(fresh, unreadable)
+            return FoldResult(fresh, unreadable)
         self._waiting.extend(fresh)
         self._waiting_count += len(fresh)
         self._unreadable += unreadable
-        return Seen()
+        return FoldResult()
 
-    def caught_up(self) -> Seen:
+    def caught_up(self) -> FoldResult:
         """What follows is live: the last messages of what was kept back, and how many came before them."""
         self.live = True
-        seen = Seen(list(self._waiting), self._unreadable, self._waiting_count - len(self._waiting))
+        seen = FoldResult(list(self._waiting), self._unreadable, self._waiting_count - len(self._waiting))
         self._clear_waiting()
         return seen
 

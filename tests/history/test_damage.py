@@ -11,10 +11,10 @@ import pytest
 
 from streamcli.errors import CannotCreate, FileTrouble, Unusable
 from streamcli.storage import database
-from streamcli.storage.database import Damaged, locked, newest, private
+from streamcli.storage.database import Damaged, ensure_private, locked, newest
 from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox
-from streamcli.storage.word_index import Words
+from streamcli.storage.word_index import WordIndex
 from tests.history.events import PLACE, message, talk
 
 LOG = talk(3000)
@@ -166,7 +166,7 @@ def test_a_wal_that_is_garbage_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_an_sqlite_without_json_is_said_and_is_no_damage(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="without JSON"), database.guarded(tmp_path):
+    with pytest.raises(Unusable, match="without JSON"), database.translating_errors(tmp_path):
         sqlite3.connect(":memory:").execute("SELECT * FROM json_each_of_no_sqlite")
 
 
@@ -183,8 +183,8 @@ def test_a_newer_file_is_left_alone_and_said(tmp_path: Path) -> None:
 def test_folders_and_files_are_the_users_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        folder = private(tmp_path / "data", tmp_path / "data" / "tim" / "logs" / "one")
-        with History.open(folder) as history, Words(history.path), Outbox(folder):
+        folder = ensure_private(tmp_path / "data", tmp_path / "data" / "tim" / "logs" / "one")
+        with History.open(folder) as history, WordIndex(history.path), Outbox(folder):
             history.begin(PLACE, 0)
             history.store(LOG[:10], PLACE)
             there = {path: path.stat().st_mode & 0o777 for path in [folder, *folder.parents, *folder.rglob("*")]}
@@ -200,7 +200,7 @@ def test_files_and_folders_that_were_opened_to_others_are_closed_again(tmp_path:
     path = filled(tmp_path)
     path.chmod(0o644)
     tmp_path.chmod(0o755)
-    private(tmp_path.parent, tmp_path)
+    ensure_private(tmp_path.parent, tmp_path)
     History.open(tmp_path).close()
     assert path.stat().st_mode & 0o777 == 0o600
     assert tmp_path.stat().st_mode & 0o777 == 0o700
@@ -308,11 +308,11 @@ def test_an_outbox_deleted_under_a_running_terminal_takes_nothing_more(tmp_path:
 @pytest.mark.parametrize("damage", [*DAMAGE[:6], Path.unlink], ids=lambda damage: damage.__name__)
 def test_a_damaged_index_is_made_anew(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     path = filled(tmp_path)
-    with Words(path) as words:
+    with WordIndex(path) as words:
         words.index_some(2000)
         spoilt = words.path
     damage(spoilt)
-    with Words(path) as words:
+    with WordIndex(path) as words:
         while words.index_some():
             pass
         assert len(words.search("message", 5000).messages) == len(LOG)
@@ -321,9 +321,9 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path, damage: Callable[[Path], N
 
 def test_an_index_damaged_in_use_is_made_anew(tmp_path: Path) -> None:
     path = filled(tmp_path)
-    with Words(path) as words:
+    with WordIndex(path) as words:
         words.index_some(2000)
-    with Words(path) as words:
+    with WordIndex(path) as words:
         spoil(words.path, 4096, b"\xa5" * (words.path.stat().st_size - 4096))
         assert words.search("message", 5000).behind == len(LOG)
         while words.index_some():

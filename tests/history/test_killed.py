@@ -13,7 +13,7 @@ import pytest
 from streamcli.errors import FileTrouble, StreamcliError
 from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox
-from streamcli.storage.word_index import Words
+from streamcli.storage.word_index import WordIndex
 from tests.history.events import PLACE, batches, message, talk
 from tests.history.processes import Process, Say
 
@@ -91,13 +91,13 @@ def test_two_processes_that_index_at_the_same_time_make_one_index(tmp_path: Path
         path = history.path
 
     def index(say: Say) -> None:
-        with Words(path) as words:
+        with WordIndex(path) as words:
             while words.index_some(97):
                 pass
 
     with Process(index) as one, Process(index) as other:
         assert (one.code(), other.code()) == (0, 0)
-    with Words(path) as words:
+    with WordIndex(path) as words:
         assert words.index_some() == 0
         assert words.search("message", 10_000).messages == TEXTS[::-1]
         assert [found.message for found in words.search("4321").messages] == ["message 4321"]
@@ -112,7 +112,7 @@ def test_indexing_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     for _ in range(6):
 
         def index(say: Say) -> None:
-            with Words(path) as words:
+            with WordIndex(path) as words:
                 say(0)
                 while words.index_some(50):
                     say(0)
@@ -120,11 +120,11 @@ def test_indexing_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         with Process(index) as process:
             process.heard()
             process.kill(chance.random() * 0.03)
-        with Words(path) as words:
+        with WordIndex(path) as words:
             left.append(words.search("message").behind)
     assert left == sorted(left, reverse=True)
     assert left[-1] < left[0]
-    with Words(path) as words:
+    with WordIndex(path) as words:
         while words.index_some():
             pass
         assert words.search("message", 10_000).messages == TEXTS[::-1]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamcli.model.message import Message
 from streamcli.storage.history import History
-from streamcli.storage.word_index import Found, Words, limits, query
+from streamcli.storage.word_index import Found, WordIndex, limits, query
 from tests.history.events import PLACE, log_of, said
 
 TEXTS = [
@@ -31,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with History.open(tmp_path_factory.mktemp("search")) as history:
         history.begin(PLACE, 0)
         history.store(log_of(said(text, number) for number, text in enumerate(TEXTS)), PLACE)
-        with Words(history.path) as words:
+        with WordIndex(history.path) as words:
             assert words.index_some() == 0
         return history.path
 
@@ -91,14 +91,14 @@ def texts(found: Found) -> list[str]:
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
 def test_words_find_messages_newest_first(path: Path, words: str, numbers: list[int]) -> None:
-    with Words(path) as index:
+    with WordIndex(path) as index:
         assert texts(index.search(words)) == [TEXTS[number] for number in numbers]
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="\"'*()^:+-{}\0 abNEARORNT,", max_size=40))
 def test_nothing_that_can_be_typed_is_an_error(path: Path, words: str) -> None:
-    with Words(path) as index:
+    with WordIndex(path) as index:
         assert len(index.search(words).messages) <= len(TEXTS)
 
 
@@ -134,7 +134,7 @@ def test_of_all_signs_a_few_are_named() -> None:
 
 
 def test_what_is_not_indexed_yet_is_said(tmp_path: Path) -> None:
-    with History.open(tmp_path) as history, Words(history.path) as words:
+    with History.open(tmp_path) as history, WordIndex(history.path) as words:
         history.begin(PLACE, 0)
         log = log_of(said(f"message {number}", number) for number in range(25))
         history.store(log[:20], PLACE)
@@ -151,13 +151,13 @@ def test_what_is_not_indexed_yet_is_said(tmp_path: Path) -> None:
 
 
 def test_an_index_that_knows_what_the_history_has_lost_begins_anew(tmp_path: Path) -> None:
-    with History.open(tmp_path) as history, Words(history.path) as words:
+    with History.open(tmp_path) as history, WordIndex(history.path) as words:
         history.store(log_of(said(f"lost {number}", number) for number in range(9)), "")
         words.index_some()
         # A power cut took the last three, and others have come in their place.
         history._connection.execute("DELETE FROM message WHERE number > 6")
         history.store(log_of(said(f"other {number}", number) for number in range(100, 105)), "")
-    with Words(history.path) as words:
+    with WordIndex(history.path) as words:
         assert words.search("lost").behind == 11
         assert words.index_some() == 0
         assert len(words.search("lost").messages) == 6
@@ -167,7 +167,7 @@ def test_an_index_that_knows_what_the_history_has_lost_begins_anew(tmp_path: Pat
 def test_an_index_of_another_version_or_of_a_history_that_is_gone_is_removed(tmp_path: Path) -> None:
     for name in ("words0-00aa-00bb.db", "words1-00aa-00bb.db", "words1-00aa-00bb.db-wal"):
         (tmp_path / name).touch()
-    with History.open(tmp_path) as history, Words(history.path):
+    with History.open(tmp_path) as history, WordIndex(history.path):
         there = {path.name for path in tmp_path.glob("words*.db*")}
     assert not there & {"words0-00aa-00bb.db", "words1-00aa-00bb.db", "words1-00aa-00bb.db-wal"}
     assert there, "its own is left"

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamcli.errors import FileTrouble
-from streamcli.model.dedup_key import identity
-from streamcli.model.fingerprint import digest
+from streamcli.model.dedup_key import dedup_key
+from streamcli.model.fingerprint import fingerprint
 from streamcli.model.message import MAX_EVENT_BYTES, Unreadable, decode, encode
 from streamcli.storage.history import History
 from streamcli.storage.stored_event import Event
@@ -57,7 +57,7 @@ class Terminal:
         """Die with a transaction open that holds the rest of the log."""
         self.history._connection.execute("BEGIN IMMEDIATE")
         for event in log:
-            key = identity(event.content)
+            key = dedup_key(event.content)
             self.history._connection.execute(
                 "INSERT OR IGNORE INTO message (key, offset, event) VALUES (?, ?, ?)", (key, event.offset, event.data)
             )
@@ -69,7 +69,7 @@ class Terminal:
 def first_of_each(log: list[Event]) -> list[Event]:
     seen: dict[bytes, Event] = {}
     for event in log:
-        seen.setdefault(identity(event.content), event)
+        seen.setdefault(dedup_key(event.content), event)
     return list(seen.values())
 
 
@@ -110,7 +110,7 @@ def test_any_interleaving_repetition_and_crash_gives_the_same_history(
             )
             assert history.progress.position == (log[-1].end if log else 0)
             if log:
-                assert history.progress.last == (log[-1].offset, digest(log[-1].data))
+                assert history.progress.last == (log[-1].offset, fingerprint(log[-1].data))
         for terminal in terminals:
             assert [event for event in terminal.shown if not isinstance(event.content, Unreadable)] == [
                 event for event in expected if event in terminal.shown and not isinstance(event.content, Unreadable)
@@ -214,7 +214,7 @@ def test_on_several_segments_identities_alone_count(tmp_path: Path) -> None:
 
 def test_equal_events_at_one_offset_of_two_segments_are_two_when_told_apart(tmp_path: Path) -> None:
     (event,) = log_of([b'{"sender": "old", "message": "hi"}'])
-    keys = [identity(event.content), identity(event.content, 2)]
+    keys = [dedup_key(event.content), dedup_key(event.content, 2)]
     with History.open(tmp_path) as history:
         assert history.store([event, event], "", keys) == [True, True]
         assert history.count == 2
@@ -232,7 +232,7 @@ def test_an_event_keeps_its_bytes_and_one_that_is_too_long_its_cut_text(tmp_path
     assert len(kept[1][0]) < 5000
     with History.open(tmp_path) as history:
         assert history.last(5) == [event.content for event in log]
-        assert history.progress.last == (log[1].offset, digest(long)), "the log's bytes are what is known again"
+        assert history.progress.last == (log[1].offset, fingerprint(long)), "the log's bytes are what is known again"
 
 
 def test_known_messages_are_told(tmp_path: Path) -> None:
@@ -260,12 +260,12 @@ def test_nothing_stored_is_nothing(tmp_path: Path) -> None:
 def test_identities_are_those_of_sender_and_id(a: str, b: str, c: str, d: str) -> None:
     one = message("x", 1).model_copy(update={"id": a, "sender": b})
     other = message("y", 2).model_copy(update={"id": c, "sender": d})
-    assert (identity(one) == identity(other)) == ((a, b) == (c, d))
-    assert len(identity(one)) == 16
+    assert (dedup_key(one) == dedup_key(other)) == ((a, b) == (c, d))
+    assert len(dedup_key(one)) == 16
 
 
 def test_identities_grow_with_time_and_with_offset() -> None:
-    keys = [identity(message("x", number)) for number in range(300)]
+    keys = [dedup_key(message("x", number)) for number in range(300)]
     assert keys == sorted(keys)
-    old = [identity(decode(STRANGE[4], offset)) for offset in range(0, 3000, 10)]
+    old = [dedup_key(decode(STRANGE[4], offset)) for offset in range(0, 3000, 10)]
     assert old == sorted(old)

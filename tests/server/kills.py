@@ -24,7 +24,7 @@ import psutil
 
 from streamcli.errors import Unreachable
 from streamcli.model.address import Login
-from streamcli.server import Choice, Quiet, State, ensure_running, login, state, status, stop
+from streamcli.server import Quiet, ServerOptions, State, ensure_running, login, state, status, stop
 from tests.raw import Raw, account
 
 PATIENCE = 60.0  # seconds a start may take
@@ -65,7 +65,7 @@ class Kills:
 def run(kills: int, seed: int, say: bool = True) -> Kills:
     """Start a durable server, kill it ``kills`` times under load, and check the log after each; it is left running."""
     chance, seen = random.Random(seed), Kills()
-    url = ensure_running(Quiet(), PATIENCE, Choice())
+    url = ensure_running(Quiet(), PATIENCE, ServerOptions())
     account_of_it = login()
     assert account_of_it, "the server asks for no password"
     with Raw(url, "kills", login=account_of_it):

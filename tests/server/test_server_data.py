@@ -17,7 +17,17 @@ import pytest
 from streamcli.cli import server
 from streamcli.errors import CannotCreate, FileTrouble, Unreachable, Unusable
 from streamcli.model.address import Login
-from streamcli.server import Choice, Quiet, State, Watch, credentials, data, ensure_running, state, status
+from streamcli.server import (
+    CrashRestarter,
+    Quiet,
+    ServerOptions,
+    State,
+    credentials,
+    data,
+    ensure_running,
+    state,
+    status,
+)
 from tests.server.conftest import Heard, until
 
 FakeServer = Callable[[str], Path]
@@ -108,13 +118,13 @@ def test_the_server_hashes_the_password_with_one_round() -> None:
 
 
 def test_what_is_not_said_is_the_default_but_the_folder_is_remembered(home: Path, tmp_path: Path) -> None:
-    assert server.chosen(False, None, False) == Choice()
+    assert server.chosen(False, None, False) == ServerOptions()
     home.mkdir(parents=True)
     chosen = server.chosen(True, str(tmp_path), True)
-    assert chosen == Choice(durable=False, data=str(tmp_path), auth=False)
+    assert chosen == ServerOptions(durable=False, data=str(tmp_path), auth=False)
     state.write(state.Record(state.STOPPED, 1, 1.0, state.Ports(), 1.0, chosen))
     assert state.remembered() == chosen
-    assert server.chosen(False, None, False) == Choice(data=str(tmp_path))
+    assert server.chosen(False, None, False) == ServerOptions(data=str(tmp_path))
 
 
 def crashed(fake_server: FakeServer) -> Path:
@@ -133,7 +143,7 @@ def kill() -> None:
 
 def test_a_crashed_server_is_started_again_with_back_off(home: Path, fake_server: FakeServer) -> None:
     starts, clock = crashed(fake_server), [0.0]
-    watch = Watch(30, lambda: clock[0])
+    watch = CrashRestarter(30, lambda: clock[0])
     pauses = []
     for attempt in range(4):
         begun = time.monotonic()
@@ -153,7 +163,7 @@ def test_one_stopped_on_purpose_is_left_alone(home: Path, fake_server: FakeServe
     starts = fake_server("serve()")
     ensure_running(Quiet(), 30)
     server.run("stop", 5, io.StringIO(), io.StringIO())
-    watch = Watch(30)
+    watch = CrashRestarter(30)
     for _ in range(5):
         assert watch.look(0.02).state is State.STOPPED
     time.sleep(0.2)

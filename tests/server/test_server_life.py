@@ -18,8 +18,8 @@ import pytest
 
 from streamcli.cli import server
 from streamcli.server import (
-    Choice,
     Quiet,
+    ServerOptions,
     State,
     archive,
     current_url,
@@ -93,7 +93,7 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(
 ) -> None:
     cached = archive.archive_path(java(), jars.ensure_jars(Quiet()))
     if not cached.exists():  # a start has it made in the background
-        ensure_running(Quiet(), 100, Choice(durable=False, auth=False))
+        ensure_running(Quiet(), 100, ServerOptions(durable=False, auth=False))
         stop(10)
         assert until(cached.exists, 400)
     with socket.socket() as stranger:
@@ -102,7 +102,7 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(
         # A port of our own is the usual one here: others on this machine may take 9090 or give it back at any time.
         usual = stranger.getsockname()[1]
         monkeypatch.setattr(Ports.__init__, "__defaults__", (usual, *Ports.__init__.__defaults__[1:]))  # type: ignore[index]
-        url = ensure_running(heard, 60, Choice())
+        url = ensure_running(heard, 60, ServerOptions())
     assert not url.endswith(f":{usual}")
     assert heard.stages[0] == "starting Java"
     assert str(usual) in heard.stages[1] and "taken by other programs" in heard.stages[1]
@@ -146,7 +146,7 @@ def test_a_strangers_zookeeper_is_not_taken_for_ours(home: Path, heard: Heard, m
             "free_ports",
             lambda usual=True: dataclasses.replace(free_ports(usual), **({"zookeeper": taken} if usual else {})),
         )
-        ensure_running(heard, 60, Choice(durable=False, auth=False))
+        ensure_running(heard, 60, ServerOptions(durable=False, auth=False))
         stranger.shutdown()
     assert "another program took one of the ports, trying others" in heard.stages
     assert told and set(told) <= {b"ruok", b""}

@@ -14,7 +14,7 @@ from streamcli.cli import server
 from streamcli.errors import CannotCreate, Unusable, UsageError
 from streamcli.server import Quiet, archive, credentials, data, jars, launch, parts
 from streamcli.server.java import java
-from streamcli.server.state import Choice, Ports
+from streamcli.server.state import Ports, ServerOptions
 from tests.conftest import STREAMCLI, make_home
 
 NASTY = "jürgen ü 日%p%20#!=\\u0041 \"x&<y':,;*${a}\n z "
@@ -73,10 +73,10 @@ def test_any_folder_name_and_the_locale_c(home: Path, tmp_path: Path) -> None:
 def test_no_configuration_holds_a_path_of_the_persons(home: Path, tmp_path: Path) -> None:
     home.mkdir(parents=True)
     secret = credentials.ensure()
-    parts.write_files(home, Ports(), Choice(), secret)
+    parts.write_files(home, Ports(), ServerOptions(), secret)
     texts = [path.read_text() for path in home.iterdir() if path.is_file()]
     assert not [
-        text for text in (*texts, *parts.properties(Ports(), Choice(), secret).values()) if str(tmp_path) in text
+        text for text in (*texts, *parts.properties(Ports(), ServerOptions(), secret).values()) if str(tmp_path) in text
     ]
 
 
@@ -86,7 +86,7 @@ def test_data_of_an_earlier_version_keeps_its_absolute_path(home: Path, tmp_path
     (folder / "ledgers" / "current").mkdir(parents=True)
     (home / parts.DATA).symlink_to(folder)
     (folder / "ledgers" / "current" / "VERSION").write_text(f'ledgerDirs: "1\t{folder}/ledgers"\n')
-    parts.write_files(home, Ports(), Choice(), credentials.ensure())
+    parts.write_files(home, Ports(), ServerOptions(), credentials.ensure())
     assert f"journalDirectories={folder}/journal\n" in (home / "bookie.properties").read_text()
 
 
@@ -112,7 +112,7 @@ def test_an_empty_data_dir_is_a_usage_error(home: Path) -> None:
 def test_a_name_that_is_not_utf8_is_refused_in_one_line(home: Path, tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"b\xff")
     with pytest.raises(Unusable, match=r"b\\xff/data has a name that is not UTF-8"):
-        launch.launch(java(), [tmp_path / "a.jar"], Ports(), Choice(data=str(folder / "data")))
+        launch.launch(java(), [tmp_path / "a.jar"], Ports(), ServerOptions(data=str(folder / "data")))
     assert not folder.exists()
 
 

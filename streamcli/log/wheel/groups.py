@@ -17,7 +17,7 @@ from pathlib import Path
 from streamcli.errors import from_os_error
 from streamcli.model.address import Stream
 from streamcli.model.names import reader_group
-from streamcli.system.paths import made
+from streamcli.system.paths import ensure_dir
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class GroupNames:
         self._left_over: list[str] = []
         self._taken: list[tuple[Path, int]] = []
         self._saved = False
-        self._path = made(folder) / f"{_unique()}.json"
+        self._path = ensure_dir(folder) / f"{_unique()}.json"
         try:
             self._fd = self._own_file()
             self._take_left_over()

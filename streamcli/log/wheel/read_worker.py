@@ -22,7 +22,7 @@ from typing import Any
 from streamcli.log.frames import Frame, Splitter, pack, pack_events, pack_json
 from streamcli.log.wheel.event_bytes import EventBytes, NoEvents
 from streamcli.log.wheel.worker import Output, connect, needing, open_stream, run
-from streamcli.model.fingerprint import digest
+from streamcli.model.fingerprint import fingerprint
 
 READER = "main"  # one id for ever: a crash leaves at most one stale reader in the group
 BATCH = 2000  # events in a frame: some milliseconds of work for the prompt's process
@@ -124,7 +124,7 @@ def _is_there(raw: EventBytes, last: tuple[int, str] | None, head: int, tail: in
         offset, data = next(raw.events(last[0], tail), (0, b""))
     except NoEvents:
         return False
-    return offset == last[0] and digest(data).hex() == last[1]
+    return offset == last[0] and fingerprint(data).hex() == last[1]
 
 
 def _follow_bytes(raw: EventBytes, start: int, parent: Parent) -> None:
