@@ -34,7 +34,7 @@ PROGRAM = "from streamcli.cli.main import main\nmain()\n"
 
 # A supervisor that dies when it would start a worker, and a doctor that finds the server well.
 DIES = """
-from streamcli import doctor
+from streamcli.cli import doctor
 from streamcli.errors import UsageError
 from streamcli.log.wheel.probe import Answer
 from streamcli.log.supervisor import Supervisor
@@ -108,13 +108,13 @@ def test_an_id_too_long_for_the_stream_is_a_usage_error_at_once(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("send", "from streamcli import send; send.encode = broken"),  # the thread that reads standard input
-        ("send", "from streamcli import lines; lines.read = broken"),
+        ("send", "from streamcli.cli import send; send.encode = broken"),  # the thread that reads standard input
+        ("send", "from streamcli.system import fd_lines; fd_lines.read = broken"),
         ("chat", "from streamcli.ui import plain; plain.lines = broken"),
         ("chat", "from streamcli.chat.chatter import Chatter; Chatter.typed = broken"),  # a callback of the loop
         ("chat", "from streamcli.storage.outbox import Outbox; Outbox.adopt = broken"),  # the outbox's thread
         ("tail", "from streamcli.cli.tail import Tail; Tail._on_link = broken"),
-        ("tail", "from streamcli import printing; printing.write_all = broken"),  # the printing thread
+        ("tail", "from streamcli.system import printing; printing.write_all = broken"),  # the printing thread
     ],
 )
 def test_an_unforeseen_error_in_a_thread_or_callback_is_said(tmp_path: Path, name: str, what: str) -> None:

@@ -231,8 +231,8 @@ def test_typed_lines_live_in_memory_where_their_file_can_not_be_used(
 
 LOGGER = """
 import logging, sys
-from streamcli import logs
-logs.set_up(verbose=False)
+from streamcli.system import log_file
+log_file.set_up(verbose=False)
 for number in range(int(sys.argv[2])):
     logging.getLogger("streamcli").info("%s-%06d %s", sys.argv[1], number, "x" * 60)
 """
