@@ -137,7 +137,9 @@ def _read(file: Path) -> dict[str, str]:
             text = opened.read().decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise Unusable(f"The settings in {file} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
         raise Unusable(f"The settings in {file} can't be read: {error}.") from error
     try:
         kept: dict[str, Any] = tomllib.loads(text)

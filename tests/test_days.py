@@ -14,6 +14,14 @@ from streamcli.ui.render import MessageStyle
 LOOK = MessageStyle("tim", colour=False, zone=timezone.utc)
 
 
+def test_the_times_of_another_log_say_nothing() -> None:
+    days = Days(LOOK)
+    before, after = [at("20T10:00")], [at("20T09:00", "b")]
+    assert [off for part in (before, after) for _, _, off in days.divide(part)] == [None, -timedelta(hours=1)]
+    days.another_log()
+    assert [off for _, _, off in days.divide(after)] == [None]
+
+
 def at(time: str, sender: str = "alex") -> Chat:
     sent = datetime.fromisoformat(f"2026-11-{time}:00+00:00") if time else None
     return Chat(sender=sender, message="x", id="a", sent_at=sent)

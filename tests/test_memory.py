@@ -218,17 +218,18 @@ def test_a_stream_made_anew_is_another_log_with_a_history_of_its_own(people: Peo
 
 def test_a_stream_made_anew_under_a_running_chat(people: People, raw: Raw) -> None:
     tim = people.opens("tim", columns=WIDE).connected()
-    raw.say("alex", "the old log.")
+    raw.say("alex", "the old log.", sent_at="2026-01-02T10:00:00Z")
     tim.see("alex: the old log.")
     raw.delete_stream()
-    raw.say("alex", "the new one.")
+    raw.say("bob", "the new one.", sent_at="2026-01-01T10:00:00Z")  # not early: it is the first here
     tim.see("This is another log than before")
-    tim.see("alex: the new one.")
+    tim.see("bob: the new one.")
+    assert tim.count("early") == 0
     tim.enter("and here I am")
     tim.see("tim: and here I am")
     leaves(tim)
     tim = people.joins("tim")
-    assert texts(tim) == ["the new one."]
+    assert texts(tim, "bob") == ["the new one."]
     assert tim.count("tim: and here I am") == 1
 
 

@@ -44,6 +44,16 @@ def seen(log: Raw, text: str) -> bool:
     return any(message["message"] == text for message in log.messages())
 
 
+def ours_below(pid: int) -> list[psutil.Process]:
+    """The streamcli processes that a shell has started and that still run."""
+    found = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "streamcli" in child.cmdline():
+                found.append(child)
+    return found
+
+
 # Slow readers, and files set to non-blocking.
 
 
@@ -154,8 +164,7 @@ def test_on_a_quiet_log_it_ends_as_soon_as_nobody_reads(people: People, raw: Raw
             assert process.stdout
             assert "the only one" in process.stdout.readline()
             begun = time.monotonic()
-            ours = [child for child in psutil.Process(process.pid).children() if "streamcli" in child.cmdline()]
-            psutil.wait_procs(ours, GUARD)
+            psutil.wait_procs(ours_below(process.pid), GUARD)
             assert time.monotonic() - begun < GUARD, command
             for child in psutil.Process(process.pid).children():
                 child.kill()  # sleep
@@ -228,8 +237,7 @@ def test_the_count_of_an_interrupted_send_is_true(people: People, raw: Raw) -> N
     with subprocess.Popen(command, stderr=subprocess.PIPE, env=people.env("cron"), text=True) as process:
         assert process.stderr
         eventually(lambda: raw.bounds()[1] > 100_000)
-        ours = [child for child in psutil.Process(process.pid).children() if "streamcli" in child.cmdline()]
-        ours[0].send_signal(signal.SIGINT)
+        ours_below(process.pid)[0].send_signal(signal.SIGINT)
         said = process.stderr.read()
     count = int(said.partition("are in the log")[0].split()[-2].replace(",", ""))
     there = len(raw.events())

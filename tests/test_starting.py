@@ -13,7 +13,9 @@ import pytest
 from streamcli.model.numbers import whole
 from streamcli.system.log_file import MAX_BYTES
 from streamcli.ui.input_history import InputHistory
-from tests.conftest import STREAMCLI, People, make_home
+from tests.conftest import STREAMCLI, People, eventually, make_home
+from tests.raw import Raw
+from tests.terminal import Terminal
 
 NOBODY = "tcp://127.0.0.1:1"
 
@@ -120,6 +122,9 @@ def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> No
     pipe.rename(file)
     one_line(run(env, "send", "--url", NOBODY, "--timeout", "1", "x"), 69, "nobody listens")
     file.unlink()
+    file.mkdir()
+    one_line(run(env, "send", "--url", NOBODY, "x"), 78, f"settings in {file} can't be read: Is a directory.")
+    file.rmdir()
     login_file = tmp_path / "login.toml"
     login_file.touch(0o600)
     login_file.write_text('url = "http://secret"\naccount = "a"\npassword = "b"\n')
@@ -145,6 +150,14 @@ __main__.main()
 def test_ctrl_c_while_the_program_is_loaded_is_one_line() -> None:
     done = subprocess.run([sys.executable, "-c", LOADING, "--version"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "streamcli: Interrupted.\n")
+
+
+def test_a_locale_that_knows_no_letters_sends_them_all_the_same(people: People, raw: Raw) -> None:
+    env = people.env("tim") | {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    with Terminal([*STREAMCLI, people.url, "tim"], env) as tim:
+        tim.connected()
+        tim.enter("ñandú ٣ x")
+        eventually(lambda: [message["message"] for message in raw.messages()] == ["ñandú ٣ x"])
 
 
 @pytest.mark.parametrize("option", ["--id", "--room", "--scope", "--stream", "--url", "--timeout"])

@@ -178,6 +178,7 @@ class Chatter:
         if self._state.open(opened):
             self.note("This is another log than before: the server or the stream was made anew. Your history is kept.")
             self._before = None
+            self._scroll.another_log()
             self._writer.log_replaced(opened.log)
             self._own.clear()
         elif self._state.missed:

@@ -27,6 +27,8 @@ _WHAT_TO_DO = {
 
 def chosen(in_memory: bool, data_dir: str | None, no_auth: bool) -> ServerOptions:
     """What ``server start`` with these options means: what is not said is the default, but the folder is remembered."""
+    if in_memory and data_dir is not None:
+        raise UsageError("--in-memory keeps nothing, and --data-dir says where to keep it: give one of them.")
     before = state.remembered()
     folder = before.data if data_dir is None else _absolute(data_dir)
     return replace(before, durable=not in_memory, data=folder, auth=not no_auth)

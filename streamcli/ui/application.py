@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple, cast
 from prompt_toolkit.application import Application
 from prompt_toolkit.data_structures import Point
 from prompt_toolkit.input import Input, create_input
+from prompt_toolkit.input.posix_utils import PosixStdinReader
 from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.layout.screen import Screen
@@ -105,6 +107,9 @@ def make_input() -> Input:
     """Standard input, of which only keys are taken."""
     found = create_input()
     if isinstance(found, Vt100Input):
+        if codecs.lookup(sys.stdin.encoding).name == "ascii":
+            # A locale that knows no letters beyond A to Z says nothing about the terminal, which sends UTF-8 today.
+            found.stdin_reader = PosixStdinReader(found.fileno(), encoding="utf-8")
         found.vt100_parser = SequenceParser(lambda key: found._buffer.append(key))
     return found
 

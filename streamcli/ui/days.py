@@ -21,6 +21,10 @@ class Days:
         self._day: date | None = None
         self._clocks = SkewDetector()
 
+    def another_log(self) -> None:
+        """What follows comes from another log: the times of what was judged so far say nothing about it."""
+        self._clocks = SkewDetector()
+
     def divide(
         self, messages: Sequence[Message], now: datetime | None = None
     ) -> Iterator[tuple[date | None, Message, timedelta | None]]:

@@ -32,6 +32,10 @@ class Scroll:
                 self._screen.note(self._style.day(day))
             self._screen.draw(self._style.message(message, off))
 
+    def another_log(self) -> None:
+        """What follows comes from another log."""
+        self._days.another_log()
+
     def unreadable(self, reasons: Counter[str]) -> None:
         """Say, soon and in one line for many, that events could not be read."""
         if reasons and not self._unreadable:

@@ -97,6 +97,11 @@ def test_a_data_folder_whose_data_is_elsewhere_is_refused(tmp_path: Path) -> Non
         data.prepare(tmp_path / "data")
 
 
+def test_a_folder_for_what_is_not_kept_is_a_usage_error(home: Path) -> None:
+    with pytest.raises(UsageError, match="give one of them"):
+        server.chosen(in_memory=True, data_dir=str(home / "data"), no_auth=False)
+
+
 def test_an_empty_data_dir_is_a_usage_error(home: Path) -> None:
     with pytest.raises(UsageError, match="--data-dir needs"):
         server.chosen(False, "", False)
