@@ -11,9 +11,9 @@ from pathlib import Path
 
 from bench.house import House, new_stream
 from bench.raw import Writer
+from streamcli.model.event import DecodedEvent
 from streamcli.model.message import Ids, decode, encode, make
 from streamcli.storage.history import History
-from streamcli.storage.stored_event import Event
 from streamcli.storage.word_index import WordIndex
 
 HEAD = 8  # bytes before an event's data in the log
@@ -67,7 +67,7 @@ def search(messages: int, rounds: int) -> dict[str, list[float]]:
     return found
 
 
-def _talk(messages: int, words: list[str], weights: list[float], chance: random.Random) -> Iterator[list[Event]]:
+def _talk(messages: int, words: list[str], weights: list[float], chance: random.Random) -> Iterator[list[DecodedEvent]]:
     numbers = iter(range(messages))
     ids = Ids(lambda: 1_700_000_000_000 + next(numbers), chance.randbytes)
     offset = 0
@@ -77,7 +77,7 @@ def _talk(messages: int, words: list[str], weights: list[float], chance: random.
             text = " ".join(chance.choices(words, cum_weights=weights, k=WORDS_EACH))
             data = encode(make("chat", text, sender=f"person{chance.randrange(50)}", id=ids.next()))
             end = offset + HEAD + len(data)
-            batch.append(Event(offset, end, data, decode(data, offset)))
+            batch.append(DecodedEvent(offset, end, data, decode(data, offset)))
             offset = end
         yield batch
 

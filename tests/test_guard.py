@@ -36,7 +36,7 @@ PROGRAM = "from streamcli.cli.main import main\nmain()\n"
 DIES = """
 from streamcli.cli import doctor
 from streamcli.errors import UsageError
-from streamcli.log.wheel.probe import Answer
+from streamcli.log.probe import Answer
 from streamcli.log.supervisor import Supervisor
 
 async def dies(self):

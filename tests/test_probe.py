@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from streamcli.log.wheel.probe import Answer, probe
+from streamcli.log.probe import Answer, probe
 from streamcli.model.address import Controller, Stream
 from tests.fake_controller import HANG, NO, SETTINGS, YES, FakeController, run
 

@@ -17,9 +17,9 @@ from streamcli.log.reader import Listener, Reader
 from streamcli.log.wheel.groups import GroupNames
 from streamcli.model.address import Stream
 from streamcli.model.dedup_key import DedupKeys
+from streamcli.model.event import DecodedEvent
 from streamcli.model.message import Message, Unreadable
 from streamcli.storage.recorder import Recorder
-from streamcli.storage.stored_event import Event
 from streamcli.system import guard
 from streamcli.views.timeline import DecodedEvent, LogOpened, LogPosition
 from tests.fake_controller import run, until
@@ -32,14 +32,14 @@ class Disk:
 
     last_event = None
 
-    def __init__(self, store: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(self, store: Callable[[Sequence[DecodedEvent]], None]) -> None:
         self._store = store
         self.closed = False
 
     def opened(self, opened: LogOpened) -> None:
         pass
 
-    def store(self, events: Sequence[Event], keys: Sequence[bytes]) -> list[bool]:
+    def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes]) -> list[bool]:
         self._store(events)
         return [True] * len(events)
 
@@ -50,7 +50,7 @@ class Disk:
 class Desk:
     """A reader, and what its listener was told."""
 
-    def __init__(self, folder: Path, store: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(self, folder: Path, store: Callable[[Sequence[DecodedEvent]], None]) -> None:
         self.told: list[str] = []
         self.draws, self.undrawn = True, list[Callable[[], None]]()
         self.own_unread_since: float | None = None
@@ -98,7 +98,7 @@ CAUGHT_UP = Frame.CAUGHT_UP, b""
 
 
 def at_a_desk(
-    folder: Path, check: Callable[[Desk], Coroutine[Any, Any, None]], store: Callable[[Sequence[Event]], None]
+    folder: Path, check: Callable[[Desk], Coroutine[Any, Any, None]], store: Callable[[Sequence[DecodedEvent]], None]
 ) -> None:
     async def main() -> None:
         desk = Desk(folder, store)
@@ -112,7 +112,7 @@ def at_a_desk(
 
 
 def test_what_follows_a_slow_batch_waits_for_it_and_settling_waits_for_all(tmp_path: Path) -> None:
-    def store(events: Sequence[Event]) -> None:
+    def store(events: Sequence[DecodedEvent]) -> None:
         if len(events) == 2:
             time.sleep(0.2)
 
@@ -126,7 +126,7 @@ def test_what_follows_a_slow_batch_waits_for_it_and_settling_waits_for_all(tmp_p
 def test_the_next_batch_is_decoded_while_one_is_stored(tmp_path: Path) -> None:
     decoded, both = [], threading.Event()
 
-    def store(events: Sequence[Event]) -> None:
+    def store(events: Sequence[DecodedEvent]) -> None:
         assert both.wait(10), "the second batch waits for the first one to be stored"
 
     class Counting(DedupKeys):
@@ -147,7 +147,7 @@ def test_the_next_batch_is_decoded_while_one_is_stored(tmp_path: Path) -> None:
 def test_behind_a_batch_that_failed_nothing_is_taken_until_a_new_worker_brings_it_again(tmp_path: Path) -> None:
     failing = True
 
-    def store(events: Sequence[Event]) -> None:
+    def store(events: Sequence[DecodedEvent]) -> None:
         if failing and len(events) == 2:
             raise MemoryError
 
@@ -165,7 +165,7 @@ def test_behind_a_batch_that_failed_nothing_is_taken_until_a_new_worker_brings_i
 def test_what_is_read_while_leaving_is_stored_and_not_drawn(tmp_path: Path) -> None:
     stored: list[int] = []
 
-    def store(events: Sequence[Event]) -> None:
+    def store(events: Sequence[DecodedEvent]) -> None:
         time.sleep(0.1)
         stored.append(len(events))
 
@@ -220,7 +220,7 @@ def test_the_worker_waits_for_a_screen_that_is_slow_and_is_not_overdue_meanwhile
 def test_what_cannot_be_stored_twice_is_reported(tmp_path: Path) -> None:
     errors: list[BaseException] = []
 
-    def store(events: Sequence[Event]) -> None:
+    def store(events: Sequence[DecodedEvent]) -> None:
         raise ArithmeticError
 
     async def check(desk: Desk) -> None:

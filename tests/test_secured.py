@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamcli.log.wheel.probe import Answer, probe
+from streamcli.log.probe import Answer, probe
 from streamcli.model.address import Controller, Login, Stream
 from tests.certificates import Authority
 from tests.conftest import STREAMCLI, make_home, workers_of

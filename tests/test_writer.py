@@ -15,9 +15,9 @@ from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_
 from streamcli.log.supervisor import WorkerSlot
 from streamcli.log.writer import NOT_PERMITTED, Clock, Writer
 from streamcli.model.address import Stream
+from streamcli.model.event import Entry
 from streamcli.model.message import Ids, Unreadable, make
 from streamcli.storage.directories import Places
-from streamcli.storage.outbox import Entry
 from streamcli.storage.outbox_thread import OutboxThread
 
 

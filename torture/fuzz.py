@@ -20,9 +20,9 @@ from typing import Any
 from streamcli.log.wheel.event_bytes import HEAD_BYTES
 from streamcli.model.clock_skew import SkewDetector
 from streamcli.model.dedup_key import dedup_key
+from streamcli.model.event import DecodedEvent
 from streamcli.model.message import Message, Unreadable, decode
 from streamcli.storage.history import History
-from streamcli.storage.stored_event import Event
 from streamcli.ui.render import MessageStyle
 from streamcli.views.timeline import DecodedEvent, LogOpened, Timeline
 
@@ -175,10 +175,10 @@ class Mill:
 
     def take(self, datas: list[bytes]) -> None:
         """Take a batch in; raises AssertionError when anything is lost, doubled, or drawn as it must not be."""
-        batch: list[Event] = []
+        batch: list[DecodedEvent] = []
         for data in datas:
             end = self._at + HEAD_BYTES + len(data)
-            batch.append(Event(self._at, end, data, decode(data, self._at)))
+            batch.append(DecodedEvent(self._at, end, data, decode(data, self._at)))
             self._at = end
         keys = [dedup_key(event.content) for event in batch]
         wanted: list[Message] = []

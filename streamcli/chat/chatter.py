@@ -13,22 +13,22 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import IO
 
 from streamcli import commands
-from streamcli.chat.departure import LEAVE_WITHIN, Departure, Manner, named
+from streamcli.chat.departure import Departure, Manner, named
 from streamcli.chat.queries import QueryCommands
+from streamcli.chat.status_line import StatusLine
 from streamcli.commands import Context, Query, Quit, Send, Show, UsageHint
 from streamcli.config import Settings, wants_colour, zone_trouble
-from streamcli.log.reader import Reader
-from streamcli.log.supervisor import ConnectionStatus, Phase, Supervisor
-from streamcli.log.wheel.groups import GroupNames
+from streamcli.log.api import ConnectionStatus, ReadMode, Target
+from streamcli.log.reader import Beginning, Reader
+from streamcli.log.session import LogSession
 from streamcli.log.writer import Clock, Writer
-from streamcli.model.address import Controller
+from streamcli.model.cursor import LogOpened
+from streamcli.model.event import Arrived, Entry
 from streamcli.model.message import Ids, Message, TooLong, clock_trouble, plausible, replace_surrogates
 from streamcli.storage.directories import Places, address_key, place_of
 from streamcli.storage.history_queries import HistoryQueries
-from streamcli.storage.outbox import Entry
 from streamcli.storage.outbox_thread import OutboxThread, counted
 from streamcli.storage.recorder import Recorder
 from streamcli.system import guard, log_file
@@ -38,12 +38,10 @@ from streamcli.ui import Screen
 from streamcli.ui.render import MessageStyle
 from streamcli.ui.sanitiser import clean_line
 from streamcli.ui.scrollback import Scroll
-from streamcli.views.timeline import DecodedEvent, FoldResult, LogOpened, LogPosition, Timeline
+from streamcli.views.timeline import SHOWN_AT_START, FoldResult, Timeline
 
 PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
-TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before a quiet line says so, for good
 WHOLE = "/history shows all"
-BAR = 10  # characters of the bar that shows how much of the log is read
 
 _log = logging.getLogger(__name__)
 
@@ -51,29 +49,26 @@ _log = logging.getLogger(__name__)
 class Chatter:
     """One terminal's chat, from start to exit code. Everything here runs in the one loop of the main thread."""
 
-    def __init__(self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int) -> None:
-        """``locate`` names the controller before each connection, or raises Unreachable in words for the person.
-
-        Raises CannotCreate or FileTrouble when our own folders can't be written.
-        """
+    def __init__(self, settings: Settings, target: Target) -> None:
+        """Chat on the log ``target``. Raises CannotCreate or FileTrouble when our own folders can't be written."""
         self._settings = settings
         self._interactive = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") not in (None, "dumb")
         whole = WHOLE if self._interactive else ""
         self._style = MessageStyle(settings.user, self._interactive and wants_colour(), room=settings.room, whole=whole)
-        self._state = Timeline()
-        self._groups = GroupNames(state_dir() / "groups", settings.group_owner, settings.stream)
+        self._timeline = Timeline()
         self._loop = asyncio.get_running_loop()
         clock = Clock(_now, time.monotonic)
         ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
         places, address = Places(settings.user), address_key(settings.controller, settings.stream)
         self._place = place_of(address)
         self._outbox = OutboxThread(places, address, self.note)
-        self._writer = Writer(settings.stream, settings.user, settings.room, ids, clock, self._outbox, self)
+        self._status = StatusLine(self._place, time.monotonic, self._loop.call_later, self._say_trouble)
+        self._session = LogSession(target, settings.timeout, self._status_changed)
         self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
-        self._reader = Reader(settings.stream, self._groups, self, self._recorder, self._own_unread_since)
-        lanes = [self._reader.lane, self._writer.lane]
-        self._supervisor = Supervisor(locate, lanes, settings.stream, self._on_link, worker_log)
-        self._link = ConnectionStatus(Phase.CONNECTING, since=time.monotonic())
+        cursor, self._shown_at_start = self._recorder.resume(SHOWN_AT_START)
+        log = self._session.log
+        self._reader = Reader(log, ReadMode.FOLLOW, self, self._recorder, self._own_unread_since, cursor)
+        self._writer = Writer(log, settings.user, settings.room, ids, clock, self._outbox, self)
         self._screen = self._make_screen()
         self._scroll = Scroll(self._style, self._screen, datetime.now().date(), self._loop.call_later)
         self._history = HistoryQueries(lambda: self._recorder.path)
@@ -83,7 +78,6 @@ class Chatter:
         self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
         manner = Manner(self._interactive, settings.timeout, self.note, self._connection, self._place)
         self._departure = Departure(manner, self._writer, self._outbox, self._screen)
-        self._trouble_said = False
 
     async def run(self) -> int:
         """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
@@ -91,24 +85,18 @@ class Chatter:
         self._resume()
         for trouble in filter(None, (zone_trouble(), clock_trouble(_now()))):
             self.note(trouble)
-        watching, ticking = guard.watched(self._supervisor.run()), guard.watched(self._tick())
+        ticking = guard.watched(self._tick())
         for number in (signal.SIGTERM, signal.SIGHUP):
             on_signal(number, self._departure.hurry, 0)
         on_signal(signal.SIGINT, self._departure.hurry, 130)
         try:
-            with log_file.shown_by(lambda text: self._loop.call_soon_threadsafe(self.note, text)):
-                await self._screen.run()
-        except (EOFError, OSError) as error:
-            await self._terminal_is_gone(error)
+            async with self._session:
+                await self._until_left()
         except asyncio.CancelledError:
             if not self._departure.failure:
                 raise
         finally:
-            self._supervisor.kill()
             ticking.cancel()
-            watching.cancel()
-            await asyncio.wait([watching], timeout=LEAVE_WITHIN)
-            self._groups.close()
             self._history.close()
             self._outbox.close()
             self._reader.close()
@@ -116,7 +104,14 @@ class Chatter:
             raise self._departure.failure
         return self._departure.code
 
-    # What the screen asks for and tells (streamcli.ui.Host).
+    async def _until_left(self) -> None:
+        try:
+            with log_file.shown_by(lambda text: self._loop.call_soon_threadsafe(self.note, text)):
+                await self._screen.run()
+        except (EOFError, OSError) as error:
+            await self._terminal_is_gone(error)
+
+    # What the screen asks for and tells (streamcli.ui.ScreenDelegate).
 
     def status(self) -> str:
         """The bottom line."""
@@ -130,7 +125,7 @@ class Chatter:
 
     def people(self) -> Sequence[str]:
         """Who has spoken, the last one at the end."""
-        names = (unicodedata.normalize("NFC", name) for name in self._state.people)
+        names = (unicodedata.normalize("NFC", name) for name in self._timeline.people)
         return list(dict.fromkeys(clean_line(name) for name in names if name != self._settings.user))
 
     def typed(self, line: str) -> None:
@@ -169,32 +164,29 @@ class Chatter:
 
     # What the reader brings (streamcli.log.reader.Listener).
 
-    def place(self) -> LogPosition:
-        """Where a new reader goes on."""
-        return self._state.place or LogPosition()
-
-    def opened(self, opened: LogOpened) -> None:
+    def opened(self, opened: LogOpened, beginning: Beginning) -> None:
         """A reader begins."""
-        if self._state.open(opened):
+        self._timeline.open(beginning.another)
+        if beginning.another:
             self.note("This is another log than before: the server or the stream was made anew. Your history is kept.")
             self._before = None
             self._scroll.another_log()
             self._writer.log_replaced(opened.log)
             self._own.clear()
-        elif self._state.missed:
+        elif beginning.missed:
             self.note("The head of the log was cut off meanwhile: what was not read before is gone.")
         self._writer.reader_replaced()
         self._screen.refresh()
 
-    def arrived(self, batch: list[DecodedEvent], drawn: Callable[[], None]) -> None:
+    def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
         """Fold a batch in and draw what is new."""
         self._own += self._writer.ours_among(event.content for event in batch)
-        self._show(self._state.take(batch))
-        self._screen.after_drawing(drawn)
+        self._show(self._timeline.take(batch))
+        self._screen.after_drawing(shown)
 
     def caught_up(self) -> None:
         """Draw the end of what was there before."""
-        seen = self._state.caught_up()
+        seen = self._timeline.caught_up()
         new = seen.skipped + len(seen.messages)
         if self._before and new:
             since = self._style.since(self._before, datetime.now().date())
@@ -229,7 +221,7 @@ class Chatter:
 
     def stream_gone(self) -> None:
         """Have the reader begin anew."""
-        self._reader.lane.replace()
+        self._reader.connection.replace()
 
     def _make_screen(self) -> Screen:
         if self._interactive:
@@ -242,7 +234,7 @@ class Chatter:
 
     def _send(self, action: Send) -> None:
         try:
-            self._writer.send(action)
+            self._writer.send(action.kind, action.text)
         except TooLong as error:
             self.note(f"Not sent: {error}")
             return
@@ -251,56 +243,44 @@ class Chatter:
 
     def _resume(self) -> None:
         """Draw the last screenful from disk, before any network."""
-        shown = self._recorder.resume(self._state)
+        shown, self._shown_at_start = self._shown_at_start, []
+        self._timeline.resume(shown)
         self._scroll.messages(shown)
         self._before = shown[-1] if shown else None
 
     def _show(self, seen: FoldResult) -> None:
         if seen.messages:
-            self._scroll.messages(seen.messages, plausible(_now()) if self._state.live else None)
+            self._scroll.messages(seen.messages, plausible(_now()) if self._timeline.live else None)
             self._history.more_came()
         self._scroll.unreadable(seen.unreadable)
-        if self._own and self._state.live:
+        if self._own and self._timeline.live:
             # Also those that came with many others and were only counted.
             self._writer.read_back(self._own)
             self._own.clear()
             self.acknowledged()
 
     def _connection(self) -> str:
-        link, where = self._link, self._place
-        seconds = int(time.monotonic() - link.since)
-        waited = f" ({seconds} s)" if seconds else ""
-        if link.phase is Phase.LIVE and not self._state.live:
-            progress = self._state.progress
-            return "reading the log" + ("" if progress is None else f" {_bar(progress)} {progress:.0%}")
-        if link.phase is Phase.LIVE:
-            return f"connected to {where}"
-        return f"{link.phase.value}{waited}: {link.words or where}"
+        return self._status.words(self._timeline.live, self._reader.progress)
 
     def _own_unread_since(self) -> float | None:
-        return self._writer.unread_since() if self._state.live else None
+        return self._writer.unread_since() if self._timeline.live else None
 
-    def _on_link(self, link: ConnectionStatus) -> None:
-        self._link = link
-        if link.refusal and not self._interactive:
-            self._departure.refuse(link.refusal)
-        elif link.phase is Phase.LIVE:
-            self._trouble_said = False
-        elif link.words:
-            self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, link)
+    def _status_changed(self, status: ConnectionStatus) -> None:
+        if status.refusal and not self._interactive:
+            self._departure.refuse(status.refusal)
+        else:
+            self._status.changed(status)
         self._screen.refresh()
 
-    def _say_trouble(self, link: ConnectionStatus) -> None:
-        # Once for each outage, the bottom line follows it. And what leaving says names the trouble too.
-        if link is self._link and not self._departure.begun and (link.refused or not self._trouble_said):
-            self._trouble_said = True
-            self.note(f"{link.phase.value}, {self._place}: {link.words}")
+    def _say_trouble(self, text: str) -> None:
+        if not self._departure.begun:  # what leaving says names the trouble too
+            self.note(text)
 
     async def _tick(self) -> None:
         """Keep the seconds in the bottom line true while there are some."""
         while True:
             await asyncio.sleep(1)
-            if self._link.phase is not Phase.LIVE or not self._state.live:
+            if self._status.counts_seconds or not self._timeline.live:
                 self._screen.refresh()
 
     def _unforeseen(self, error: BaseException) -> None:
@@ -317,11 +297,6 @@ class Chatter:
             os.dup2(nowhere, number)
         self._departure.hurry(0)
         await self._departure.completed()
-
-
-def _bar(part: float) -> str:
-    full = int(part * BAR)
-    return "█" * full + "░" * (BAR - full)
 
 
 def _now() -> datetime:

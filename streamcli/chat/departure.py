@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from streamcli.errors import StreamcliError, Unreachable
 from streamcli.log.writer import Writer
-from streamcli.storage.outbox import Entry
+from streamcli.model.event import Entry
 from streamcli.storage.outbox_thread import OutboxThread
 from streamcli.system import log_file
 from streamcli.system.guard import watched

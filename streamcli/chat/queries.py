@@ -10,10 +10,10 @@ from typing import Protocol
 
 from streamcli.commands import Drop, Outbox, Query, Recall, Retry, Search
 from streamcli.errors import StreamcliError
+from streamcli.model.event import Entry
 from streamcli.model.message import Message
 from streamcli.storage import word_index
 from streamcli.storage.history_queries import HistoryQueries
-from streamcli.storage.outbox import Entry
 from streamcli.storage.outbox_thread import OutboxThread, counted
 from streamcli.system.log_file import our_fault
 from streamcli.ui.days import Days

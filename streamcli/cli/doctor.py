@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TextIO
+from typing import TextIO
 
 from streamcli.cli.roundtrip import round_trip
 from streamcli.config import Settings
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable
-from streamcli.log.wheel.probe import Answer, probe, worded
+from streamcli.log.api import Target
+from streamcli.log.probe import Answer, probe, worded
 from streamcli.model.address import Controller, Stream
 from streamcli.server import state as server_state
 from streamcli.server.jar_lock import is_good, read_lock
@@ -42,7 +43,7 @@ class Finding:
     error: StreamcliError | None = None
 
 
-async def doctor(settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int, out: TextIO) -> int:
+async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
     """Write a line for each thing looked at to ``out``; returns the exit code of the first that is not well, or 0."""
     code = 0
 
@@ -61,7 +62,7 @@ async def doctor(settings: Settings, locate: Callable[[], Controller], worker_lo
     for finding in (*_folders(), *_memory(settings)):
         say(finding)
     try:
-        controller = locate()
+        controller = target.locate()
         answer = await probe(controller, settings.stream, PROBE_TIMEOUT)
         if answer is not Answer.WELL:
             text = f"{controller.url}: {worded(answer, controller, settings.stream)}."
@@ -74,7 +75,7 @@ async def doctor(settings: Settings, locate: Callable[[], Controller], worker_lo
     for finding in _access(controller, settings.stream):
         say(finding)
     try:
-        group, times = await round_trip(settings, locate, worker_log)
+        group, times = await round_trip(target, settings.timeout)
     except NotPermitted as error:  # which does not keep the account from chatting
         say(Finding("round trip", f"not measured, it needs a stream of its own: {error}"))
         return code

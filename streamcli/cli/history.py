@@ -9,27 +9,24 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO
 
 from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.errors import NothingFound, NotPermitted, Unreachable, UsageError
-from streamcli.log.reader import Reader
-from streamcli.log.supervisor import ConnectionStatus, Supervisor
-from streamcli.log.wheel.groups import GroupNames
-from streamcli.model.address import Controller
+from streamcli.log.api import ReadMode, Target
+from streamcli.log.reader import Beginning, Reader
+from streamcli.log.session import LogSession
+from streamcli.model.cursor import LogOpened
+from streamcli.model.event import Arrived
 from streamcli.model.message import Message
 from streamcli.model.names import quoted
 from streamcli.storage import word_index
 from streamcli.storage.directories import Places, address_key
 from streamcli.storage.history_queries import HistoryQueries
 from streamcli.storage.recorder import Recorder
-from streamcli.system.guard import watched
-from streamcli.system.paths import state_dir
 from streamcli.system.printing import Printer
 from streamcli.ui.days import Days
 from streamcli.ui.json_lines import wire_line
 from streamcli.ui.render import MessageStyle
-from streamcli.views.timeline import DecodedEvent, LogOpened, LogPosition, Timeline
 
 MOMENT = 2.0  # seconds a server gets to open the log, of which our own worker needs 0.3
 SHOWN = 50
@@ -46,13 +43,13 @@ class Asked:
     json: bool = False
 
 
-async def show(settings: Settings, asked: Asked, locate: Callable[[], Controller], worker_log: IO[bytes]) -> int:
+async def show(settings: Settings, asked: Asked, target: Target) -> int:
     """Print what is asked for and return 0; raises NothingFound, and without history Unreachable and NotPermitted."""
     style = MessageStyle("", os.isatty(1) and wants_colour())
     limits = "" if asked.words is None else word_index.limits(asked.words)
     if asked.words is not None and not word_index.query(asked.words):
         raise UsageError(f"There is nothing to look for in {quoted(asked.words)}. {limits}".rstrip())
-    taking = _TakingIn(settings, locate, worker_log, lambda text: print(style.note(text), file=sys.stderr))
+    taking = _TakingIn(settings, target, lambda text: print(style.note(text), file=sys.stderr))
     why_not = await taking.run()
     if why_not and not taking.recorder.path:
         raise taking.refusal or Unreachable(
@@ -112,81 +109,74 @@ def _lines(style: MessageStyle, messages: Sequence[Message]) -> list[str]:
 class _TakingIn:
     """Reads what is new in the log into the history, as a chat does, but draws nothing."""
 
-    def __init__(
-        self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes], say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, settings: Settings, target: Target, say: Callable[[str], None]) -> None:
         self._timeout = settings.timeout
-        self._state = Timeline()
         self._loop = asyncio.get_running_loop()
         self._say = say
         self.recorder = Recorder(Places(settings.user), address_key(settings.controller, settings.stream), self._note)
-        self._groups = GroupNames(state_dir() / "groups", settings.group_owner, settings.stream)
-        self._reader = Reader(settings.stream, self._groups, self, self.recorder, lambda: None, trace=False)
-        self._supervisor = Supervisor(locate, [self._reader.lane], settings.stream, self._on_link, worker_log)
+        self._session = LogSession(target, settings.timeout)
+        cursor, _ = self.recorder.resume(0)
+        self._reader = Reader(self._session.log, ReadMode.LOOK, self, self.recorder, cursor=cursor)
         self._gone = f"the stream {settings.stream} does not exist on that server"
-        self._moved = time.monotonic()
-        self._opened = False
-        self.refusal: NotPermitted | None = None
-        self._why_not = "the server does not answer in time"
-        self._end = asyncio.Event()
+        self._ends_at = 0.0  # monotonic seconds
+        self._opened = self._read = False
+
+    @property
+    def refusal(self) -> NotPermitted | None:
+        """Why the server does not let us read, if it does not."""
+        return self._session.status.refusal
 
     async def run(self) -> str:
         """Read up to the tail and return "", or why that was not possible."""
-        self.recorder.resume(self._state)
-        work = [watched(self._supervisor.run()), watched(self._watch())]
+        self._moved(MOMENT)
         try:
-            await asyncio.wait([*work, asyncio.create_task(self._end.wait())], return_when=asyncio.FIRST_COMPLETED)
+            async with self._session:
+                await self._watch()
+                status = self._session.status
+                self._session.log.kill()
+                await self._session.log.clean()
         finally:
-            for task in work:
-                task.cancel()
-            self._supervisor.kill()
-            await asyncio.wait(work, timeout=1)
-            self._groups.close()
             self._reader.close()
-        return "" if self._state.live else self._why_not
+        if self._read:
+            return ""
+        return self._gone if status.missing else status.words or "the server does not answer in time"
 
     async def _watch(self) -> None:
         """End the reading when it stands still, and show how far it is while it takes long."""
         shown = False
-        while time.monotonic() < self._moved + (self._timeout if self._opened else MOMENT):
-            await asyncio.sleep(SAID_EVERY)
-            if self._opened and (progress := self._state.progress) is not None and os.isatty(2):
+        while not (self._read or self._session.status.words) and (left := self._ends_at - time.monotonic()) > 0:
+            await self._session.news_within(min(left, SAID_EVERY))
+            if self._opened and (progress := self._reader.progress) is not None and os.isatty(2) and not self._read:
                 print(f"\rreading the log {progress:4.0%}", end="", file=sys.stderr, flush=True)
                 shown = True
         if shown:
             print(file=sys.stderr)
-        self._end.set()
 
-    def place(self) -> LogPosition:
-        """Where a new reader goes on."""
-        return self._state.place or LogPosition()
+    def _moved(self, within: float) -> None:
+        self._ends_at = time.monotonic() + within
+        self._session.moved()
 
-    def opened(self, opened: LogOpened) -> None:
-        """A reader begins."""
+    # What the reader brings (streamcli.log.reader.Listener).
+
+    def opened(self, opened: LogOpened, beginning: Beginning) -> None:
+        """Reading begins."""
         self._opened = True
-        self._moved = time.monotonic()
-        if self._state.open(opened):
+        self._moved(self._timeout)
+        if beginning.another:
             self._say("This is another log than before: the server or the stream was made anew.")
 
-    def arrived(self, batch: list[DecodedEvent], drawn: Callable[[], None]) -> None:
+    def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
         """It is stored already."""
-        self._moved = time.monotonic()
-        self._state.take(batch)
-        drawn()
+        self._moved(self._timeout)
+        shown()
 
     def caught_up(self) -> None:
         """That is all there is."""
-        self._state.caught_up()
-        self._end.set()
+        self._read = True
+        self._session.moved()
 
     def stuck(self, passable: bool) -> None:
-        """The next reader leads past it, or as far as anybody gets."""
-
-    def _on_link(self, link: ConnectionStatus) -> None:
-        self.refusal = link.refusal
-        if link.words:
-            self._why_not = self._gone if self._reader.lane.trouble.get("kind") == "gone" else link.words
-            self._end.set()
+        """The next connection leads past it, or as far as anybody gets."""
 
     def _note(self, text: str) -> None:
         with contextlib.suppress(RuntimeError):

@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from docopt import DocoptExit, docopt
 
@@ -21,6 +21,7 @@ from streamcli.system.standard_files import STDIN, patient
 
 if TYPE_CHECKING:
     from streamcli.config import Settings
+    from streamcli.log.api import Target
 
 # Not a docstring: python -OO drops those.
 USAGE: Final = """\
@@ -220,8 +221,8 @@ def _chat(arguments: dict[str, Any]) -> int:
 
     settings = _settings(arguments, reads=True)
 
-    async def chat(locate: runtime.Locate, worker_log: IO[bytes]) -> int:
-        chatter = Chatter(settings, locate, worker_log)
+    async def chat(target: Target) -> int:
+        chatter = Chatter(settings, target)
         gc.freeze()
         gc.set_threshold(*RARELY)
         gc.enable()
@@ -236,7 +237,7 @@ def _doctor(arguments: dict[str, Any]) -> int:
     from streamcli.cli.doctor import doctor
 
     settings = _settings(arguments, reads=True)
-    return runtime.run(settings, lambda locate, log: doctor(settings, locate, log, sys.stdout), start=False)
+    return runtime.run(settings, lambda target: doctor(settings, target, sys.stdout), start=False)
 
 
 def _tail(arguments: dict[str, Any]) -> int:
@@ -253,8 +254,8 @@ def _tail(arguments: dict[str, Any]) -> int:
         room=None if arguments["--room"] is None else settings.room,
     )
 
-    async def tail(locate: runtime.Locate, worker_log: IO[bytes]) -> int:
-        return await Tail(settings, wanted, locate, worker_log).run()
+    async def tail(target: Target) -> int:
+        return await Tail(settings, wanted, target).run()
 
     return runtime.run(settings, tail, start=False)
 
@@ -268,7 +269,7 @@ def _history(arguments: dict[str, Any]) -> int:
     count = SHOWN if arguments["--last"] is None else whole_number("--last", arguments["--last"])
     words = " ".join(arguments["<words>"]) if arguments["search"] else None
     asked = Asked(count, words, arguments["--json"])
-    return runtime.run(settings, lambda locate, log: show(settings, asked, locate, log), start=False)
+    return runtime.run(settings, lambda target: show(settings, asked, target), start=False)
 
 
 def _send(arguments: dict[str, Any]) -> int:
@@ -279,9 +280,7 @@ def _send(arguments: dict[str, Any]) -> int:
     settings = _settings(arguments)
     text = " ".join(arguments["<text>"]).encode("utf-8", "surrogateescape")
     source = [[text]] if arguments["<text>"] else lines(STDIN)
-    return runtime.run(
-        settings, lambda locate, log: send(settings, locate, log, source), unstarted="0 messages are in the log."
-    )
+    return runtime.run(settings, lambda target: send(settings, target, source), unstarted="0 messages are in the log.")
 
 
 def _settings(arguments: dict[str, Any], reads: bool = False) -> Settings:

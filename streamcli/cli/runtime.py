@@ -6,12 +6,13 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import IO
 
 from streamcli.config import Settings
 from streamcli.errors import Unreachable
+from streamcli.log.api import Target
 from streamcli.model.address import Controller, parse_url
 from streamcli.system import guard, log_file
+from streamcli.system.paths import state_dir
 
 LOOK = 0.02  # seconds a look at the embedded server may take: it is taken in the loop that draws
 # Seconds for which a thread that computes keeps Python's lock from one that wants it. By default 5 ms, and who draws or
@@ -22,16 +23,15 @@ Locate = Callable[[], Controller]
 
 def run(
     settings: Settings,
-    work: Callable[[Locate, IO[bytes]], Awaitable[int]],
+    work: Callable[[Target], Awaitable[int]],
     start: bool = True,
     patient: bool = False,
     unstarted: str = "",
 ) -> int:
-    """Run ``work(locate, worker_log)`` to its exit code; ``start`` the embedded server first if it is meant.
+    """Run ``work`` on the log of ``settings`` to its exit code; ``start`` the embedded server first if it is meant.
 
     Who is ``patient`` begins at once where a server is only away: it crashed, is just starting or stands still. To all
     others the error of a server that is not ready in time says also what is ``unstarted``.
-    ``locate`` names the controller each time it is asked, or raises Unreachable in words for the person.
     Raises StreamcliError.
     """
     sys.setswitchinterval(SWITCH)
@@ -41,7 +41,8 @@ def run(
     with log_file.worker_log() as worker_log:
 
         async def main() -> int:
-            return await _ended_by_errors(work(locate, worker_log))
+            target = Target(settings.stream, settings.group_owner, locate, state_dir() / "groups", worker_log)
+            return await _ended_by_errors(work(target))
 
         return asyncio.run(main())
 

@@ -11,16 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
-from typing import IO, Any
 
 from streamcli.config import Settings
-from streamcli.errors import InputError, Interrupted, NotPermitted, StreamcliError, Unreachable, from_os_error
-from streamcli.log.frames import Frame, pack_write, unpack_count
-from streamcli.log.supervisor import ConnectionStatus, Supervisor, WorkerSlot
-from streamcli.log.writer import MODULE
-from streamcli.model.address import Controller
+from streamcli.errors import InputError, Interrupted, StreamcliError, from_os_error
+from streamcli.log.api import Target
+from streamcli.log.session import LogSession
 from streamcli.model.message import MAX_EVENT_BYTES, Ids, TooLong, clock_trouble, encode, make, plausible
-from streamcli.system.guard import start_thread, watched
+from streamcli.system.guard import start_thread
 from streamcli.system.signals import on_signal
 
 WINDOW = 4000  # lines on their way at once: enough to keep the writer busy, little enough to hold in memory
@@ -28,119 +25,91 @@ ANSWERS_WITHIN = 0.5  # seconds that an interrupted send waits for the server's 
 
 
 class Sender:
-    """Hands events to the write worker and counts what the server has acknowledged."""
+    """Hands events to the log and counts what the server has acknowledged."""
 
-    def __init__(self, settings: Settings, locate: Callable[[], Controller], worker_log: IO[bytes] | int) -> None:
-        """``locate`` names the controller or raises Unreachable."""
-        self._settings = settings
-        self.acknowledged = 0
+    def __init__(self, settings: Settings, target: Target) -> None:
+        self._room = settings.room
+        self.acknowledged_count = 0
         self._unacknowledged: deque[bytes] = deque()
         self._in_flight = 0
-        self._moved = 0.0
-        self._words = ""
-        self._refusal: NotPermitted | None = None
-        self._news = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._lane = WorkerSlot(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
-        self._supervisor = Supervisor(locate, [self._lane], settings.stream, self._on_link, worker_log)
+        self._handed_over = 0.0  # monotonic seconds, when something was handed over or acknowledged last
+        self._session = LogSession(target, settings.timeout)
+        self._connection = self._session.log.append_for(self)
 
     async def send(self, batches: asyncio.Queue[list[bytes] | StreamcliError | None]) -> None:
         """Send what comes until None; raises what comes as an error once all before it is in the log.
 
         Raises NotPermitted at once and Unreachable when nothing moves for the settings' timeout.
         """
-        watching = watched(self._supervisor.run())
-        failure: StreamcliError | None = None
-        try:
-            while batch := await batches.get():
-                if isinstance(batch, StreamcliError):
-                    failure = batch
-                    break
-                self._hand_over(batch)
-                await self._until(lambda: len(self._unacknowledged) <= WINDOW)
-            await self._until(lambda: not self._unacknowledged)
-        except asyncio.CancelledError:
-            await self._last_answers()
-            raise
-        finally:
-            self._supervisor.kill()
-            watching.cancel()
-        if failure:
-            raise failure
+        async with self._session:
+            try:
+                while batch := await batches.get():
+                    if isinstance(batch, StreamcliError):
+                        await self._all_sent()
+                        raise batch
+                    self._hand_over(batch)
+                    await self._session.until(lambda: len(self._unacknowledged) <= WINDOW)
+                await self._all_sent()
+            except asyncio.CancelledError:
+                await self._last_answers()
+                raise
 
     def so_far(self) -> str:
         """How many are in the log: exactly, or at least so many when the server has not answered for some."""
-        count = f"{self.acknowledged:,} message{' is' if self.acknowledged == 1 else 's are'} in the log."
+        count = f"{self.acknowledged_count:,} message{' is' if self.acknowledged_count == 1 else 's are'} in the log."
         return f"At least {count}" if self._in_flight else count
+
+    async def _all_sent(self) -> None:
+        await self._session.until(lambda: not self._unacknowledged)
 
     async def _last_answers(self) -> None:
         """Wait a moment for the server's answers to what it was given."""
         end = time.monotonic() + ANSWERS_WITHIN
         while self._in_flight and (left := end - time.monotonic()) > 0:
-            await self._news_within(left)
-
-    async def _news_within(self, seconds: float) -> None:
-        # Not wait_for(): before Python 3.12 it loses a Ctrl-C that comes in the same moment as the news.
-        self._news.clear()
-        timer = self._loop.call_later(seconds, self._news.set)
-        try:
-            await self._news.wait()
-        finally:
-            timer.cancel()
+            await self._session.news_within(left)
 
     def _hand_over(self, events: list[bytes]) -> None:
         if not self._unacknowledged:
-            self._moved = time.monotonic()
-        frames = [pack_write(self._settings.room, event) for event in events]
-        self._unacknowledged.extend(frames)
-        if self._lane.opened:
-            self._in_flight += len(frames)
-            self._lane.send(b"".join(frames))
+            self._moved()
+        self._unacknowledged.extend(events)
+        if self._connection.is_open:
+            self._in_flight += len(events)
+            self._connection.append(self._room, events)
 
-    async def _until(self, done: Callable[[], bool]) -> None:
-        while not done():
-            if self._refusal:
-                raise self._refusal
-            left = self._moved + self._settings.timeout - time.monotonic()
-            if left <= 0:
-                raise Unreachable(
-                    f"Gave up after {self._settings.timeout:g} s: {(self._words or 'no answer').rstrip('.')}."
-                )
-            await self._news_within(left)
+    def _moved(self) -> None:
+        self._handed_over = time.monotonic()
+        self._session.moved()
 
-    def _orders(self) -> dict[str, Any]:
-        return {"scope": self._settings.stream.scope, "stream": self._settings.stream.stream}
+    # What the log tells (streamcli.log.api.AppendListener).
 
-    def _due_since(self, last_frame: float) -> float | None:
-        return max(last_frame, self._moved) if self._in_flight else None
-
-    def _on_link(self, link: ConnectionStatus) -> None:
-        self._words, self._refusal = link.words, link.refusal
-        self._news.set()
-
-    def _on_frame(self, frame: Frame, payload: bytes) -> None:
-        if frame is Frame.WRITTEN:
-            self._loop.call_soon_threadsafe(self._written, unpack_count(payload))
-
-    def _opened(self, fields: dict[str, Any]) -> None:
-        # Perhaps not the first worker: what the last one left unacknowledged goes again, with the same ids.
-        self._moved = time.monotonic()
+    def opened(self, log: str) -> None:
+        """Perhaps not for the first time: what was left unacknowledged goes again, with the same ids."""
+        self._moved()
         self._in_flight = len(self._unacknowledged)
-        self._lane.send(b"".join(self._unacknowledged))
+        self._connection.append(self._room, list(self._unacknowledged))
 
-    def _written(self, count: int) -> None:
+    def acknowledged(self, count: int) -> None:
+        """So many more are in the log."""
         for _ in range(count):
             self._unacknowledged.popleft()
         self._in_flight -= count
-        self.acknowledged += count
-        self._moved = time.monotonic()
-        self._news.set()
+        self.acknowledged_count += count
+        self._moved()
+
+    def refused(self) -> None:
+        """The session's status says so too."""
+
+    def stream_gone(self) -> None:
+        """The next connection makes it anew."""
+
+    def due_since(self, last_sign: float) -> float | None:
+        """While something is in flight its acknowledgement is due."""
+        return max(last_sign, self._handed_over) if self._in_flight else None
 
 
 async def send(
     settings: Settings,
-    locate: Callable[[], Controller],
-    worker_log: IO[bytes] | int,
+    target: Target,
     source: Iterable[list[bytes]],
 ) -> int:
     """Send the lines that ``source`` brings. Returns 0 when all is in the log.
@@ -156,7 +125,7 @@ async def send(
 
     if trouble := clock_trouble(_now()):
         print(f"streamcli: {trouble}", file=sys.stderr)
-    sender = Sender(settings, locate, worker_log)
+    sender = Sender(settings, target)
     batches: asyncio.Queue[list[bytes] | StreamcliError | None] = asyncio.Queue(2)
     loop = asyncio.get_running_loop()
 

@@ -1,7 +1,8 @@
 """What the prompt's process and its workers say to each other over pipes: small binary frames.
 
-A frame is a length (4 bytes, big-endian, of what follows), one byte of type, and a payload. All integers are
-big-endian and unsigned. Which types go which way stands beside each of them below.
+A frame is a length (4 bytes, of what follows), one byte of type, the number of the stream that it is about (2 bytes)
+and a payload. All integers are big-endian and unsigned. Which types go which way stands beside each of them below.
+Today a worker serves one stream, number 0.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import json
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-_HEAD = struct.Struct(">IB")
+_HEAD = struct.Struct(">IBH")
+_LENGTH = 4  # bytes of it that the length does not count
 _EVENT = struct.Struct(">QI")
 _KEY = struct.Struct(">H")
 MAX_FRAME = 64 << 20
@@ -34,9 +36,17 @@ class Frame(IntEnum):
     DONE = 11  # from the clean worker, once: all that it was to delete is deleted
 
 
-def pack(kind: Frame, payload: bytes = b"") -> bytes:
+class Received(NamedTuple):
+    """One frame that has come whole."""
+
+    kind: Frame
+    payload: bytes
+    stream: int = 0
+
+
+def pack(kind: Frame, payload: bytes = b"", stream: int = 0) -> bytes:
     """One frame."""
-    return _HEAD.pack(len(payload) + 1, kind) + payload
+    return _HEAD.pack(_HEAD.size - _LENGTH + len(payload), kind, stream) + payload
 
 
 def pack_json(frame: Frame, /, **fields: Any) -> bytes:
@@ -97,24 +107,24 @@ class Splitter:
     def __init__(self) -> None:
         self._rest = bytearray()
 
-    def feed(self, piece: bytes) -> list[tuple[Frame, bytes]]:
+    def feed(self, piece: bytes) -> list[Received]:
         """Take the next piece and return the frames that are now whole."""
         self._rest += piece
         frames, at = [], 0
         while len(self._rest) - at >= _HEAD.size:
-            size, kind = _HEAD.unpack_from(self._rest, at)
-            if not 0 < size <= MAX_FRAME:
+            size, kind, stream = _HEAD.unpack_from(self._rest, at)
+            if not _HEAD.size - _LENGTH <= size <= MAX_FRAME:
                 raise ValueError(f"a frame of {size} bytes")
-            end = at + 4 + size
+            end = at + _LENGTH + size
             if len(self._rest) < end:
                 break
-            frames.append((Frame(kind), bytes(self._rest[at + _HEAD.size : end])))
+            frames.append(Received(Frame(kind), bytes(self._rest[at + _HEAD.size : end]), stream))
             at = end
         del self._rest[:at]
         return frames
 
 
-def read_frames(read: Callable[[int], bytes]) -> Iterator[tuple[Frame, bytes]]:
+def read_frames(read: Callable[[int], bytes]) -> Iterator[Received]:
     """Frames from a blocking ``read(n)`` until it returns nothing."""
     splitter = Splitter()
     while piece := read(1 << 20):

@@ -11,11 +11,14 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
-from streamcli.log.frames import Frame, pack_json, read_frames
+from streamcli.log.frames import Frame, Received, pack_json, read_frames
 from streamcli.log.redaction import redacted
 from streamcli.model.address import Controller
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _PIECE = 1 << 16
 _LONGEST_LINE = 1 << 16
@@ -29,13 +32,13 @@ class WorkerProcess:
         self,
         module: str,
         controller: Controller,
-        orders: dict[str, Any],
+        request: DataclassInstance,
         log: IO[bytes] | int,
-        on_frame: Callable[[Frame, bytes], None],
+        on_frame: Callable[[Received], None],
         on_end: Callable[[], None],
         settle: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start ``python -m module`` with ``orders`` for ``controller``; raises OSError when the system can't.
+        """Start ``python -m module`` with ``request`` for ``controller``; raises OSError when the system can't.
 
         ``log`` takes its standard error, without passwords: the library's panics quote them.
         ``on_frame`` is called in a thread of its own, and ``settle`` after the last frame: it returns when all that the
@@ -61,7 +64,7 @@ class WorkerProcess:
         self._on_frame, self._on_end, self._settle = on_frame, on_end, settle
         self._login, self._log = controller.login, None if isinstance(log, int) else log
         # The account goes through the pipe: others could read it in the arguments or the environment of a process.
-        self.send(pack_json(Frame.START, parent=os.getpid(), controller=asdict(controller), **orders))
+        self.send(pack_json(Frame.START, parent=os.getpid(), controller=asdict(controller), request=asdict(request)))
         name = module.rpartition(".")[2]
         self._logging = threading.Thread(target=self._keep_log, name=f"{name}-log", daemon=True)
         self._logging.start()
@@ -98,8 +101,8 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         try:
-            for frame, payload in read_frames(lambda size: os.read(self._out, size)):
-                self._on_frame(frame, payload)
+            for received in read_frames(lambda size: os.read(self._out, size)):
+                self._on_frame(received)
         except Exception:
             # Nonsense from a worker must not be printed over the prompt. It is replaced like one that ended.
             if not self._loop.is_closed():

@@ -1,8 +1,8 @@
-"""`Reader`: brings the log's messages up, in a thread of its own, through the read worker and a reader group.
+"""`Reader`: brings the log's messages up, in threads of its own, and owns the cursor.
 
-The worker reads segment slices asynchronously; its frames are decoded in the thread that listens to it, stored in
-another, and posted to the one loop that owns state and screen: while one batch is stored, the next is decoded. Only
-when a batch has been drawn is the worker told to go on.
+A batch goes through three stages. In the log's thread its events are decoded, in the storing thread they are stored and
+deduplicated, in the loop they are shown. While one batch is stored the next is decoded. The log is told that a batch is
+taken only when it has been shown: that is the backpressure.
 """
 
 from __future__ import annotations
@@ -10,50 +10,55 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
-from streamcli.log.frames import Frame, pack, unpack_events, unpack_json
-from streamcli.log.supervisor import WorkerSlot
-from streamcli.log.wheel.cleaning import clean
-from streamcli.log.wheel.event_bytes import HEAD_BYTES
-from streamcli.log.wheel.groups import GroupNames, head_group
-from streamcli.model.address import Stream
+from streamcli.log.api import Event, Log, ReadMode
+from streamcli.model.cursor import Cursor, LogOpened
 from streamcli.model.dedup_key import DedupKeys
+from streamcli.model.event import Arrived, DecodedEvent
 from streamcli.model.message import decode
-from streamcli.storage.recorder import Recorder
-from streamcli.storage.stored_event import Event
 from streamcli.system.guard import report
-from streamcli.views.timeline import DecodedEvent, LogOpened, LogPosition
-
-MODULE = "streamcli.log.wheel.read_worker"
-DELETED_AT_ONCE = 20  # groups of earlier lives
-DELETED_AFTER = 5.0  # seconds of reading, so that it does not stand in the way of what is waited for
-DELETED_WITHIN = 30.0  # seconds; a durable server that has much to do takes up to one for each
 
 _log = logging.getLogger(__name__)
+
+
+class Beginning(NamedTuple):
+    """How a connection begins: is it ``another`` log than before, and how many bytes were ``missed`` at its head?"""
+
+    another: bool = False
+    missed: int = 0
 
 
 class Listener(Protocol):
     """Who is told what arrives; all calls come in the loop's thread, in the log's order."""
 
-    def place(self) -> LogPosition:
-        """Where to go on reading after the worker was replaced."""
-
-    def opened(self, opened: LogOpened) -> None:
+    def opened(self, opened: LogOpened, beginning: Beginning) -> None:
         """Reading begins."""
 
-    def arrived(self, batch: list[DecodedEvent], drawn: Callable[[], None]) -> None:
-        """Events were read; ``drawn`` is to be called when they are drawn."""
+    def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
+        """Events were read; ``shown`` is to be called when they are shown."""
 
     def caught_up(self) -> None:
         """What follows is live."""
 
     def stuck(self, passable: bool) -> None:
-        """An empty event stops the reader group; ``passable`` when a new worker leads past it."""
+        """An empty event stops the reader group; ``passable`` when the next connection leads past it."""
+
+
+class Storage(Protocol):
+    """Who keeps what is read. All calls but `close` come in the storing thread."""
+
+    def opened(self, cursor: Cursor, another: bool) -> None:
+        """Reading begins at ``cursor``, of ``another`` log than before or not."""
+
+    def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
+        """Keep events that follow ``cursor`` and say of each whether it is new to this terminal."""
+
+    def close(self) -> None:
+        """Let files go."""
 
 
 class Reader:
@@ -61,52 +66,38 @@ class Reader:
 
     def __init__(
         self,
-        stream: Stream,
-        groups: GroupNames,
+        log: Log,
+        mode: ReadMode,
         listener: Listener,
-        recorder: Recorder,
-        own_unread_since: Callable[[], float | None],
-        trace: bool = True,
+        storage: Storage,
+        own_unread_since: Callable[[], float | None] = lambda: None,
+        cursor: Cursor | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``own_unread_since()`` tells since when a message of ours is in the log but was not read back, if any.
+        """Read on from ``cursor``; without one from the head.
 
-        Without a ``trace`` no stream is made, and no reader group stays where there are bytes to read.
+        ``own_unread_since()`` tells since when (by ``now``, seconds) a message of ours has been in the log without
+        having been read back, None when there is none.
         """
-        self._trace = trace
-        self._stream, self._groups, self._listener, self._recorder = stream, groups, listener, recorder
-        self._own_unread_since = own_unread_since
-        self._deleting: asyncio.Task[None] | None = None
-        self._identities = DedupKeys(1)
+        self._listener, self._storage, self._own_unread_since, self._now = listener, storage, own_unread_since, now
+        self._cursor = cursor
+        self._opened: LogOpened | None = None
+        self._beginning = Beginning()
+        self._keys = DedupKeys(1)
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._loop = asyncio.get_running_loop()
         self._closed = self._broken = self._failed_before = False
-        self._drawing = 0  # batches that are on their way to the screen
-        self._brought = 0.0  # when (monotonic) the last events came, where they come in the log's order
-        self.lane = WorkerSlot(MODULE, self._orders, self._on_frame, self._due_since, self._opened, self._settle)
+        self._showing = 0  # batches that are on their way to the screen
+        self._brought = 0.0  # when the last events came, where they come in the log's order
+        self.connection = log.read(_Listening(self), mode)
 
-    def _orders(self) -> dict[str, Any]:
-        name = self._groups.next()
-        place = self._listener.place()
-        last = self._recorder.last_event
-        return {
-            "scope": self._stream.scope,
-            "stream": self._stream.stream,
-            "group": name,
-            "head_group": head_group(name),
-            "old_groups": [],
-            "log": place.place,
-            "position": place.position,
-            "last": [last[0], last[1].hex()] if last else None,
-            "trace": self._trace,
-        }
-
-    def _due_since(self, last_frame: float) -> float | None:
-        if self._drawing:
-            return None  # it waits for the screen, which may be a pipe that nobody reads for hours
-        # An idle reader says so every second; one that is idle although our own message is in the log is no good. One
-        # that brings what stands before it in the log is.
-        unread = self._own_unread_since()
-        return last_frame if unread is None else min(last_frame, max(unread, self._brought))
+    @property
+    def progress(self) -> float | None:
+        """How much of what was in the log when it was opened is read, 0 to 1; None when it is not known in bytes."""
+        opened, cursor = self._opened, self._cursor
+        if opened is None or cursor is None or not cursor.offsets or opened.tail <= opened.start:
+            return None
+        return min(1.0, (cursor.position - opened.start) / (opened.tail - opened.start))
 
     def close(self) -> None:
         """Store what has come, and let the history go; what a worker that was killed still says is not listened to.
@@ -115,27 +106,33 @@ class Reader:
         """
         self._closed = True
         self._storing.shutdown()
-        self._recorder.close()
+        self._storage.close()
 
-    def _on_frame(self, frame: Frame, payload: bytes) -> None:
-        """In the listening thread: decode, and pass on. Everything takes the same way, so the order stays."""
+    # In the log's thread. Everything goes through the storing thread, so the order stays.
+
+    def _on_connected(self, opened: LogOpened) -> None:
         if self._closed:
             return
-        post = self._loop.call_soon_threadsafe
-        if frame is Frame.EVENTS:
-            batch = events(payload)
-            if self._identities.in_order:
-                self._brought = time.monotonic()
-            self._next(self._store, batch, self._identities.of(event.content for event in batch))
-        elif frame is Frame.OPENED:
-            opened = LogOpened(**unpack_json(payload))
-            self._identities, self._broken = DedupKeys(opened.segments), False
-            # Waited for: the loop hears of it next (Lane), and must have heard before of all that was read before.
-            self._next(self._recorder.opened, opened).result()
-        elif frame is Frame.CAUGHT_UP:
-            self._next(post, self._caught_up)
-        elif frame is Frame.STUCK:
-            self._next(post, self._listener.stuck, unpack_json(payload)["passable"])
+        self._keys, self._broken = DedupKeys(opened.segments), False
+        # Waited for: the loop hears of it next, and must have heard before of all that was read before.
+        self._next(self._begin, opened).result()
+
+    def _on_events(self, batch: list[Event], taken: Callable[[], None]) -> None:
+        if self._closed:
+            return
+        offsets, ends, datas = zip(*batch, strict=True)
+        decoded = list(map(DecodedEvent, offsets, ends, datas, map(decode, datas, offsets)))
+        if self._keys.in_order:
+            self._brought = self._now()
+        self._next(self._store, decoded, self._keys.of(event.content for event in decoded), taken)
+
+    def _on_ended(self) -> None:
+        with contextlib.suppress(RuntimeError):  # we are leaving: there is no next connection
+            self._next(lambda: None).result()
+
+    def _post(self, tell: Callable[..., None], *values: object) -> None:
+        if not self._closed:
+            self._next(self._loop.call_soon_threadsafe, tell, *values)
 
     def _next(self, work: Callable[..., object], *values: object) -> Future[None]:
         """Do it in the storing thread, after all that was to be done before."""
@@ -150,60 +147,69 @@ class Reader:
                 if self._loop.is_closed():
                     return
                 _log.exception("what was read can't be used")
-                if self._failed_before:  # a new worker was of no use
+                if self._failed_before:  # a new connection was of no use
                     report(self._loop, error)
                 self._failed_before = True
-                self._loop.call_soon_threadsafe(self.lane.replace)
+                self._loop.call_soon_threadsafe(self.connection.replace)
 
         return self._storing.submit(job)
 
-    def _settle(self) -> None:
-        """In the listening thread, after a worker's last frame: its successor begins where this one's events end."""
-        with contextlib.suppress(RuntimeError):  # we are leaving: there is no successor
-            self._next(lambda: None).result()
+    # In the storing thread.
 
-    def _store(self, batch: Sequence[Event], keys: Sequence[bytes]) -> None:
-        fresh = self._recorder.store(batch, keys)
+    def _begin(self, opened: LogOpened) -> None:
+        before = self._cursor
+        another = before is not None and not before.reads_on(opened)
+        missed = 0 if before is None or another or opened.segments > 1 else opened.start - before.position
+        cursor = (before or Cursor()).opened_at(opened)
+        self._storage.opened(cursor, another)
+        self._opened, self._beginning, self._cursor = opened, Beginning(another, missed), cursor
+
+    def _store(self, batch: Sequence[DecodedEvent], keys: Sequence[bytes], taken: Callable[[], None]) -> None:
+        assert self._cursor is not None
+        fresh = self._storage.store(batch, keys, self._cursor)
+        self._cursor = self._cursor.after(batch[-1])
         self._failed_before = False
-        _, ends, _, contents = zip(*batch, strict=True)
-        self._loop.call_soon_threadsafe(self._take, list(map(DecodedEvent, ends, contents, keys, fresh)))
+        arrived = [Arrived(event.content, is_fresh) for event, is_fresh in zip(batch, fresh, strict=True)]
+        self._loop.call_soon_threadsafe(self._show, arrived, taken)
 
-    def _opened(self, fields: dict[str, Any]) -> None:
-        if fields["segments"] == 1:
-            self._groups.one_made()
-        self._listener.opened(LogOpened(**fields))
+    # In the loop.
 
-    def _caught_up(self) -> None:
-        self._listener.caught_up()
-        if self._deleting is None or self._deleting.done():
-            self._deleting = asyncio.create_task(self._delete_left_over())
-
-    async def _delete_left_over(self) -> None:
-        """Delete the groups of earlier lives, in a process of its own: reading never waits for that."""
-        await asyncio.sleep(DELETED_AFTER)
-        names, controller = self._groups.left_over()[:DELETED_AT_ONCE], self.lane.controller
-        if not (names and controller and self.lane.opened):
-            return  # the next life of the worker comes by here too
-        with contextlib.suppress(OSError, RuntimeError):  # no more processes or memory: later, then
-            if await clean(controller, self._stream.scope, names, subprocess.DEVNULL, within=DELETED_WITHIN):
-                self._groups.forget(names)
-
-    def _take(self, batch: list[DecodedEvent]) -> None:
+    def _show(self, batch: list[Arrived], taken: Callable[[], None]) -> None:
         if self._closed:
             return  # it is stored, and the next start shows it
-        worker = self.lane.process
-        self._drawing += 1
+        self._showing += 1
 
-        def drawn() -> None:
-            self._drawing -= 1
-            if worker is self.lane.process:  # its successor did not bring this
-                self.lane.send(pack(Frame.TAKEN))
+        def shown() -> None:
+            self._showing -= 1
+            taken()
 
-        self._listener.arrived(batch, drawn)
+        self._listener.arrived(batch, shown)
+
+    def _next_cursor(self) -> Cursor:
+        return self._cursor or Cursor()
+
+    def _due_since(self, last_sign: float) -> float | None:
+        if self._showing:
+            return None  # it waits for the screen, which may be a pipe that nobody reads for hours
+        # An idle reader says so every second; one that is idle although our own message is in the log is no good. One
+        # that brings what stands before it in the log is.
+        unread = self._own_unread_since()
+        return last_sign if unread is None else min(last_sign, max(unread, self._brought))
+
+    def _on_opened(self, opened: LogOpened) -> None:
+        self._listener.opened(opened, self._beginning)
 
 
-def events(payload: bytes) -> list[Event]:
-    """Decode an EVENTS frame."""
-    offsets, datas = zip(*unpack_events(payload), strict=True)
-    ends = [offset + HEAD_BYTES + len(data) for offset, data in zip(offsets, datas, strict=True)]
-    return list(map(Event, offsets, ends, datas, map(decode, datas, offsets)))
+class _Listening:
+    """The reader as its log sees it (streamcli.log.api.ReadListener)."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.cursor, self.due_since, self.opened = reader._next_cursor, reader._due_since, reader._on_opened
+        self.connected, self.events, self.ended = reader._on_connected, reader._on_events, reader._on_ended
+        self._reader = reader
+
+    def caught_up(self) -> None:
+        self._reader._post(self._reader._listener.caught_up)
+
+    def stuck(self, passable: bool) -> None:
+        self._reader._post(self._reader._listener.stuck, passable)

@@ -1,27 +1,20 @@
-"""`Writer`: the stdin thread's way down to the log. Takes what is typed, hands it to the write worker, remembers it.
+"""`Writer`: sends typed messages, and remembers each until it was read back from the log: only then is it sent.
 
-It runs in the main thread, which is the one that reads standard input. A message stays in its hands, and in the outbox
-on disk, until it has been read back from the log: only then is it sent. It is kept and handed over side by side.
+All calls are for the loop's thread. The outbox keeps each message on disk meanwhile; both happen side by side.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-from streamcli.commands import Send
-from streamcli.log.frames import Frame, pack_write, unpack_count, unpack_json
-from streamcli.log.supervisor import WorkerSlot
-from streamcli.model.address import Stream
-from streamcli.model.message import Ids, Message, Unreadable, encode, make, plausible
-from streamcli.storage.outbox import Entry
-from streamcli.storage.outbox_thread import OutboxThread
+from streamcli.log.api import Log
+from streamcli.model.event import Entry
+from streamcli.model.message import Ids, Kind, Message, Unreadable, encode, make, plausible
 
-MODULE = "streamcli.log.wheel.write_worker"
 TYPED_LONG_AGO = timedelta(seconds=5)
 NOT_PERMITTED = "the server does not permit this user to write to the stream"
 
@@ -58,20 +51,27 @@ class Owner(Protocol):
         """The stream that was opened is no more, and a reader of it waits for ever."""
 
 
+class Outbox(Protocol):
+    """Who keeps messages on disk from the moment they are typed until they were read back. No call waits for it."""
+
+    def start(self, adopted: Callable[[list[Message]], None]) -> None:
+        """Open it and call ``adopted``, once, in the loop, with what dead terminals have left unsent, oldest first."""
+
+    def add(self, message: Message) -> None:
+        """Keep a message."""
+
+    def sent(self, ids: Sequence[str]) -> None:
+        """These are in the log."""
+
+    def failed(self, ids: Sequence[str], reason: str) -> None:
+        """The server will never take these, for a reason (a sentence)."""
+
+
 class Writer:
     """One terminal's way from the keys to the log."""
 
-    def __init__(
-        self,
-        stream: Stream,
-        sender: str,
-        room: str,
-        ids: Ids,
-        clock: Clock,
-        outbox: OutboxThread,
-        owner: Owner,
-    ) -> None:
-        self._stream, self._sender, self._room = stream, sender, room
+    def __init__(self, log: Log, sender: str, room: str, ids: Ids, clock: Clock, outbox: Outbox, owner: Owner) -> None:
+        self._sender, self._room = sender, room
         self._ids, self._clock, self._outbox = ids, clock, outbox
         self._owner = owner
         self._unconfirmed: dict[str, Unconfirmed] = {}
@@ -79,8 +79,7 @@ class Writer:
         self._handed_over = 0.0
         self._log = ""
         self._adopted = self._is_live = self._may_begin = False
-        self._loop = asyncio.get_running_loop()
-        self.lane = WorkerSlot(MODULE, self._orders, self._on_frame, self._due_since, self._opened)
+        self.connection = log.append_for(_Appending(self))
         outbox.start(self._adopt)
 
     @property
@@ -93,12 +92,12 @@ class Writer:
         """Messages that the server has not even acknowledged, oldest first."""
         return [entry for entry in self._unconfirmed.values() if entry.acknowledged is None]
 
-    def send(self, action: Send) -> None:
+    def send(self, kind: Kind, text: str) -> None:
         """Take a message on; raises message.TooLong when it would be too large for the log."""
         now = plausible(self._clock.now())
         message = make(
-            action.kind,
-            action.text,
+            kind,
+            text,
             sender=self._sender,
             id=self._ids.next(),
             room=self._room,
@@ -151,7 +150,7 @@ class Writer:
                 entry.acknowledged, entry.watched = None, True
         if not there:
             # The worker's writer belongs to what is gone. What it was given goes to the next one, in order.
-            self.lane.replace()
+            self.connection.replace()
             self._in_flight.clear()
         else:
             self._hand_over_what_is_not()
@@ -159,7 +158,7 @@ class Writer:
     def _take_on(self, messages: Sequence[Message]) -> None:
         for message in messages:
             self._unconfirmed[message.id] = Unconfirmed(message, self._clock.monotonic())
-        if self._may_begin and self.lane.opened:
+        if self._may_begin and self.connection.is_open:
             for message in messages:
                 self._hand_over(message.id)
 
@@ -179,18 +178,15 @@ class Writer:
 
     def _hand_over_what_is_not(self) -> None:
         in_flight = set(self._in_flight)
-        for entry in self.unsent if self._may_begin and self.lane.opened else ():
+        for entry in self.unsent if self._may_begin and self.connection.is_open else ():
             if entry.message.id not in in_flight:
                 self._hand_over(entry.message.id)
-
-    def _orders(self) -> dict[str, Any]:
-        return {"scope": self._stream.scope, "stream": self._stream.stream}
 
     def _due_since(self, last_frame: float) -> float | None:
         return max(last_frame, self._handed_over) if self._in_flight else None
 
-    def _opened(self, fields: dict[str, Any]) -> None:
-        self._log = fields["log"]
+    def _opened(self, log: str) -> None:
+        self._log = log
         self._in_flight.clear()
         self._hand_over_what_is_not()
 
@@ -202,16 +198,7 @@ class Writer:
         if not self._in_flight:
             self._handed_over = self._clock.monotonic()
         self._in_flight.append(id)
-        self.lane.send(pack_write(message.room, encode(message)))
-
-    def _on_frame(self, frame: Frame, payload: bytes) -> None:
-        """In the listening thread: leave it to the loop."""
-        if frame is Frame.WRITTEN:
-            self._loop.call_soon_threadsafe(self._acknowledge, unpack_count(payload))
-        elif frame is Frame.FAILED:
-            kind = unpack_json(payload)["kind"]
-            if kind in ("denied", "gone"):
-                self._loop.call_soon_threadsafe(self._refused if kind == "denied" else self._owner.stream_gone)
+        self.connection.append(message.room, [encode(message)])
 
     def _refused(self) -> None:
         """The server takes nothing from this user: what waits would stand there for ever."""
@@ -229,3 +216,11 @@ class Writer:
                 entry.acknowledged, entry.log = now, self._log
         self._handed_over = now
         self._owner.acknowledged()
+
+
+class _Appending:
+    """The writer as its log sees it (streamcli.log.api.AppendListener)."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.opened, self.acknowledged, self.due_since = writer._opened, writer._acknowledge, writer._due_since
+        self.refused, self.stream_gone = writer._refused, writer._owner.stream_gone

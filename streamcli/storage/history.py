@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from streamcli.errors import FileTrouble
+from streamcli.model.cursor import Cursor
 from streamcli.model.dedup_key import dedup_key
-from streamcli.model.fingerprint import fingerprint
+from streamcli.model.event import DecodedEvent
 from streamcli.model.message import Message, Unreadable
 from streamcli.storage.database import (
     Closing,
@@ -29,7 +31,7 @@ from streamcli.storage.database import (
     translating_errors,
 )
 from streamcli.storage.migrations import HISTORY, migrate
-from streamcli.storage.stored_event import Event, kept, messages
+from streamcli.storage.stored_event import kept, messages
 
 _ASKED_AT_ONCE: Final = 500  # SQLite before 3.32 takes at most 999 parameters
 # One statement for a whole batch: all keys and all events end to end, and where each lies, as JSON rows of offset,
@@ -41,18 +43,6 @@ _INSERT: Final = (
     " substr(?2, json_extract(row.value, '$[1]'), json_extract(row.value, '$[2]'))"
     " FROM json_each(?3) AS row ORDER BY row.key"
 )
-
-
-class Progress(NamedTuple):
-    """How far a log was read. ``position`` is the offset below which all of ``place`` was stored.
-
-    ``place`` names what offsets are counted in (state.Opened.place); "" when nothing was stored or offsets don't order
-    the log. ``last`` is the last event's offset and :func:`digest`, to know the log again by.
-    """
-
-    place: str
-    position: int
-    last: tuple[int, bytes] | None
 
 
 class History(Closing):
@@ -71,10 +61,9 @@ class History(Closing):
             with translating_errors(path):
                 # In one look: another terminal may be storing.
                 self._connection.execute("BEGIN")
-                self._progress = self._read_progress()
+                self._cursor_at_start = self._read_cursor()
                 self._opened_at = self.count
                 self._connection.execute("COMMIT")
-            self._taken = self._progress.position
             self.last(1)
         except BaseException:
             self._connection.close()
@@ -102,9 +91,9 @@ class History(Closing):
         self._connection.close()
 
     @property
-    def progress(self) -> Progress:
-        """How far this terminal has read: where the file stood when it was opened, and what was stored since."""
-        return self._progress
+    def cursor(self) -> Cursor:
+        """How far the file went when it was opened, without the log's id; no offsets when nothing was stored."""
+        return self._cursor_at_start
 
     @property
     def count(self) -> int:
@@ -134,49 +123,50 @@ class History(Closing):
             stored = self._find(keys)
         return [key in stored for key in keys]
 
-    def begin(self, place: str, start: int) -> None:
-        """Note that ``place`` is read from ``start`` on: what lies between was cut off the log's head.
+    def begin(self, cursor: Cursor) -> None:
+        """Note that reading begins at ``cursor``: what lies before it and is not stored was cut off the log's head.
 
-        Call it when reading begins, before :meth:`store`; not needed where offsets don't order the log.
+        Call it before :meth:`store`; not needed where offsets don't order the log.
         """
         with translating_errors(self.path), transaction(self._connection):
-            known = self._read_progress()
-            if known.place != place or known.position < start:
-                self._write_progress(Progress(place, start, known.last if known.place == place else None))
-        self._taken = start
-        self._progress = Progress(place, start, self._progress.last if self._progress.place == place else None)
+            known = self._read_cursor()
+            if known.segment != cursor.segment or known.position < cursor.position:
+                last = known.last if known.segment == cursor.segment else None
+                self._write_cursor(replace(cursor, last=last))
 
-    def store(self, events: Sequence[Event], place: str, keys: Sequence[bytes] | None = None) -> list[bool]:
+    def store(self, events: Sequence[DecodedEvent], cursor: Cursor, keys: Sequence[bytes] | None = None) -> list[bool]:
         """Store a batch in one transaction and return, for each event, whether this terminal should show it.
 
-        Not to be shown is what stood below this terminal's position, and a message that also stands elsewhere in the
-        log (a retry). What another terminal stored meanwhile is new here all the same.
+        ``cursor`` is how far this terminal has read. Not to be shown is what stands below it, and a message that also
+        stands elsewhere in the log (a retry). What another terminal stored meanwhile is new here all the same.
 
-        With a ``place`` offsets order the log: events must follow each other, and the position moves to the last one's
-        end. Without one (several segments) there is no position; what one run brings twice is then new twice.
-        ``keys`` are the events' identities, for a caller that has them. After an error (FileTrouble: disk full, locked
-        for 2 s, a gap) close the history and go on without: the next start catches up.
+        Where offsets order the log the events must follow each other, and the position on disk moves to the last one's
+        end. On several segments there is no position; what one run brings twice is then new twice.
+        ``keys`` are the events' deduplication keys, for a caller that has them. After an error (FileTrouble: disk full,
+        locked for 2 s, a gap) close the history and go on without: the next start catches up.
         """
         if not events:
             return []
         keys = [dedup_key(event.content) for event in events] if keys is None else keys
         with translating_errors(self.path), transaction(self._connection):
-            known = self._read_progress()
-            self._check(known, events, place)
+            known = self._read_cursor()
+            self._check(known, events, cursor.segment)
             new_unreadable = self._count_unreadable(events, keys)
             stored = self._insert(events, keys)
-            if place:
-                self._move(known, events[-1])
-        if place and not stored and events[0].offset >= self._taken:
-            fresh = [True] * len(events)  # nearly always: nothing of it was ever seen
-            self._taken = events[-1].end
-        else:
-            fresh = [
-                self._is_fresh(event, key, place, stored, new_unreadable)
+            if cursor.offsets and events[-1].end > known.position:  # or another terminal is further on
+                self._write_cursor(known.after(events[-1]))
+        if not cursor.offsets:
+            return [
+                key in new_unreadable if isinstance(event.content, Unreadable) else self._came_now(event, key, stored)
                 for event, key in zip(events, keys, strict=True)
             ]
-        if place:
-            self._progress = Progress(place, self._taken, (events[-1].offset, fingerprint(events[-1].data)))
+        if not stored and events[0].offset >= cursor.position:
+            return [True] * len(events)  # nearly always: nothing of it was ever seen
+        fresh, position = [], cursor.position
+        for event, key in zip(events, keys, strict=True):
+            _, offset = stored.get(key, (0, event.offset))
+            fresh.append(event.end > position and offset == event.offset)
+            position = max(position, event.end)
         return fresh
 
     def whole(self) -> bool:
@@ -185,15 +175,15 @@ class History(Closing):
             found = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         return bool(found == ("ok",))
 
-    def _check(self, known: Progress, events: Sequence[Event], place: str) -> None:
-        if not place:
+    def _check(self, known: Cursor, events: Sequence[DecodedEvent], segment: str) -> None:
+        if not segment:
             return
-        if known.place != place:
+        if known.segment != segment:
             raise FileTrouble(f"The history {self.path} is another log's: another streamcli has begun it anew.")
         if events[0].offset > known.position:
             raise FileTrouble(f"The history {self.path} ends before what is to be added: the next start catches up.")
 
-    def _insert(self, events: Sequence[Event], keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+    def _insert(self, events: Sequence[DecodedEvent], keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
         """Add messages; where the file holds those that were there already, all if there were none: nothing."""
         rows = [
             (key, event.offset, kept(event))
@@ -212,7 +202,7 @@ class History(Closing):
             return {}
         return self._find(keys)
 
-    def _count_unreadable(self, events: Sequence[Event], keys: Sequence[bytes]) -> set[bytes]:
+    def _count_unreadable(self, events: Sequence[DecodedEvent], keys: Sequence[bytes]) -> set[bytes]:
         new: set[bytes] = set()
         for event, key in zip(events, keys, strict=True):
             if isinstance(event.content, Unreadable):
@@ -223,21 +213,9 @@ class History(Closing):
                     new.add(key)
         return new
 
-    def _is_fresh(
-        self,
-        event: Event,
-        key: bytes,
-        place: str,
-        stored: dict[bytes, tuple[int, int]],
-        new_unreadable: set[bytes],
-    ) -> bool:
+    def _came_now(self, event: DecodedEvent, key: bytes, stored: dict[bytes, tuple[int, int]]) -> bool:
+        """On several segments: whether the message was not in the file when it was opened, and is no retry."""
         number, offset = stored.get(key, (self._opened_at + 1, event.offset))
-        if place:
-            above = event.end > self._taken
-            self._taken = max(self._taken, event.end)
-            return above and offset == event.offset
-        if isinstance(event.content, Unreadable):
-            return key in new_unreadable
         return number > self._opened_at and offset == event.offset
 
     def _find(self, keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
@@ -250,19 +228,15 @@ class History(Closing):
             found.update((key, (number, offset)) for key, number, offset in rows)
         return found
 
-    def _read_progress(self) -> Progress:
+    def _read_cursor(self) -> Cursor:
         row = self._connection.execute("SELECT place, position, last_offset, last_digest FROM progress").fetchone()
         if row is None or not isinstance(row[1], int):
             raise Damaged(self.path, "it doesn't say how far it goes")
-        place, position, offset, digested = row
-        return Progress(place, position, None if offset is None else (offset, digested))
+        segment, position, offset, digested = row
+        return Cursor("", {segment: position} if segment else {}, None if offset is None else (offset, digested))
 
-    def _move(self, known: Progress, event: Event) -> None:
-        if event.end > known.position:  # or another terminal is further on
-            self._write_progress(Progress(known.place, event.end, (event.offset, fingerprint(event.data))))
-
-    def _write_progress(self, progress: Progress) -> None:
+    def _write_cursor(self, cursor: Cursor) -> None:
         self._connection.execute(
             "UPDATE progress SET place = ?, position = ?, last_offset = ?, last_digest = ?",
-            (progress.place, progress.position, *(progress.last or (None, None))),
+            (cursor.segment, cursor.position, *(cursor.last or (None, None))),
         )

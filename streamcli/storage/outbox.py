@@ -14,9 +14,9 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from streamcli.errors import from_os_error
+from streamcli.model.event import Entry
 from streamcli.model.message import Message, Unreadable, decode, encode
 from streamcli.storage.database import (
     Closing,
@@ -33,18 +33,6 @@ from streamcli.storage.migrations import OUTBOX, migrate
 from streamcli.system.paths import ensure_dir
 
 _Ids = Iterable[str] | None
-
-
-class Entry(NamedTuple):
-    """A message of ours that waits, or that failed for good when there is a ``reason`` (a sentence)."""
-
-    message: Message
-    reason: str | None = None
-
-    def text(self, width: int = 60) -> str:
-        """The message in at most ``width`` characters, to name it by. Not yet fit for a terminal: it is a person's."""
-        text = " ".join(self.message.message.split())
-        return text if len(text) <= width else text[: width - 1] + "…"
 
 
 class Outbox(Closing):

@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from streamcli.errors import StreamcliError
+from streamcli.model.event import Entry
 from streamcli.model.message import Message
 from streamcli.storage.directories import Places, place_of
 from streamcli.storage.history import History
-from streamcli.storage.outbox import Entry, Outbox, count_in
+from streamcli.storage.outbox import Outbox, count_in
 from streamcli.system.guard import watch
 
 T = TypeVar("T")

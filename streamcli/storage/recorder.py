@@ -1,4 +1,4 @@
-"""`Recorder`: stores what the reader brings in this user's history, and leads it to the right one when the log changes.
+"""`Recorder`: stores what the reader brings in this user's history, and opens another history for another log.
 
 A history that can't be used is said once, and the chat goes on without: the log has it all.
 """
@@ -6,25 +6,29 @@ A history that can't be used is said once, and the chat goes on without: the log
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from streamcli.errors import StreamcliError
-from streamcli.model.dedup_key import dedup_key
+from streamcli.model.cursor import Cursor
+from streamcli.model.event import DecodedEvent
 from streamcli.model.message import Message
 from streamcli.storage.database import Damaged, set_aside
 from streamcli.storage.directories import OWN, Places, new_log_id
 from streamcli.storage.history import History
-from streamcli.storage.stored_event import Event
-from streamcli.views.timeline import SHOWN_AT_START, LogOpened, LogPosition, Timeline
+from streamcli.storage.seen_keys import SeenKeys
+
+RECENT = 10_000  # keys kept for the case that the history can't be used any more
 
 _log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """One terminal's history. :meth:`resume` and :meth:`last` come first; the rest is for the thread that stores.
+    """One terminal's history. :meth:`resume` comes first; the rest is for the storing thread.
 
-    ``path`` is the history's file and ``last_event`` the last one stored in it (offset and digest), None without.
+    ``path`` is the history's file, None without.
     """
 
     def __init__(self, places: Places, address: str, say: Callable[[str], object]) -> None:
@@ -32,76 +36,83 @@ class Recorder:
         self._places, self._address, self._say = places, address, say
         self._history: History | None = None
         self._log = ""  # the id that the history's folder is named after
-        self._place: LogPosition | None = None
-        self._counts_in = ""  # what offsets count in, as the history wants it
         self._given_up = False
+        self._recent: deque[bytes] = deque(maxlen=RECENT)
+        self._seen = SeenKeys()
         self.path: Path | None = None
-        self.last_event: tuple[int, bytes] | None = None
 
-    def resume(self, state: Timeline) -> list[Message]:
-        """Open the history of the log last seen behind the address, begin ``state`` there, and return its last lines.
+    def resume(self, count: int) -> tuple[Cursor | None, list[Message]]:
+        """Open the history of the log last seen behind the address; where it ends, and its last ``count`` messages.
 
         It may wait up to 2 s for another terminal that is just opening the same.
         """
         try:
             log = self._places.log_at(self._address)
             if log is None:
-                return []
+                return None, []
             history = self._switch(log)
-            shown = history.last(SHOWN_AT_START)
-            if history.count:
-                progress = history.progress
-                self._place = LogPosition(_tag(log, progress.place), progress.place, progress.position)
-                self.last_event = progress.last
-                state.resume(self._place, shown, [dedup_key(message) for message in shown])
+            shown = history.last(count)
+            if not history.count:
+                return None, shown
+            return replace(history.cursor, log=_tag(log, history.cursor)), shown
         except StreamcliError as error:
             self._give_up(error)
-            return []
-        return shown
+            return None, []
 
-    def opened(self, opened: LogOpened) -> None:
+    def opened(self, cursor: Cursor, another: bool) -> None:
         """Reading begins: of the same log or, in another folder, of another one."""
+        if another:
+            self._recent.clear()
+            self._seen.clear()
         if self._given_up:
             return
         try:
             history = self._history
-            if history is None or not (self._place is None or self._place.goes_on(opened)):
+            if history is None or another:
                 # A log that has lost what it had is another one, whatever its tag says.
-                log = opened.log if opened.log and opened.log != self._log else new_log_id()
+                log = cursor.log if cursor.log and cursor.log != self._log else new_log_id()
                 history = self._switch(log)
                 self._places.remember(self._address, log)
-            if opened.segments == 1:
-                history.begin(opened.place, opened.start)
-            self._counts_in = opened.place
-            self.last_event = history.progress.last
-            self._place = LogPosition(opened.log, opened.place, opened.start)
+            if cursor.offsets:
+                history.begin(cursor)
         except StreamcliError as error:
             self._give_up(error)
 
-    def store(self, events: Sequence[Event], keys: Sequence[bytes]) -> list[bool]:
-        """Store events and return for each whether it is new to this terminal; without a history all are."""
+    def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
+        """Store events and return for each whether it is new to this terminal: no duplicate, and never shown."""
         history = self._history
-        if history is None or self._place is None:
-            return [True] * len(events)
+        if history is None:
+            return self._unseen(keys)
         try:
-            fresh = history.store(events, self._counts_in, keys)
+            fresh = history.store(events, cursor, keys)
         except StreamcliError as error:
             self._give_up(error)
-            return [True] * len(events)
-        if self._counts_in:
-            self._place = self._place._replace(position=history.progress.position)
-            self.last_event = history.progress.last
-        return fresh
+            return self._unseen(keys)
+        if cursor.offsets:
+            self._recent.extend(keys)  # the history knows the others
+            return fresh
+        # On several segments each new connection brings everything again.
+        return [one and other for one, other in zip(fresh, self._unseen(keys), strict=True)]
 
     def close(self) -> None:
-        """Let the file go."""
+        """Let the files go."""
+        self._seen.clear()
+        self._close_history()
+
+    def _unseen(self, keys: Sequence[bytes]) -> list[bool]:
+        if self._recent:
+            self._seen.add(list(self._recent))
+            self._recent.clear()
+        return self._seen.add(keys)
+
+    def _close_history(self) -> None:
         if self._history:
             self._history.close()
             self._history = None
 
     def _switch(self, log: str) -> History:
         """Open the history of this log in place of the one before."""
-        self.close()
+        self._close_history()
         history, aside = History.open_anyway(self._places.history(log))
         if aside:
             self._say(f"The history was damaged: it is read anew from the log. The old file is {aside}.")
@@ -111,7 +122,7 @@ class Recorder:
     def _give_up(self, error: StreamcliError) -> None:
         _log.error("going on without a history: %s", error)
         self._given_up, self.path = True, None
-        self.close()
+        self._close_history()
         text = f"{error} Nothing more is kept in the history until the next start; the log has it all."
         if isinstance(error, Damaged):
             try:
@@ -121,7 +132,7 @@ class Recorder:
         self._say(text)
 
 
-def _tag(log: str, place: str) -> str:
+def _tag(log: str, cursor: Cursor) -> str:
     """The log's own id, as the read worker names it, of a history in the folder ``log``."""
-    # Where offsets don't order the log there is no place, and only a log with an id of its own is known again.
-    return place.rpartition("#")[0] if place else "" if log.startswith(OWN) else log
+    # Where offsets don't order the log there is no segment, and only a log with an id of its own is known again.
+    return cursor.segment.rpartition("#")[0] if cursor.segment else "" if log.startswith(OWN) else log

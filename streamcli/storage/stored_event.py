@@ -1,22 +1,13 @@
-"""An event on its way into the history, and what is kept of it. Pure."""
+"""What is kept of an event in the history, and how it is read back. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
+from streamcli.model.event import DecodedEvent
 from streamcli.model.message import MAX_EVENT_BYTES, Message, Unreadable, decode, encode
 from streamcli.storage.database import Damaged
-
-
-class Event(NamedTuple):
-    """One event of the log: where it stands (bytes), where it ends, its bytes, and what they mean."""
-
-    offset: int
-    end: int
-    data: bytes
-    content: Message | Unreadable
 
 
 def messages(rows: Iterable[tuple[int, bytes]], path: Path) -> list[Message]:
@@ -30,7 +21,7 @@ def messages(rows: Iterable[tuple[int, bytes]], path: Path) -> list[Message]:
     return read
 
 
-def kept(event: Event) -> bytes:
+def kept(event: DecodedEvent) -> bytes:
     """Return the bytes of a readable event that are kept: its own, unless it is so long that it is shown cut."""
     # Of what is shown cut, the cut text is all that is ever needed.
     if len(event.data) <= MAX_EVENT_BYTES or isinstance(event.content, Unreadable):

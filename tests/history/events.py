@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from streamcli.model.event import DecodedEvent
 from streamcli.model.message import Chat, decode, encode, make
-from streamcli.storage.stored_event import Event
 
 HEAD = 8
 PLACE = "log#0"
 
 
-def log_of(datas: Iterable[bytes], start: int = 0) -> list[Event]:
+def log_of(datas: Iterable[bytes], start: int = 0) -> list[DecodedEvent]:
     """The events of a stream of one segment that holds these bytes."""
-    events: list[Event] = []
+    events: list[DecodedEvent] = []
     for data in datas:
         end = start + HEAD + len(data)
-        events.append(Event(start, end, data, decode(data, start)))
+        events.append(DecodedEvent(start, end, data, decode(data, start)))
         start = end
     return events
 
@@ -31,9 +31,9 @@ def message(text: str, number: int, sender: str = "tim") -> Chat:
     return made
 
 
-def talk(count: int, start: int = 0) -> list[Event]:
+def talk(count: int, start: int = 0) -> list[DecodedEvent]:
     return log_of(said(f"message {number}", number) for number in range(start, start + count))
 
 
-def batches(events: Sequence[Event], size: int) -> list[Sequence[Event]]:
+def batches(events: Sequence[DecodedEvent], size: int) -> list[Sequence[DecodedEvent]]:
     return [events[first : first + size] for first in range(0, len(events), size)]

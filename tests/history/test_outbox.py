@@ -10,7 +10,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.storage.outbox import Entry, Outbox
+from streamcli.model.event import Entry
+from streamcli.storage.outbox import Outbox
 from tests.history.events import message
 from tests.history.processes import Process, Say
 

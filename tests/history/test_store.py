@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from streamcli.errors import FileTrouble
 from streamcli.model.dedup_key import dedup_key
+from streamcli.model.event import DecodedEvent
 from streamcli.model.fingerprint import fingerprint
 from streamcli.model.message import MAX_EVENT_BYTES, Unreadable, decode, encode
 from streamcli.storage.history import History
-from streamcli.storage.stored_event import Event
 from tests.history.events import PLACE, log_of, message, said, talk
 
 STRANGE = [
@@ -37,13 +37,13 @@ class Terminal:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.shown: list[Event] = []
+        self.shown: list[DecodedEvent] = []
         self.start()
 
     def start(self) -> None:
         self.history = History.open(self._folder)
 
-    def read(self, log: list[Event], first: int, count: int) -> None:
+    def read(self, log: list[DecodedEvent], first: int, count: int) -> None:
         position = self.history.progress.position
         self.history.begin(PLACE, position)
         ahead = [event for event in log if event.offset >= position]
@@ -53,7 +53,7 @@ class Terminal:
         fresh = self.history.store(batch, PLACE)
         self.shown += [event for event, new in zip(batch, fresh, strict=True) if new]
 
-    def crash(self, log: list[Event]) -> None:
+    def crash(self, log: list[DecodedEvent]) -> None:
         """Die with a transaction open that holds the rest of the log."""
         self.history._connection.execute("BEGIN IMMEDIATE")
         for event in log:
@@ -66,8 +66,8 @@ class Terminal:
         self.start()
 
 
-def first_of_each(log: list[Event]) -> list[Event]:
-    seen: dict[bytes, Event] = {}
+def first_of_each(log: list[DecodedEvent]) -> list[DecodedEvent]:
+    seen: dict[bytes, DecodedEvent] = {}
     for event in log:
         seen.setdefault(dedup_key(event.content), event)
     return list(seen.values())

@@ -6,24 +6,25 @@ A process of its own, because a call to the server may hang in one whose group r
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 from streamcli.log.frames import Frame, pack
+from streamcli.log.wheel.requests import CleanRequest
 from streamcli.log.wheel.worker import Output, connect, run
+from streamcli.model.address import Controller
 
 
-def work(orders: dict[str, Any], output: Output) -> None:
-    """Delete the reader groups in ``groups`` and, if one is named, the stream ``delete_stream``."""
-    _, manager = connect(orders)
-    for group in orders["groups"]:
+def work(request: CleanRequest, controller: Controller, output: Output) -> None:
+    """Delete what ``request`` names."""
+    _, manager = connect(controller)
+    for group in request.groups:
         with contextlib.suppress(Exception):  # who may not delete groups can chat all the same
-            manager.delete_reader_group(group, orders["scope"])
-    if stream := orders["delete_stream"]:
+            manager.delete_reader_group(group, request.scope)
+    if stream := request.delete_stream:
         with contextlib.suppress(Exception):  # it may never have been made
-            manager.seal_stream(orders["scope"], stream)
-            manager.delete_stream(orders["scope"], stream)
+            manager.seal_stream(request.scope, stream)
+            manager.delete_stream(request.scope, stream)
     output.send(pack(Frame.DONE))
 
 
 if __name__ == "__main__":
-    run(work)
+    run(CleanRequest, work)

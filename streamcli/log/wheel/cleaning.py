@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import IO
 
-from streamcli.log.frames import Frame
+from streamcli.log.frames import Frame, Received
 from streamcli.log.process import WorkerProcess
+from streamcli.log.wheel.requests import CleanRequest
 from streamcli.model.address import Controller
 
 MODULE = "streamcli.log.wheel.clean_worker"
@@ -26,12 +27,11 @@ async def clean(
     """Delete ``groups`` and, if one is named, ``stream``, whether they exist or not; False when that took too long."""
     done, ended = False, asyncio.Event()
 
-    def heard(frame: Frame, payload: bytes) -> None:
+    def heard(received: Received) -> None:
         nonlocal done
-        done = done or frame is Frame.DONE
+        done = done or received.kind is Frame.DONE
 
-    orders = {"scope": scope, "groups": list(groups), "delete_stream": stream}
-    worker = WorkerProcess(MODULE, controller, orders, log, heard, ended.set)
+    worker = WorkerProcess(MODULE, controller, CleanRequest(scope, list(groups), stream), log, heard, ended.set)
     try:
         with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
             await asyncio.wait_for(ended.wait(), within)

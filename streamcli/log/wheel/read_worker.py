@@ -21,7 +21,9 @@ from typing import Any
 
 from streamcli.log.frames import Frame, Splitter, pack, pack_events, pack_json
 from streamcli.log.wheel.event_bytes import EventBytes, NoEvents
+from streamcli.log.wheel.requests import ReadRequest
 from streamcli.log.wheel.worker import Output, connect, needing, open_stream, run
+from streamcli.model.address import Controller
 from streamcli.model.fingerprint import fingerprint
 
 READER = "main"  # one id for ever: a crash leaves at most one stale reader in the group
@@ -70,16 +72,16 @@ class Parent:
             piece = os.read(0, 4096)
             if not piece:
                 os._exit(0)
-            self._untaken -= sum(kind is Frame.TAKEN for kind, _ in self._splitter.feed(piece))
+            self._untaken -= sum(frame.kind is Frame.TAKEN for frame in self._splitter.feed(piece))
 
 
-def work(orders: dict[str, Any], output: Output) -> None:
+def work(request: ReadRequest, controller: Controller, output: Output) -> None:
     """Read until killed."""
-    client, manager = connect(orders)
-    log = open_stream(client, manager, orders, make=orders["trace"])
+    client, manager = connect(controller)
+    scope, stream, name = request.scope, request.stream, request.group
+    log = open_stream(client, manager, scope, stream, make=request.trace)
     parent = Parent(output)
-    scope, stream, name = orders["scope"], orders["stream"], orders["group"]
-    for old in orders["old_groups"]:
+    for old in request.old_groups:
         with contextlib.suppress(Exception):  # whoever may not delete groups can chat all the same
             manager.delete_reader_group(old, scope)
     # The client keeps a group's state in a table, and a table is a stream to the server.
@@ -88,27 +90,27 @@ def work(orders: dict[str, Any], output: Output) -> None:
         group = manager.create_reader_group(name, scope, stream, True)
     segments = list(group.get_streamcut().get_segment_offset_map())
     if len(segments) == 1 and segments[0] < NEVER_SPLIT:
-        place = f"{log}#{segments[0]}"
+        segment = f"{log}#{segments[0]}"
         raw = EventBytes(manager.create_byte_stream(scope, stream))
-        if not orders["trace"]:
+        if not request.trace:
             manager.delete_reader_group(name, scope)
-        below = _read_past(raw, orders, log, place, parent)
-        if not orders["trace"]:
+        below = _read_past(raw, request, log, segment, parent)
+        if not request.trace:
             _follow_bytes(raw, below, parent)
         asyncio.run(OneSegment(group.create_reader(READER), parent, below).follow())
     else:
-        from_head = manager.create_reader_group(orders["head_group"], scope, stream, False).create_reader(READER)
+        from_head = manager.create_reader_group(request.head_group, scope, stream, False).create_reader(READER)
         # One segment that came of several counts as several: what came before is in others.
         parent.send(pack_json(Frame.OPENED, log=log, segments=max(2, len(segments)), start=0, tail=0))
         asyncio.run(SeveralSegments(from_head, group.create_reader(READER), parent).follow())
 
 
-def _read_past(raw: EventBytes, orders: dict[str, Any], log: str, place: str, parent: Parent) -> int:
-    """Hand over all that is in the log now, from the ordered position if it is one of this place; its tail."""
+def _read_past(raw: EventBytes, request: ReadRequest, log: str, segment: str, parent: Parent) -> int:
+    """Hand over all that is in the log now, from the requested position if it is one of this segment; its tail."""
     head, tail = raw.head(), raw.tail()
-    known = orders["log"] == place and head <= orders["position"] <= tail and _is_there(raw, orders["last"], head, tail)
-    start = orders["position"] if known else head
-    parent.send(pack_json(Frame.OPENED, log=log, segments=1, start=start, tail=tail, place=place))
+    within = request.segment == segment and head <= request.position <= tail
+    start = request.position if within and _is_there(raw, request.last, head, tail) else head
+    parent.send(pack_json(Frame.OPENED, log=log, segments=1, start=start, tail=tail, segment=segment))
     parent.hand_over(raw.events(start, tail))
     return tail
 
@@ -224,4 +226,4 @@ class SeveralSegments:
 
 
 if __name__ == "__main__":
-    run(work)
+    run(ReadRequest, work)

@@ -1,6 +1,6 @@
 """What both worker programs share: their pipes, their end, and how the stream is opened.
 
-A worker is a plain ``python -m`` process. It gets its orders as frames on standard input and answers with frames on
+A worker is a plain ``python -m`` process. It gets its request as a frame on standard input and answers with frames on
 standard output; it ends when its parent does. It may be killed at any moment: nothing is lost by that.
 """
 
@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-from streamcli.log.frames import Frame, pack_json
+from streamcli.log.frames import Frame, Splitter, pack_json, unpack_json
 from streamcli.log.redaction import redacted
 from streamcli.model.address import Controller, Login
 
+Request = TypeVar("Request")
 _PR_SET_PDEATHSIG = 1
 TAG = "streamcli-log-"
 _GONE = ("NotFound", "NoSuchSegment", "ReaderGroup is deleted")
@@ -56,13 +56,12 @@ def end_with_parent(parent: int) -> None:
             os._exit(0)
 
 
-def connect(orders: dict[str, Any]) -> tuple[Any, Any]:
-    """The client library and its manager for the ordered controller.
+def connect(controller: Controller) -> tuple[Any, Any]:
+    """The client library and its manager for ``controller``.
 
     The library takes account and certificates from the environment, when it is imported. Its own log is silenced: it
     would write to standard output.
     """
-    controller = _controller(orders)
     os.environ.setdefault("RUST_LOG", "off")
     os.environ.pop("RUST_BACKTRACE", None)  # a panic takes 330 ms with it
     if login := controller.login:
@@ -75,8 +74,7 @@ def connect(orders: dict[str, Any]) -> tuple[Any, Any]:
     return pravega_client, pravega_client.StreamManager(controller.url, login is not None, controller.tls)
 
 
-def _controller(orders: dict[str, Any]) -> Controller:
-    fields = orders["controller"]
+def _controller(fields: dict[str, Any]) -> Controller:
     return Controller(**{**fields, "login": Login(**fields["login"]) if fields["login"] else None})
 
 
@@ -87,13 +85,12 @@ def _certificates() -> str:
     return paths.cafile or paths.capath or ""
 
 
-def open_stream(client: Any, manager: Any, orders: dict[str, Any], make: bool = True) -> str:
+def open_stream(client: Any, manager: Any, scope: str, stream: str, make: bool = True) -> str:
     """Make scope and stream where they are missing and ``make`` says so; returns the log's id.
 
     The id is a random tag given to a stream when streamcli makes it, "" for a stream made by someone else. A user who
     may not make streams, or not even look at tags, goes on: opening a reader group tells whether the stream is there.
     """
-    scope, stream = orders["scope"], orders["stream"]
     try:
         return log_id(manager.get_stream_tags(scope, stream))
     except Exception as error:
@@ -141,39 +138,35 @@ def log_id(tags: list[str] | None) -> str:
     return next((tag for tag in tags or () if tag.startswith(TAG)), "")
 
 
-def run(work: Callable[[dict[str, Any], Output], None]) -> NoReturn:
-    """A worker's whole life: read the orders, work, say why it failed if it did, and leave without unwinding.
+def run(kind: type[Request], work: Callable[[Request, Controller, Output], None]) -> NoReturn:
+    """A worker's whole life: read the request, work, say why it failed if it did, and leave without unwinding.
 
     The interpreter's normal exit can abort while the client's threads live, so it is never used.
     """
     output = Output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    orders = _orders()
-    end_with_parent(orders["parent"])
+    start = _start()
+    end_with_parent(start["parent"])
+    controller = _controller(start["controller"])
     code = 0
     try:
-        work(orders, output)
+        work(kind(**start["request"]), controller, output)
     except BaseException as error:  # the client's panics are no Exceptions
-        text = redacted(_first_line(error), _controller(orders).login)
+        text = redacted(_first_line(error), controller.login)
         output.send(pack_json(Frame.FAILED, kind=_kind(error), text=text))
         code = 1
     os._exit(code)
 
 
-def _orders() -> dict[str, Any]:
+def _start() -> dict[str, Any]:
     # Read byte by byte up to the frame's end: what follows belongs to the work.
-    head = os.read(0, 4)
-    if len(head) < 4:
-        os._exit(0)
-    size = int.from_bytes(head, "big")
-    body = b""
-    while len(body) < size:
-        piece = os.read(0, size - len(body))
+    splitter = Splitter()
+    while True:
+        piece = os.read(0, 1)
         if not piece:
             os._exit(0)
-        body += piece
-    orders: dict[str, Any] = json.loads(body[1:])
-    return orders
+        if frames := splitter.feed(piece):
+            return unpack_json(frames[0].payload)
 
 
 def _kind(error: BaseException) -> str:

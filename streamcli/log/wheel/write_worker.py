@@ -16,28 +16,30 @@ from collections.abc import Callable
 from typing import Any
 
 from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_write
+from streamcli.log.wheel.requests import WriteRequest
 from streamcli.log.wheel.worker import Output, connect, log_id, open_stream, run
+from streamcli.model.address import Controller
 
 IN_FLIGHT = 1000
 LOOK_EVERY = 2.0  # seconds without anything to write; a look takes about 1 ms, on several segments 12
 _PIECE = 1 << 20
 
 
-def work(orders: dict[str, Any], output: Output) -> None:
+def work(request: WriteRequest, controller: Controller, output: Output) -> None:
     """Write until the parent closes the pipe."""
-    client, manager = connect(orders)
-    log = open_stream(client, manager, orders)
-    writer = manager.create_writer(orders["scope"], orders["stream"], IN_FLIGHT)
+    client, manager = connect(controller)
+    log = open_stream(client, manager, request.scope, request.stream)
+    writer = manager.create_writer(request.scope, request.stream, IN_FLIGHT)
     output.send(pack_json(Frame.OPENED, log=log))
     splitter = Splitter()
-    look = _look(manager, orders["scope"], orders["stream"], log)
+    look = _look(manager, request.scope, request.stream, log)
     while True:
         while not select.select([0], [], [], LOOK_EVERY)[0]:
             look()
         piece = os.read(0, _PIECE)
         if not piece:
             return
-        events = [unpack_write(payload) for kind, payload in splitter.feed(piece) if kind is Frame.WRITE]
+        events = [unpack_write(frame.payload) for frame in splitter.feed(piece) if frame.kind is Frame.WRITE]
         if events:
             for routing_key, data in events:
                 writer.write_event_bytes(data, routing_key)
@@ -60,4 +62,4 @@ def _compare(tags: list[str] | None, log: str) -> None:
 
 
 if __name__ == "__main__":
-    run(work)
+    run(WriteRequest, work)

@@ -16,7 +16,7 @@ import threading
 from collections.abc import AsyncIterator
 from enum import Enum
 
-from streamcli.log.wheel.token_call import DENIED, UNAUTHENTICATED, Stranger, ask
+from streamcli.log.token_call import DENIED, UNAUTHENTICATED, Stranger, ask
 from streamcli.model.address import Controller, Stream
 
 # OpenSSL's numbers for what is wrong with a certificate.

@@ -1,0 +1,97 @@
+"""`LogSession`: one command's time on a log. The rule for ``--timeout`` stands here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from streamcli.errors import NoSuchStream, Unreachable
+from streamcli.log.api import ConnectionStatus, Phase, Target
+from streamcli.log.opening import open_log
+from streamcli.system.guard import watched
+
+ENDS_WITHIN = 0.5  # seconds that the end waits for killed workers
+
+
+class LogSession:
+    """Runs a log beside the command that uses it, in an ``async with``. All calls are for the loop's thread.
+
+    An error in any of the log's tasks ends the command (`streamcli.system.guard`).
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        timeout: float,
+        on_status: Callable[[ConnectionStatus], None] = lambda status: None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``timeout`` is the seconds without any progress after which :meth:`until` gives up.
+
+        ``on_status`` is called in the loop whenever the connection's status changes.
+        """
+        self._target, self._timeout, self._tell, self._now = target, timeout, on_status, now
+        self.log = open_log(target, self._on_status)
+        self.status = ConnectionStatus(Phase.CONNECTING, since=now())
+        self._moved = now()
+        self._news = asyncio.Event()
+        self._running: asyncio.Task[object] | None = None
+        self.loop = asyncio.get_running_loop()
+
+    async def __aenter__(self) -> LogSession:
+        self.moved()
+        self._running = watched(self.log.run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.log.kill()
+        if self._running:
+            self._running.cancel()
+            await asyncio.wait([self._running], timeout=ENDS_WITHIN)
+        self.log.close()
+
+    def moved(self) -> None:
+        """There was progress: an event came, or an acknowledgement, or a connection opened."""
+        self._moved = self._now()
+        self._news.set()
+
+    async def until(self, done: Callable[[], bool], forever: Callable[[], bool] = lambda: False) -> None:
+        """Wait until ``done()``, which is asked after each :meth:`moved`; as long as it takes while ``forever()``.
+
+        Raises NotPermitted when the server refuses us, NoSuchStream when there is no such stream, and Unreachable when
+        there was no progress for the timeout.
+        """
+        while not done():
+            left = self._timeout
+            if not forever():
+                self._check()
+                left = self._moved + self._timeout - self._now()
+            await self.news_within(left)
+
+    def _check(self) -> None:
+        if self.status.refusal:
+            raise self.status.refusal
+        if self.status.missing:
+            raise NoSuchStream(f"The stream {self._target.stream} does not exist on that server.")
+        if self._moved + self._timeout <= self._now():
+            why = (self.status.words or "no answer").rstrip(".")
+            raise Unreachable(f"Gave up after {self._timeout:g} s: {why}.")
+
+    async def news_within(self, seconds: float) -> None:
+        """Wait for progress or a change of the status, at most so many seconds."""
+        # Not wait_for(): before Python 3.12 it loses a Ctrl-C that comes in the same moment as the news.
+        self._news.clear()
+        timer = self.loop.call_later(seconds, self._news.set)
+        try:
+            await self._news.wait()
+        finally:
+            timer.cancel()
+
+    def _on_status(self, status: ConnectionStatus) -> None:
+        self.status = status
+        self._news.set()
+        self._tell(status)

@@ -1,0 +1,81 @@
+"""`SeenKeys`: drops duplicates where no history does it, exactly and in little memory, however long the log is."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+
+_CACHE = 2048  # KiB; the rest lies in a file that SQLite deletes when it is closed
+# One statement for a batch: a statement for each key would give up Python's lock each time.
+_INSERT = (
+    "WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?2)"
+    " INSERT OR IGNORE INTO seen SELECT substr(?1, 16 * n + 1, 16) FROM number"
+)
+
+_log = logging.getLogger(__name__)
+
+
+class SeenKeys:
+    """The deduplication keys (16 bytes) of all events that one run has seen. One thread at a time."""
+
+    def __init__(self) -> None:
+        self._connection: sqlite3.Connection | None = None
+
+    def add(self, keys: Sequence[bytes]) -> list[bool]:
+        """Remember ``keys`` and say of each whether it was new. Where that is impossible (a full disk) all are."""
+        try:
+            return self._add(keys)
+        except sqlite3.Error:
+            _log.exception("duplicates can't be told any more")
+            return [True] * len(keys)
+
+    def clear(self) -> None:
+        """Forget all."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def _add(self, keys: Sequence[bytes]) -> list[bool]:
+        if not keys:
+            return []
+        connection = self._connection = self._connection or _opened()
+        connection.execute("BEGIN")
+        before = connection.total_changes
+        connection.execute(_INSERT, (b"".join(keys), len(keys)))
+        if connection.total_changes - before == len(keys):
+            connection.execute("COMMIT")
+            return [True] * len(keys)
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN")
+        new = [connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount > 0 for key in keys]
+        connection.execute("COMMIT")
+        return new
+
+
+def _opened() -> sqlite3.Connection:
+    connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA cache_size=-{_CACHE}")
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute("CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
+    return connection
+
+
+class Passing:
+    """For who keeps no history: stores nothing and drops duplicates (streamcli.log.reader.Storage)."""
+
+    def __init__(self) -> None:
+        self._seen = SeenKeys()
+
+    def opened(self, cursor: object, another: bool) -> None:
+        """Reading begins."""
+        if another:
+            self._seen.clear()
+
+    def store(self, events: object, keys: Sequence[bytes], cursor: object) -> list[bool]:
+        """Say of each event whether it is new."""
+        return self._seen.add(keys)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._seen.clear()
