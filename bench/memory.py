@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.house import House, new_stream
 from bench.raw import Writer
+from streamcli.model.cursor import Cursor
 from streamcli.model.event import DecodedEvent
 from streamcli.model.message import Ids, decode, encode, make
 from streamcli.storage.history import History
@@ -48,10 +49,12 @@ def search(messages: int, rounds: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"store": [], "index": [], "search": []}
     with tempfile.TemporaryDirectory(prefix="streamcli-bench-") as folder:
         with History.open(Path(folder)) as history:
-            history.begin(PLACE, 0)
+            cursor = Cursor("bench", {PLACE: 0})
+            history.begin(cursor)
             for batch in _talk(messages, words, weights, chance):
                 began = time.perf_counter()
-                history.store(batch, PLACE)
+                history.store(batch, cursor)
+                cursor = cursor.after(batch[-1])
                 found["store"].append(len(batch) / (time.perf_counter() - began))
             path = history.path
         with WordIndex(path) as index:

@@ -1,4 +1,4 @@
-"""A worker without a server, ``python -m tests.fake_worker``: it does what its orders say under ``do``."""
+"""A worker without a server, ``python -m tests.fake_worker``: it does what its request says under ``do``."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 
-from streamcli.log.frames import Frame, Splitter, pack, pack_count, pack_json, unpack_json
+from streamcli.log.frames import Frame, Received, Splitter, pack, pack_count, pack_json, unpack_json
+
+
+@dataclass(frozen=True)
+class FakeRequest:
+    do: str
+    text: str = ""
+    seconds: float = 0.0
 
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     splitter = Splitter()
-    frames: list[tuple[Frame, bytes]] = []
+    frames: list[Received] = []
     while not frames:
         frames = splitter.feed(os.read(0, 1 << 16))
-    orders = unpack_json(frames[0][1])
-    do = orders["do"]
+    request = FakeRequest(**unpack_json(frames[0].payload)["request"])
+    do = request.do
     if do == "complain":
-        sys.stderr.write(orders["text"])
+        sys.stderr.write(request.text)
         return
     if do == "die":
         return
@@ -30,7 +38,7 @@ def main() -> None:
         say(b"\xff" * 100)
         return
     if do == "open slowly":
-        time.sleep(orders["seconds"])
+        time.sleep(request.seconds)
     say(pack_json(Frame.OPENED, log=""))
     if do == "beat":
         while True:
@@ -39,8 +47,8 @@ def main() -> None:
     if do == "read late":
         signal.sigwait({signal.SIGUSR1})
     while piece := os.read(0, 1 << 20):
-        for _, payload in splitter.feed(piece):
-            say(pack_count(Frame.WRITTEN, len(payload)))
+        for received in splitter.feed(piece):
+            say(pack_count(Frame.WRITTEN, len(received.payload)))
 
 
 def say(frame: bytes) -> None:

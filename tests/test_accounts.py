@@ -19,6 +19,7 @@ from streamcli.log.process import WorkerProcess
 from streamcli.log.redaction import redacted
 from streamcli.model.address import Controller, Login, parse_url
 from tests.certificates import Authority
+from tests.fake_worker import FakeRequest
 
 URL = "tcp://chat.example:9090"
 ALICE = Login("alice", 'horse "bättery" 42')
@@ -198,9 +199,9 @@ def test_what_a_worker_says_on_standard_error_is_redacted_on_its_way_to_the_log(
     async def main() -> None:
         ended = asyncio.Event()
         with log.open("ab", buffering=0) as file:
-            orders = {"do": "complain", "text": text}
+            request = FakeRequest("complain", text)
             controller = Controller("chat.example", 1, ALICE)
-            WorkerProcess("tests.fake_worker", controller, orders, file, lambda *frame: None, ended.set)
+            WorkerProcess("tests.fake_worker", controller, request, file, lambda received: None, ended.set)
             await asyncio.wait_for(ended.wait(), 20)
 
     asyncio.run(main())
@@ -211,9 +212,10 @@ def test_what_a_worker_says_on_standard_error_is_redacted_on_its_way_to_the_log(
 
 FAILING = """
 from streamcli.log.wheel.worker import run
-def work(orders, output):
-    raise ValueError(orders["text"])
-run(work)
+from tests.fake_worker import FakeRequest
+def work(request, controller, output):
+    raise ValueError(request.text)
+run(FakeRequest, work)
 """
 
 
@@ -230,7 +232,8 @@ def test_what_a_worker_fails_of_is_redacted_before_it_leaves_it(text: str, kind:
     fields = {"host": "chat.example", "port": 1, "login": login, "tls": False, "ca": None}
     with subprocess.Popen([sys.executable, "-c", FAILING], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
         said, _ = worker.communicate(
-            pack_json(Frame.START, parent=os.getpid(), controller=fields, text=text), timeout=20
+            pack_json(Frame.START, parent=os.getpid(), controller=fields, request={"do": "fail", "text": text}),
+            timeout=20,
         )
     (frame,) = Splitter().feed(said)
     assert frame[0] is Frame.FAILED

@@ -182,7 +182,7 @@ class Sink:
         self.frames: list[Frame] = []
 
     def send(self, frame: bytes) -> None:
-        self.frames += [kind for kind, _ in Splitter().feed(frame)]
+        self.frames += [received.kind for received in Splitter().feed(frame)]
 
     def hand_over(self, events: Iterable[tuple[int, bytes]]) -> None:
         self.offsets += [offset for offset, _ in events]

@@ -12,20 +12,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from streamcli.cli import runtime
 from streamcli.config import Settings
 from streamcli.errors import StreamcliError, UsageError
-from streamcli.log import supervisor as watching
-from streamcli.log.frames import Frame
-from streamcli.log.supervisor import Supervisor, WorkerSlot
+from streamcli.log.api import Target
+from streamcli.log.frames import Frame, Received
+from streamcli.log.supervisor import Supervisor, Tick, asking
+from streamcli.log.worker_slot import WorkerSlot
 from streamcli.model.address import Controller, Stream
 from streamcli.system import guard
 from tests.conftest import STREAMCLI, make_home
 from tests.fake_controller import YES, FakeController, run, until
+from tests.fake_worker import FakeRequest
 from tests.terminal import Terminal
 
 NOWHERE = "tcp://127.0.0.1:1"
@@ -113,7 +114,7 @@ def test_an_id_too_long_for_the_stream_is_a_usage_error_at_once(tmp_path: Path, 
         ("chat", "from streamcli.ui import plain; plain.lines = broken"),
         ("chat", "from streamcli.chat.chatter import Chatter; Chatter.typed = broken"),  # a callback of the loop
         ("chat", "from streamcli.storage.outbox import Outbox; Outbox.adopt = broken"),  # the outbox's thread
-        ("tail", "from streamcli.cli.tail import Tail; Tail._on_link = broken"),
+        ("tail", "from streamcli.cli.tail import Tail; Tail._status_changed = broken"),
         ("tail", "from streamcli.system import printing; printing.write_all = broken"),  # the printing thread
     ],
 )
@@ -167,7 +168,7 @@ def works(monkeypatch: pytest.MonkeyPatch, folder: Path, work: Callable[[], obje
     monkeypatch.setenv("HOME", str(folder))
     (folder / ".local/state/streamcli/log").mkdir(parents=True)
 
-    async def main(locate: runtime.Locate, worker_log: IO[bytes]) -> int:
+    async def main(target: Target) -> int:
         kept = work()
         await asyncio.sleep(seconds)
         assert kept is None or kept
@@ -215,20 +216,21 @@ def test_frames_that_we_cannot_take_are_reported_once_a_new_worker_was_of_no_use
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
-    monkeypatch.setattr(watching, "TICK_WHEN_DOWN", 0.05)
     errors: list[BaseException] = []
     frames: list[Frame] = []
 
-    def on_frame(frame: Frame, payload: bytes) -> None:
-        frames.append(frame)
+    def on_frame(received: Received) -> None:
+        frames.append(received.kind)
         raise ArithmeticError("unforeseen")
 
     async def main() -> None:
         guard.on_error(errors.append)
         controller = FakeController(YES)
-        lane = WorkerSlot("tests.fake_worker", lambda: {"do": "count"}, on_frame, lambda last: None)
+        slot = WorkerSlot("tests.fake_worker", lambda: FakeRequest("count"), on_frame, lambda last: None)
         async with controller.listening() as where:
-            supervisor = Supervisor(lambda: where, [lane], Stream(), lambda link: None, subprocess.DEVNULL)
+            supervisor = Supervisor(
+                lambda: where, [slot], asking(Stream()), lambda status: None, subprocess.DEVNULL, Tick(down=0.05)
+            )
             task = asyncio.create_task(supervisor.run())
             await until(lambda: errors)
             supervisor.kill()

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
+from unittest.mock import MagicMock
 
 import pytest
 
-from streamcli.log import reader as reader_module
-from streamcli.log.frames import Frame
-from streamcli.log.reader import Listener, Reader
-from streamcli.log.wheel import cleaning
+from streamcli.log.api import ReadListener, ReadMode, Target
+from streamcli.log.frames import Frame, Received
+from streamcli.log.wheel import adapter, cleaning
 from streamcli.log.wheel.groups import GroupNames
+from streamcli.log.worker_slot import Life
 from streamcli.model.address import Controller, Stream
-from streamcli.storage.directories import Places
-from streamcli.storage.recorder import Recorder
-from streamcli.views.timeline import LogPosition
+from streamcli.model.cursor import Cursor, LogOpened
 
-Heard = Callable[[Frame, bytes], None]
+Heard = Callable[[Received], None]
 Ended = Callable[[], None]
 
 
@@ -33,28 +32,26 @@ def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, m
         asked.append(list(names))
         return in_time.pop(0)
 
-    monkeypatch.setattr(reader_module, "clean", clean)
-    monkeypatch.setattr(reader_module, "DELETED_AFTER", 0.0)
+    monkeypatch.setattr(adapter, "clean", clean)
+    monkeypatch.setattr(adapter, "DELETED_AFTER", 0.0)
 
     async def main() -> None:
-        listener = cast(Listener, SimpleNamespace(place=LogPosition, caught_up=lambda: None))
-        groups = GroupNames(tmp_path / "groups", "tim", Stream())
-        recorder = Recorder(Places("tim", tmp_path), "address", print)
-        reader = Reader(Stream(), groups, listener, recorder, lambda: None)
+        listener = cast(ReadListener, MagicMock(ReadListener, cursor=Cursor))
+        target = Target(Stream(), "tim", lambda: Controller("127.0.0.1", 1), tmp_path / "groups", -3)
+        log = adapter.WheelLog(target, lambda status: None)
+        reading = log.read(listener, ReadMode.FOLLOW)
         for _ in range(3):
-            assert reader._orders()["old_groups"] == [], "reading would begin when they are deleted, seconds later"
-            groups.one_made()
-        left_over = groups.left_over()
+            assert reading._request().old_groups == [], "reading would begin when they are deleted, seconds later"
+            reading._opened(asdict(LogOpened("log", 1, 0, 0, "log#0")))
+        left_over = reading._names.left_over()
         assert len(left_over) == 2, "a group that was not made needs no deleting"
-        reader.lane.controller, reader.lane.opened = Controller("127.0.0.1", 1), True
+        reading.slot.controller, reading.slot.life = Controller("127.0.0.1", 1), Life.OPEN
         for after in (left_over, []):
-            reader._on_frame(Frame.CAUGHT_UP, b"")
-            reader._settle()
+            reading._on_frame(Received(Frame.CAUGHT_UP, b""))
             await asyncio.sleep(0.05)
             assert asked[-1] == left_over
-            assert groups.left_over() == after, "forgotten is what was deleted"
-        groups.close()
-        reader.close()
+            assert reading._names.left_over() == after, "forgotten is what was deleted"
+        log.close()
 
     asyncio.run(main())
 
@@ -89,7 +86,7 @@ def test_cleaning_is_done_when_the_worker_says_so(monkeypatch: pytest.MonkeyPatc
     class Worker:
         def __init__(self, module: str, controller: Controller, orders: object, log: int, heard: Heard, ended: Ended):
             for frame in said:
-                heard(frame, b"")
+                heard(Received(frame, b""))
             asyncio.get_running_loop().call_soon(ended)
 
         def kill(self) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.cli.send import Sender
-from streamcli.config import Settings
+from streamcli.log.api import Target
+from streamcli.log.session import LogSession
 from streamcli.model.address import Controller, Stream
 from tests.conftest import STREAMCLI, People, Server, eventually, make_home
 from tests.raw import Raw
@@ -166,15 +166,13 @@ def test_interrupting_says_how_far_it_got(people: People, raw: Raw, number: int)
     assert "Interrupted. 2 messages are in the log." in said
 
 
-def test_an_interrupt_that_comes_with_an_answer_is_heard() -> None:
-    settings = Settings(Controller("127.0.0.1", 1), "cron", Stream(), "lobby", 60.0)
-
+def test_an_interrupt_that_comes_with_an_answer_is_heard(tmp_path: Path) -> None:
     async def main(steps: int) -> None:
-        sender = Sender(settings, lambda: Controller("127.0.0.1", 1), subprocess.DEVNULL)
-        sender._moved = time.monotonic()
-        waiting = asyncio.create_task(sender._until(lambda: False))
+        nowhere = Target(Stream(), "cron", lambda: Controller("127.0.0.1", 1), tmp_path, subprocess.DEVNULL)
+        session = LogSession(nowhere, 60.0)
+        waiting = asyncio.create_task(session.until(lambda: False))
         await asyncio.sleep(0.01)
-        sender._news.set()
+        session.moved()
         for _ in range(steps):
             await asyncio.sleep(0)
         waiting.cancel()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.storage.history import History
 from tests.history.events import PLACE, log_of, said
+from tests.history.reading import History
 from torture import checker, fuzz
 from torture.checker import Evidence, Said
 from torture.person import Line

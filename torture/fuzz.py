@@ -19,12 +19,13 @@ from typing import Any
 
 from streamcli.log.wheel.event_bytes import HEAD_BYTES
 from streamcli.model.clock_skew import SkewDetector
+from streamcli.model.cursor import Cursor
 from streamcli.model.dedup_key import dedup_key
-from streamcli.model.event import DecodedEvent
+from streamcli.model.event import Arrived, DecodedEvent
 from streamcli.model.message import Message, Unreadable, decode
 from streamcli.storage.history import History
 from streamcli.ui.render import MessageStyle
-from streamcli.views.timeline import DecodedEvent, LogOpened, Timeline
+from streamcli.views.timeline import Timeline
 
 BATCH = 1000
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
@@ -162,10 +163,11 @@ class Mill:
 
     def __init__(self, folder: Path) -> None:
         self._history = History.open(folder)
-        self._history.begin(PLACE, 0)
+        self._cursor = Cursor("fuzz", {PLACE: 0})
+        self._history.begin(self._cursor)
         self._rows = sqlite3.connect(self._history.path)
         self._state = Timeline()
-        self._state.open(LogOpened("fuzz", 1, 0, 0, PLACE))
+        self._state.open(another=False)
         self._state.caught_up()
         self._style = MessageStyle("tim", colour=False, zone=timezone.utc)
         self._clocks = SkewDetector()
@@ -188,8 +190,9 @@ class Mill:
                 if key not in self._known:
                     self._known.add(key)
                     wanted.append(event.content)
-        fresh = self._history.store(batch, PLACE, keys)
-        arrived = [DecodedEvent(e.end, e.content, key, new) for e, key, new in zip(batch, keys, fresh, strict=True)]
+        fresh = self._history.store(batch, self._cursor, keys)
+        self._cursor = self._cursor.after(batch[-1])
+        arrived = [Arrived(event.content, new) for event, new in zip(batch, fresh, strict=True)]
         shown = self._state.take(arrived).messages
         assert shown == wanted, "shown is something else than what is new"
         assert self._stored() == wanted, "stored is something else than what is new"

@@ -17,9 +17,11 @@ from typing import IO, NamedTuple
 
 from streamcli.errors import Unreachable
 from streamcli.log.api import ConnectionStatus, Phase
+from streamcli.log.probe import Answer, probe, worded
 from streamcli.log.worker_slot import WorkerSlot
-from streamcli.model.address import Controller
+from streamcli.model.address import Controller, Stream
 
+PROBE_TIMEOUT = 1.5  # seconds
 END_WITHIN = 0.3  # seconds to wait for killed workers when the program leaves
 
 _log = logging.getLogger(__name__)
@@ -137,6 +139,16 @@ class Supervisor:
             self._status = ConnectionStatus(phase, why.words, since, why.final, why.missing)
             _log.info("%s %s", phase.value, why.words)
             self._on_status(self._status)
+
+
+def asking(stream: Stream, timeout: float = PROBE_TIMEOUT) -> Callable[[Controller], Awaitable[Failure]]:
+    """Asks a controller, by a plain socket and within ``timeout`` seconds, whether it lets us use ``stream``."""
+
+    async def ask(controller: Controller) -> Failure:
+        answer = await probe(controller, stream, timeout)
+        return WELL if answer is Answer.WELL else Failure(worded(answer, controller, stream), answer.final)
+
+    return ask
 
 
 def status_of(

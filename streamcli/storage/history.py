@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from streamcli.errors import FileTrouble
 from streamcli.model.cursor import Cursor
@@ -33,6 +33,7 @@ from streamcli.storage.database import (
 from streamcli.storage.migrations import HISTORY, migrate
 from streamcli.storage.stored_event import kept, messages
 
+Kept = TypeVar("Kept", bound="History")
 _ASKED_AT_ONCE: Final = 500  # SQLite before 3.32 takes at most 999 parameters
 # One statement for a whole batch: all keys and all events end to end, and where each lies, as JSON rows of offset,
 # first byte and size. A statement for each row gives up Python's lock each time, and beside a thread that computes it
@@ -70,13 +71,13 @@ class History(Closing):
             raise
 
     @classmethod
-    def open(cls, folder: Path) -> History:
+    def open(cls: type[Kept], folder: Path) -> Kept:
         """Open or begin the history in ``folder``; raises Unusable as well, when a newer version wrote it."""
         with locked(folder / "lock"):
             return cls(newest(folder, "history"))
 
     @classmethod
-    def open_anyway(cls, folder: Path) -> tuple[History, Path | None]:
+    def open_anyway(cls: type[Kept], folder: Path) -> tuple[Kept, Path | None]:
         """Open the history; a damaged one is set aside (its new path is returned) and an empty one begun."""
         with locked(folder / "lock"):
             path = newest(folder, "history")

@@ -12,10 +12,10 @@ import pytest
 from streamcli.errors import CannotCreate, FileTrouble, Unusable
 from streamcli.storage import database
 from streamcli.storage.database import Damaged, ensure_private, locked, newest
-from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox
 from streamcli.storage.word_index import WordIndex
 from tests.history.events import PLACE, message, talk
+from tests.history.reading import History
 
 LOG = talk(3000)
 

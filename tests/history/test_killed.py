@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from streamcli.errors import FileTrouble, StreamcliError
-from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox
 from streamcli.storage.word_index import WordIndex
 from tests.history.events import PLACE, batches, message, talk
 from tests.history.processes import Process, Say
+from tests.history.reading import History
 
 LOG = talk(6000)
 TEXTS = [event.content for event in LOG]
@@ -27,7 +27,8 @@ def read_on(folder: Path, size: int) -> Sequence[bool]:
     fresh: list[bool] = []
     with History.open(folder) as history:
         history.begin(PLACE, history.progress.position)
-        for batch in batches([event for event in LOG if event.offset >= history.progress.position], size):
+        read = history.progress.position
+        for batch in batches([event for event in LOG if event.offset >= read], size):
             fresh += history.store(batch, PLACE)
     return fresh
 
@@ -40,14 +41,17 @@ def test_a_history_whose_storing_is_killed_again_and_again_is_whole(tmp_path: Pa
         def store(say: Say) -> None:
             with History.open(tmp_path) as history:
                 say(0)
-                for batch in batches([e for e in LOG if e.offset >= history.progress.position], 7):
+                read = history.progress.position
+                for batch in batches([event for event in LOG if event.offset >= read], 7):
                     history.begin(PLACE, batch[0].offset)
                     history.store(batch, PLACE)
                     say(batch[-1].end)
 
         with Process(store) as process:
             assert process.heard() == 0
-            process.kill(chance.random() * 0.03)
+            for _ in range(chance.randint(0, 20)):
+                process.heard()
+            process.kill(chance.random() * 0.003)
             said = max(process.all_heard(), default=0)
         with History.open(tmp_path) as history:
             position = history.progress.position

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamcli.model.message import Message
-from streamcli.storage.history import History
 from streamcli.storage.word_index import Found, WordIndex, limits, query
 from tests.history.events import PLACE, log_of, said
+from tests.history.reading import History
 
 TEXTS = [
     "Hello World",

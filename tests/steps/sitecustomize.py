@@ -23,7 +23,7 @@ STEPS = {
     "synced": ("streamcli.storage.outbox", "Outbox", "add", "after"),
     "handed over": ("streamcli.log.writer", "Writer", "_hand_over", "after"),
     "acknowledged": ("streamcli.log.writer", "Writer", "_acknowledge", "after"),
-    "read": ("streamcli.log.reader", "Reader", "_on_frame", "before"),
+    "read": ("streamcli.log.reader", "Reader", "_on_events", "before"),
     "stored": ("streamcli.storage.history", "History", "store", "after"),
     "drawn": ("streamcli.ui.scrollback", "Scroll", "messages", "after"),
     "forgotten": ("streamcli.storage.outbox", "Outbox", "sent", "after"),

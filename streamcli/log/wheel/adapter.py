@@ -12,8 +12,7 @@ from typing import Any, Protocol
 from streamcli.errors import Unreachable
 from streamcli.log.api import AppendListener, ConnectionStatus, Event, ReadListener, ReadMode, Target
 from streamcli.log.frames import Frame, Received, pack, pack_write, unpack_count, unpack_events, unpack_json
-from streamcli.log.probe import Answer, probe, worded
-from streamcli.log.supervisor import WELL, Failure, Supervisor
+from streamcli.log.supervisor import Supervisor, asking
 from streamcli.log.wheel.cleaning import clean
 from streamcli.log.wheel.event_bytes import HEAD_BYTES
 from streamcli.log.wheel.groups import GroupNames, head_group
@@ -25,7 +24,6 @@ from streamcli.model.names import reader_group
 
 READ_MODULE = "streamcli.log.wheel.read_worker"
 WRITE_MODULE = "streamcli.log.wheel.write_worker"
-PROBE_TIMEOUT = 1.5  # seconds
 DELETED_AT_ONCE = 20  # groups of earlier runs
 DELETED_AFTER = 5.0  # seconds of reading, so that it does not stand in the way of what is waited for
 DELETED_WITHIN = 30.0  # seconds; a durable server that has much to do takes up to one for each
@@ -83,7 +81,7 @@ class WheelLog:
         """``on_status`` is called in the loop whenever the connection's status changes."""
         self._target = target
         self._slots: list[WorkerSlot] = []
-        self._supervisor = Supervisor(target.locate, self._slots, self._ask, on_status, target.worker_log)
+        self._supervisor = Supervisor(target.locate, self._slots, asking(target.stream), on_status, target.worker_log)
         self._reading: _Reading | None = None
 
     def read(self, listener: ReadListener, mode: ReadMode) -> _Reading:
@@ -120,11 +118,6 @@ class WheelLog:
     def reads_as(self) -> str:
         """The name of the reader group."""
         return self._reading.group if self._reading else ""
-
-    async def _ask(self, controller: Controller) -> Failure:
-        stream = self._target.stream
-        answer = await probe(controller, stream, PROBE_TIMEOUT)
-        return WELL if answer is Answer.WELL else Failure(worded(answer, controller, stream), answer.final)
 
 
 class _Reading:
