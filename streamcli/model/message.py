@@ -8,6 +8,7 @@ How an event from elsewhere is read, decided once and here:
 - Every other field that is absent, of a wrong type or absurd gets its default. The message matters more than they do.
 - An event without a usable ``kind`` is one of the original program: a chat message, unless it is ``greet`` or ``joke``.
 - A kind we don't know is kept as :class:`Unknown`, with its text.
+- A field we don't know is kept as it is written (:mod:`streamcli.model.unknown_fields`): docs/decisions/0015.
 """
 
 from __future__ import annotations
@@ -27,16 +28,23 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetPydanticSchema,
     StringConstraints,
     TypeAdapter,
     ValidationError,
     field_validator,
 )
+from pydantic_core.core_schema import is_instance_schema
+
+from streamcli.model.unknown_fields import NONE, UnknownFields
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 """The longest event we write. A longer one from elsewhere is read, and its text is cut to ``CUT_CHARACTERS``."""
 
 CUT_CHARACTERS: Final = 2000
+MAX_UNKNOWN_WHEN_CUT: Final = MAX_EVENT_BYTES // 2
+"""Of an event that is cut: bytes of unknown fields that are kept, so that with the cut text they still fit into one."""
+
 MAX_NAME: Final = 64
 MAX_ID: Final = 128
 DEFAULT_ROOM: Final = "lobby"
@@ -49,6 +57,8 @@ _FIRST: Final = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _END: Final = datetime(2200, 1, 1, tzinfo=timezone.utc)
 _Time = Annotated[AwareDatetime, Field(ge=_FIRST, lt=_END)]
 _Version = Annotated[int, Field(strict=True, ge=1, lt=2**31)]
+# No JSON is one of these, so an event that has a field of this name leaves the fast way.
+_Unknown = Annotated[UnknownFields, GetPydanticSchema(lambda source, handler: is_instance_schema(UnknownFields))]
 _Reason = Literal["empty", "not UTF-8", "not JSON", "nested too deep", "fields missing", "wrong types"]
 
 
@@ -56,7 +66,7 @@ class _Event(BaseModel):
     """What every kind has. Build our own with :func:`make`; typed text may need :func:`replace_surrogates` first."""
 
     # Hardly any text comes twice but the fields' names, so only these are worth looking up.
-    model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys")
+    model_config = ConfigDict(frozen=True, extra="allow", cache_strings="keys")
 
     sender: _Name
     message: str
@@ -65,6 +75,7 @@ class _Event(BaseModel):
     sent_at: _Time | None = None
     typed_at: _Time | None = None
     v: _Version = 1
+    unknown: _Unknown = NONE
 
 
 class Chat(_Event):
@@ -141,6 +152,7 @@ _OPTIONAL: Final[dict[str, TypeAdapter[Any]]] = {
     "v": TypeAdapter(_Version),
 }
 _ORDER: Final = ("sender", "message", "id", "kind", "room", "sent_at", "typed_at", "v")
+_KNOWN: Final = frozenset(_ORDER)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -149,7 +161,11 @@ def decode(data: bytes, offset: int) -> Message | Unreadable:
     if len(data) <= MAX_EVENT_BYTES:
         # Nearly every event takes this way: one call, no Python per field. What it can't read is looked at calmly.
         try:
-            return _FAST.validate_json(data)
+            message = _FAST.validate_json(data)
+            if message.__pydantic_extra__:
+                message.__pydantic_extra__.clear()
+                message.__dict__["unknown"] = UnknownFields(data, _KNOWN)  # a copy would take longer than all the rest
+            return message
         except ValidationError:
             pass
     return _decode_calmly(data, offset)
@@ -158,7 +174,8 @@ def decode(data: bytes, offset: int) -> Message | Unreadable:
 def encode(message: Message) -> bytes:
     """Write ``message`` as an event: one JSON object in UTF-8 without empty fields. Raises :class:`TooLong`."""
     fields = {name: value for name in _ORDER if (value := getattr(message, name)) is not None}
-    data = json.dumps(fields, ensure_ascii=False, default=_stamp).encode()
+    text = json.dumps(fields, ensure_ascii=False, default=_stamp)
+    data = (text[:-1] + "".join(f", {name}: {value}" for name, value in message.unknown.fields) + "}").encode()
     if len(data) > MAX_EVENT_BYTES:
         raise TooLong(len(data))
     return data
@@ -232,6 +249,11 @@ def _decode_calmly(data: bytes, offset: int) -> Message | Unreadable:
     if isinstance(raw, str):
         return Unreadable(offset, len(data), raw)
     fields = _usable(raw)
+    if not raw.keys() <= _KNOWN:
+        whole = len(data) <= MAX_EVENT_BYTES
+        fields["unknown"] = (
+            UnknownFields(data, _KNOWN) if whole else UnknownFields.within(MAX_UNKNOWN_WHEN_CUT, data, _KNOWN)
+        )
     fields.setdefault("id", f"o{offset}-{blake2b(data, digest_size=8).hexdigest()}")
     fields["sender"] = _named(raw["sender"])
     fields["message"] = _cut(replace_surrogates(raw["message"]), len(data))
