@@ -151,8 +151,9 @@ _OPTIONAL: Final[dict[str, TypeAdapter[Any]]] = {
     "typed_at": _TIME,
     "v": TypeAdapter(_Version),
 }
-_ORDER: Final = ("sender", "message", "id", "kind", "room", "sent_at", "typed_at", "v")
-_KNOWN: Final = frozenset(_ORDER)
+_ORDER: Final = ("sender", "message", "id", "kind", "room", "typed_at", "v")  # then what is unknown, then sent_at
+_KNOWN: Final = frozenset((*_ORDER, "sent_at"))
+_HANDED_OVER: Final = re.compile(rb', "sent_at": "[^"\\]*"\}\Z')
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -175,10 +176,25 @@ def encode(message: Message) -> bytes:
     """Write ``message`` as an event: one JSON object in UTF-8 without empty fields. Raises :class:`TooLong`."""
     fields = {name: value for name in _ORDER if (value := getattr(message, name)) is not None}
     text = json.dumps(fields, ensure_ascii=False, default=_stamp)
-    data = (text[:-1] + "".join(f", {name}: {value}" for name, value in message.unknown.fields) + "}").encode()
+    text = text[:-1] + "".join(f", {name}: {value}" for name, value in message.unknown.fields) + "}"
+    data = hand_over(text.encode(), message.sent_at)
     if len(data) > MAX_EVENT_BYTES:
         raise TooLong(len(data))
     return data
+
+
+def as_typed(event: bytes) -> bytes:
+    """Return an event of ours without its time of sending: the bytes that are made once, and what a signature covers.
+
+    Everything else in it stays as it is, whoever wrote it.
+    """
+    return _HANDED_OVER.sub(b"}", event)
+
+
+def hand_over(event: bytes, sent_at: datetime | None) -> bytes:
+    """Return an event of ours as it is handed to the log at ``sent_at``; None when the clock was never set."""
+    typed = as_typed(event)
+    return typed if sent_at is None else typed[:-1] + f', "sent_at": "{_stamp(sent_at)}"}}'.encode()
 
 
 def make(

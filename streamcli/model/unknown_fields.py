@@ -41,7 +41,6 @@ class UnknownFields:
         """Names and values, both as JSON text on one line."""
         if self._fields is None:
             self._fields = unknown_fields(self._event, self._known, len(self._event))
-            self._event = b""
         return self._fields
 
     @classmethod
@@ -91,8 +90,8 @@ def unknown_fields(data: bytes, known: Collection[str], limit: int) -> Fields:
             at = _after_blanks(event, end) + 1
             if event[at - 1] != ",":
                 break
-    except RecursionError:
-        pass  # what stands behind such a value is not reached
+    except (RecursionError, ValueError):
+        pass  # a value that Python does not read, though pydantic may have: what stands behind it is not reached
     return tuple(found.items())
 
 
