@@ -133,6 +133,7 @@ def test_an_event_without_an_id_gets_one_from_its_place_and_its_bytes() -> None:
         (b"\x00\xff", "not UTF-8"),
         ('{"sender": "t", "message": "a"}'.encode("utf-16"), "not UTF-8"),
         (b"[" * 100_000, "nested too deep"),
+        (b'{"sender": "t", "message": "a", "x": ' + b"[" * 500 + b"]" * 500 + b"}", "nested too deep"),
         (b'{"sender": "t", "message": "a", "x": ' + b'{"a":' * 50_000, "nested too deep"),
         (b"[]", "wrong types"),
         (b"null", "wrong types"),

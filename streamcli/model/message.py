@@ -37,7 +37,7 @@ from pydantic import (
 from pydantic_core.core_schema import is_instance_schema
 
 from streamcli.model.original_jokes import joke_at
-from streamcli.model.unknown_fields import NONE, UnknownFields
+from streamcli.model.unknown_fields import NONE, UnknownFields, depth
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 """The longest event we write. A longer one from elsewhere is read, and its text is cut to ``CUT_CHARACTERS``."""
@@ -48,6 +48,9 @@ MAX_UNKNOWN_WHEN_CUT: Final = MAX_EVENT_BYTES // 2
 
 MAX_NAME: Final = 64
 MAX_ID: Final = 128
+# Levels of nesting. Python gives up somewhere below 1,000, the sooner the deeper it is called: everywhere the same event
+# must be readable.
+DEEPEST_EVENT: Final = 500
 DEFAULT_ROOM: Final = "lobby"
 NOBODY: Final = "?"
 
@@ -282,7 +285,10 @@ def _parsed(data: bytes) -> dict[str, Any] | _Reason:
     if not data:
         return "empty"
     try:
-        raw = json.loads(data.decode("utf-8-sig"), parse_int=_number)
+        text = data.decode("utf-8-sig")
+        if depth(text) > DEEPEST_EVENT:
+            return "nested too deep"
+        raw = json.loads(text, parse_int=_number)
     except UnicodeDecodeError:
         return "not UTF-8"
     except RecursionError:

@@ -84,7 +84,7 @@ def unknown_fields(data: bytes, known: Collection[str], limit: int) -> Fields:
                 found.pop(name, None)
                 value = _plain(event[begin:end]) if end - begin <= limit else ""
                 size = len(f",{name}:{value}".encode())
-                if value and size <= limit and _depth(value) <= DEEPEST:
+                if value and size <= limit and depth(value) <= DEEPEST:
                     limit -= size
                     found[name] = value
             at = _after_blanks(event, end) + 1
@@ -119,6 +119,7 @@ def _plain_token(found: re.Match[str]) -> str:
     return _quoted(text) if _SURROGATE.search(text) else token
 
 
-def _depth(value: str) -> int:
+def depth(value: str) -> int:
+    """Return how many levels of objects and lists stand in each other in a JSON text."""
     steps = (1 if token in "[{" else -1 for token in _BRACKET.findall(value) if len(token) == 1)
     return max(accumulate(steps), default=0)
