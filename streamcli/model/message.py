@@ -48,8 +48,8 @@ MAX_UNKNOWN_WHEN_CUT: Final = MAX_EVENT_BYTES // 2
 
 MAX_NAME: Final = 64
 MAX_ID: Final = 128
-# Levels of nesting. Python gives up somewhere below 1,000, the sooner the deeper it is called: everywhere the same event
-# must be readable.
+# Levels of nesting. Python gives up somewhere below 1,000, the sooner the deeper it is called, and an event must be
+# readable everywhere or nowhere.
 DEEPEST_EVENT: Final = 500
 DEFAULT_ROOM: Final = "lobby"
 NOBODY: Final = "?"
