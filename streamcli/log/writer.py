@@ -10,19 +10,18 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 from streamcli.commands import Send
 from streamcli.log.frames import Frame, pack_write, unpack_count, unpack_json
 from streamcli.log.supervisor import WorkerSlot
 from streamcli.model.address import Stream
-from streamcli.model.message import Ids, Message, Unreadable, encode, make, plausible
+from streamcli.model.message import Ids, Message, Unreadable, encode, hand_over, make, plausible
 from streamcli.storage.outbox import Entry
 from streamcli.storage.outbox_thread import OutboxThread
 
 MODULE = "streamcli.log.wheel.write_worker"
-TYPED_LONG_AGO = timedelta(seconds=5)
 NOT_PERMITTED = "the server does not permit this user to write to the stream"
 
 
@@ -31,6 +30,7 @@ class Unconfirmed:
     """A message of ours that was not read back yet."""
 
     message: Message
+    event: bytes  # made once, when it was typed; each hand-over adds only when that is
     typed: float  # monotonic seconds
     acknowledged: float | None = None  # monotonic seconds
     log: str = ""  # the one that acknowledged it
@@ -102,16 +102,15 @@ class Writer:
             sender=self._sender,
             id=self._ids.next(),
             room=self._room,
-            sent_at=now,
             typed_at=now,
         )
-        encode(message)  # the longest form it can take
+        encode(message.model_copy(update={"sent_at": now}))  # the longest form it can take
         self._outbox.add(message)
-        self._take_on([message])
+        self._take_on([Entry(message, event=encode(message))])
 
     def send_again(self, entries: Iterable[Entry]) -> None:
         """Take on what had failed and is to be tried once more."""
-        self._take_on([entry.message for entry in entries])
+        self._take_on(list(entries))
 
     def live(self) -> None:
         """The log has been read: what an earlier life left in the outbox and is in the log was read back by now."""
@@ -156,14 +155,14 @@ class Writer:
         else:
             self._hand_over_what_is_not()
 
-    def _take_on(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            self._unconfirmed[message.id] = Unconfirmed(message, self._clock.monotonic())
+    def _take_on(self, entries: Sequence[Entry]) -> None:
+        for message, _, event in entries:
+            self._unconfirmed[message.id] = Unconfirmed(message, event, self._clock.monotonic())
         if self._may_begin and self.lane.opened:
-            for message in messages:
-                self._hand_over(message.id)
+            for entry in entries:
+                self._hand_over(entry.message.id)
 
-    def _adopt(self, left: list[Message]) -> None:
+    def _adopt(self, left: list[Entry]) -> None:
         """These were typed in an earlier life, before all that was typed in this one: it waits for them."""
         typed, self._unconfirmed = self._unconfirmed, {}
         self._adopted = True
@@ -196,13 +195,10 @@ class Writer:
 
     def _hand_over(self, id: str) -> None:
         entry, now = self._unconfirmed[id], plausible(self._clock.now())
-        typed = entry.message.typed_at
-        long_ago = typed is not None and (now is None or now - typed > TYPED_LONG_AGO)
-        message = entry.message.model_copy(update={"sent_at": now, "typed_at": typed if long_ago else None})
         if not self._in_flight:
             self._handed_over = self._clock.monotonic()
         self._in_flight.append(id)
-        self.lane.send(pack_write(message.room, encode(message)))
+        self.lane.send(pack_write(entry.message.room, hand_over(entry.event, now)))
 
     def _on_frame(self, frame: Frame, payload: bytes) -> None:
         """In the listening thread: leave it to the loop."""
@@ -215,7 +211,7 @@ class Writer:
 
     def _refused(self) -> None:
         """The server takes nothing from this user: what waits would stand there for ever."""
-        entries = [Entry(entry.message, NOT_PERMITTED) for entry in self.unsent]
+        entries = [Entry(entry.message, NOT_PERMITTED, entry.event) for entry in self.unsent]
         for entry in entries:
             del self._unconfirmed[entry.message.id]
         self._outbox.failed([entry.message.id for entry in entries], NOT_PERMITTED)

@@ -36,10 +36,14 @@ _Ids = Iterable[str] | None
 
 
 class Entry(NamedTuple):
-    """A message of ours that waits, or that failed for good when there is a ``reason`` (a sentence)."""
+    """A message of ours that waits, or that failed for good when there is a ``reason`` (a sentence).
+
+    ``event`` are its bytes as they were typed, and are what is sent: another version may have written more into them.
+    """
 
     message: Message
     reason: str | None = None
+    event: bytes = b""
 
     def text(self, width: int = 60) -> str:
         """The message in at most ``width`` characters, to name it by. Not yet fit for a terminal: it is a person's."""
@@ -178,7 +182,7 @@ class Outbox(Closing):
             f"SELECT event, reason FROM entry WHERE ({which}) AND (terminal = ? OR ?) ORDER BY number",
             (self.terminal, everybody),
         )
-        return [Entry(self._read(event), reason) for event, reason in rows]
+        return [Entry(self._read(event), reason, event) for event, reason in rows]
 
     def _read(self, event: object) -> Message:
         message = decode(event, 0) if isinstance(event, bytes) else None
