@@ -22,8 +22,10 @@ from streamcli.model.message import (
     Message,
     TooLong,
     Unknown,
+    as_typed,
     decode,
     encode,
+    hand_over,
     jokes,
     make,
     new_id,
@@ -62,7 +64,7 @@ def test_a_message_is_one_object_with_sender_and_message_first() -> None:
     chat = make("chat", "hé", sender="tim", id="a1", sent_at=FOUR)
     assert encode(chat).decode() == (
         '{"sender": "tim", "message": "hé", "id": "a1", "kind": "chat", "room": "lobby",'
-        ' "sent_at": "2026-11-22T16:00:00.123Z", "v": 1}'
+        ' "v": 1, "sent_at": "2026-11-22T16:00:00.123Z"}'
     )
 
 
@@ -72,10 +74,29 @@ def test_typed_at_stands_beside_sent_at_and_both_are_in_utc() -> None:
     assert list(json.loads(encode(emote)).items())[3:] == [
         ("kind", "me"),
         ("room", "dev"),
-        ("sent_at", "2026-11-22T16:00:00.123Z"),
         ("typed_at", "2026-11-22T16:00:00.123Z"),
         ("v", 1),
+        ("sent_at", "2026-11-22T16:00:00.123Z"),
     ]
+
+
+@QUICK
+@given(message=MESSAGES, sent_at=TIMES)
+def test_a_hand_over_changes_the_time_of_sending_and_nothing_else(message: Message, sent_at: datetime | None) -> None:
+    event = encode(message)
+    assert hand_over(event, sent_at) == encode(message.model_copy(update={"sent_at": sent_at}))
+    assert (
+        as_typed(hand_over(event, sent_at)) == as_typed(event) == encode(message.model_copy(update={"sent_at": None}))
+    )
+
+
+@pytest.mark.parametrize("text", ['x", "sent_at": "2026"}', "x\\", "}"])
+def test_a_text_that_looks_like_a_time_of_sending_is_none(text: str) -> None:
+    event = encode(make("chat", text, sender="tim", id="a"))
+    assert as_typed(event) == event
+    for more in (b'"x": {"y": 1, "sent_at": "b"}', b'"sent_at": "b", "v": 1', b'"sent_at": "b", "x": "c"'):
+        strange = b'{"sender": "t", "message": "a", %b}' % more
+        assert as_typed(strange) == strange
 
 
 @QUICK

@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 VARYING = [
     (r"\b\d\d:\d\d\b", "HH:MM"),
     (r'"id": "[0-9a-f]{32}"', '"id": "…"'),
-    (r'"sent_at": "[^"]+"', '"sent_at": "…"'),
+    (r'"(sent|typed)_at": "[^"]+"', r'"\1_at": "…"'),
 ]
 
 

@@ -127,7 +127,7 @@ def test_doctor_says_who_we_are_and_that_the_rest_needs_more_rights(encrypted: S
     assert f"TLS           the server's certificate is vouched for by {encrypted.ca}" in alice.out
     assert "not measured" in alice.out and alice.seconds < AT_ONCE
     assert hidden(alice.out + alice.err, "alice", ACCOUNTS["alice"][0])
-    admin = run(tmp_path, encrypted.env("admin"), "doctor")
+    admin = run(tmp_path, encrypted.env("admin"), "doctor", *LONG)
     assert "20 messages" in admin.out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from streamcli.model.numbers import whole
 from streamcli.system.log_file import MAX_BYTES
-from streamcli.ui.input_history import InputHistory
+from streamcli.ui.input_history import InputHistory, LoadedHistory
 from tests.conftest import STREAMCLI, People, eventually, make_home
 from tests.raw import Raw
 from tests.terminal import Terminal
@@ -240,6 +241,23 @@ def test_typed_lines_live_in_memory_where_their_file_can_not_be_used(
     history.close()
     assert history.get_strings() == ["hello"]
     assert len(said) == 1 and said[0].startswith("What you type is not kept"), said
+
+
+def test_lines_that_were_loaded_once_are_there_without_waiting_for_a_thread(tmp_path: Path) -> None:
+    async def main() -> None:
+        history = InputHistory(tmp_path / "typed", print)
+        loaded = LoadedHistory(history)
+        loaded.append_string("before")
+        assert [line async for line in loaded.load()] == ["before"]
+        loaded.append_string("just now")
+        lines = loaded.load()
+        with pytest.raises(StopIteration) as first:
+            lines.asend(None).send(None)  # one step of the loop, in which no thread answers
+        assert first.value.value == "just now"
+        await lines.aclose()
+        history.close()
+
+    asyncio.run(main())
 
 
 LOGGER = """

@@ -88,6 +88,20 @@ def test_json_is_the_wire_format_one_message_a_line(people: People, raw: Raw) ->
     assert json.loads(lines[0]) == json.loads(encode(decode(events[0], 0)))  # type: ignore[arg-type]
 
 
+def test_json_has_the_fields_of_a_newer_version_too(people: People, raw: Raw) -> None:
+    raw.write(
+        b'{"sender": "eve", "message": "x", "kind": "poll", "id": "1", "sig": "\xc2\x9b31m", "sum": 1.10, "n": NaN}'
+    )
+    for command in ("tail --no-follow --json", "history --json", "search --json x"):
+        done = subprocess.run(
+            [*STREAMCLI, *command.split(), "--url", people.url], env=people.env("r"), capture_output=True, timeout=60
+        )
+        assert done.stdout == (
+            b'{"sender": "eve", "message": "x", "id": "1", "kind": "poll", "room": "lobby", "v": 1,'
+            b' "sig": "\\u009b31m", "sum": 1.10, "n": null}\n'
+        ), done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_it_follows_until_it_is_told_to_stop(people: People, written: list[str], raw: Raw, number: int) -> None:
     with subprocess.Popen(

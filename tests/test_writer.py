@@ -16,7 +16,7 @@ from streamcli.log.supervisor import WorkerSlot
 from streamcli.log.writer import NOT_PERMITTED, Clock, Writer
 from streamcli.model.address import Stream
 from streamcli.model.event import Entry
-from streamcli.model.message import Ids, Unreadable, make
+from streamcli.model.message import Ids, Unreadable, as_typed, make
 from streamcli.storage.directories import Places
 from streamcli.storage.outbox_thread import OutboxThread
 
@@ -176,17 +176,57 @@ def test_what_is_acknowledged_but_not_read_back_is_held_against_one_reader_only(
     at_a_desk(check)
 
 
-def test_a_line_that_waited_says_when_it_was_typed() -> None:
-    def check(desk: Desk) -> None:
-        desk.types("one")
+def event_of(frame: bytes) -> bytes:
+    return unpack_write(Splitter().feed(frame)[0][1])[1]
+
+
+def test_each_hand_over_sends_the_bytes_that_were_typed_and_says_when_it_was() -> None:
+    async def check(desk: Desk) -> None:
         sent: list[bytes] = []
         desk.lane.send = sent.append  # type: ignore[assignment, method-assign]
-        desk.seconds = 60.0
-        desk.lane._open({"log": "log"}, lambda: None)
-        event = json.loads(unpack_write(Splitter().feed(sent[0])[0][1])[1])
-        assert (event["typed_at"][11:19], event["sent_at"][11:19]) == ("00:00:00", "00:01:00")
+        desk.types("one")
+        for seconds in (1.0, 60.0, 200_000.0, -2e9):  # at last somebody has set the clock to 1962
+            desk.seconds = seconds
+            desk.lane._open({"log": "log"}, lambda: None)
+        events = [event_of(frame) for frame in sent]
+        assert {as_typed(event) for event in events} == {desk.writer.unconfirmed[0].event}
+        times = [(fields["typed_at"], fields.get("sent_at")) for fields in map(json.loads, events)]
+        assert times == [
+            ("2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z"),
+            ("2026-01-01T00:00:00.000Z", "2026-01-01T00:01:00.000Z"),
+            ("2026-01-01T00:00:00.000Z", "2026-01-03T07:33:20.000Z"),
+            ("2026-01-01T00:00:00.000Z", None),
+        ]
+        await desk.settled()
+        content = await desk.outbox.content()
+        assert content
+        assert [entry.event for entry in content.waiting] == [desk.writer.unconfirmed[0].event]
 
     at_a_desk(check)
+
+
+def test_what_a_newer_version_left_in_the_outbox_is_sent_with_its_own_bytes() -> None:
+    newer = b'{"v":2,"sig":"ab","n":1.10,"sender":"tim","message":"one","id":"1","typed_at":"2025-01-01T00:00:00Z"}'
+
+    async def main(root: Path) -> None:
+        desk = Desk(root)
+        desk.types("one")
+        await desk.settled()
+        outbox = desk.outbox._outbox
+        assert outbox
+        outbox._connection.execute("UPDATE entry SET event = ?", (newer,))
+        desk.outbox.close()
+        later = Desk(root, first_id=100)
+        await later.settled()
+        later.writer.live()
+        sent: list[bytes] = []
+        later.lane.send = sent.append  # type: ignore[assignment, method-assign]
+        later.opens("log")
+        assert event_of(sent[0]) == newer[:-1] + b', "sent_at": "2026-01-01T00:00:00.000Z"}'
+        later.outbox.close()
+
+    with tempfile.TemporaryDirectory() as root:
+        asyncio.run(main(Path(root)))
 
 
 def test_what_the_server_will_never_take_fails_with_a_reason_and_blocks_nobody() -> None:
@@ -211,7 +251,8 @@ def test_what_the_server_will_never_take_fails_with_a_reason_and_blocks_nobody()
         assert [entry.text() for entry in content.waiting] == ["one", "two", "three"]  # each in its old place
         await desk.fails("denied")
         assert [entry.message.message for entry in await desk.outbox.drop()] == ["two", "three"]
-        assert await desk.outbox.content() == ([Entry(desk.writer.unconfirmed[0].message)], [], {})
+        (left,) = desk.writer.unconfirmed
+        assert await desk.outbox.content() == ([Entry(left.message, None, left.event)], [], {})
 
     at_a_desk(check)
 
@@ -285,7 +326,7 @@ def test_without_a_clock_messages_have_no_time_and_keep_their_order() -> None:
         desk.types("typed today")
         entries = desk.writer.unsent
         assert desk.opens("log") == [entry.message.message for entry in entries]
-        assert [entry.message.sent_at is None for entry in entries] == [True, True, False]
+        assert [entry.message.typed_at is None for entry in entries] == [True, True, False]
         ids = [entry.message.id for entry in entries]
         assert ids == sorted(ids)
 

@@ -120,8 +120,8 @@ async def send(
     ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
 
     def event(text: str) -> bytes:
-        sent_at = plausible(_now())
-        return encode(make("chat", text, sender=settings.user, id=ids.next(), room=settings.room, sent_at=sent_at))
+        now, id = plausible(_now()), ids.next()
+        return encode(make("chat", text, sender=settings.user, id=id, room=settings.room, sent_at=now, typed_at=now))
 
     if trouble := clock_trouble(_now()):
         print(f"streamcli: {trouble}", file=sys.stderr)

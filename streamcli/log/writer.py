@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from streamcli.log.api import Log
 from streamcli.model.event import Entry
-from streamcli.model.message import Ids, Kind, Message, Unreadable, encode, make, plausible
+from streamcli.model.message import Ids, Kind, Message, Unreadable, encode, hand_over, make, plausible
 
-TYPED_LONG_AGO = timedelta(seconds=5)
 NOT_PERMITTED = "the server does not permit this user to write to the stream"
 
 
@@ -24,6 +23,7 @@ class Unconfirmed:
     """A message of ours that was not read back yet."""
 
     message: Message
+    event: bytes  # made once, when it was typed; each hand-over adds only when that is
     typed: float  # monotonic seconds
     acknowledged: float | None = None  # monotonic seconds
     log: str = ""  # the one that acknowledged it
@@ -54,7 +54,7 @@ class Owner(Protocol):
 class Outbox(Protocol):
     """Who keeps messages on disk from the moment they are typed until they were read back. No call waits for it."""
 
-    def start(self, adopted: Callable[[list[Message]], None]) -> None:
+    def start(self, adopted: Callable[[list[Entry]], None]) -> None:
         """Open it and call ``adopted``, once, in the loop, with what dead terminals have left unsent, oldest first."""
 
     def add(self, message: Message) -> None:
@@ -101,16 +101,15 @@ class Writer:
             sender=self._sender,
             id=self._ids.next(),
             room=self._room,
-            sent_at=now,
             typed_at=now,
         )
-        encode(message)  # the longest form it can take
+        encode(message.model_copy(update={"sent_at": now}))  # the longest form it can take
         self._outbox.add(message)
-        self._take_on([message])
+        self._take_on([Entry(message, event=encode(message))])
 
     def send_again(self, entries: Iterable[Entry]) -> None:
         """Take on what had failed and is to be tried once more."""
-        self._take_on([entry.message for entry in entries])
+        self._take_on(list(entries))
 
     def live(self) -> None:
         """The log has been read: what an earlier life left in the outbox and is in the log was read back by now."""
@@ -155,14 +154,14 @@ class Writer:
         else:
             self._hand_over_what_is_not()
 
-    def _take_on(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            self._unconfirmed[message.id] = Unconfirmed(message, self._clock.monotonic())
+    def _take_on(self, entries: Sequence[Entry]) -> None:
+        for message, _, event in entries:
+            self._unconfirmed[message.id] = Unconfirmed(message, event, self._clock.monotonic())
         if self._may_begin and self.connection.is_open:
-            for message in messages:
-                self._hand_over(message.id)
+            for entry in entries:
+                self._hand_over(entry.message.id)
 
-    def _adopt(self, left: list[Message]) -> None:
+    def _adopt(self, left: list[Entry]) -> None:
         """These were typed in an earlier life, before all that was typed in this one: it waits for them."""
         typed, self._unconfirmed = self._unconfirmed, {}
         self._adopted = True
@@ -192,17 +191,14 @@ class Writer:
 
     def _hand_over(self, id: str) -> None:
         entry, now = self._unconfirmed[id], plausible(self._clock.now())
-        typed = entry.message.typed_at
-        long_ago = typed is not None and (now is None or now - typed > TYPED_LONG_AGO)
-        message = entry.message.model_copy(update={"sent_at": now, "typed_at": typed if long_ago else None})
         if not self._in_flight:
             self._handed_over = self._clock.monotonic()
         self._in_flight.append(id)
-        self.connection.append(message.room, [encode(message)])
+        self.connection.append(entry.message.room, [hand_over(entry.event, now)])
 
     def _refused(self) -> None:
         """The server takes nothing from this user: what waits would stand there for ever."""
-        entries = [Entry(entry.message, NOT_PERMITTED) for entry in self.unsent]
+        entries = [Entry(entry.message, NOT_PERMITTED, entry.event) for entry in self.unsent]
         for entry in entries:
             del self._unconfirmed[entry.message.id]
         self._outbox.failed([entry.message.id for entry in entries], NOT_PERMITTED)

@@ -27,10 +27,14 @@ class Arrived(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A message of ours that waits in the outbox, or that failed for good when there is a ``reason`` (a sentence)."""
+    """A message of ours that waits in the outbox, or that failed for good when there is a ``reason`` (a sentence).
+
+    ``event`` are its bytes as they were typed, and are what is sent: another version may have written more into them.
+    """
 
     message: Message
     reason: str | None = None
+    event: bytes = b""
 
     def text(self, width: int = 60) -> str:
         """The message in at most ``width`` characters, to name it by. Not yet fit for a terminal: it is a person's."""

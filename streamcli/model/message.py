@@ -8,6 +8,7 @@ How an event from elsewhere is read, decided once and here:
 - Every other field that is absent, of a wrong type or absurd gets its default. The message matters more than they do.
 - An event without a usable ``kind`` is one of the original program: a chat message, unless it is ``greet`` or ``joke``.
 - A kind we don't know is kept as :class:`Unknown`, with its text.
+- A field we don't know is kept as it is written (:mod:`streamcli.model.unknown_fields`): docs/decisions/0015.
 """
 
 from __future__ import annotations
@@ -27,18 +28,29 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetPydanticSchema,
     StringConstraints,
     TypeAdapter,
     ValidationError,
     field_validator,
 )
+from pydantic_core.core_schema import is_instance_schema
+
+from streamcli.model.original_jokes import joke_at
+from streamcli.model.unknown_fields import NONE, UnknownFields, depth
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 """The longest event we write. A longer one from elsewhere is read, and its text is cut to ``CUT_CHARACTERS``."""
 
 CUT_CHARACTERS: Final = 2000
+MAX_UNKNOWN_WHEN_CUT: Final = MAX_EVENT_BYTES // 2
+"""Of an event that is cut: bytes of unknown fields that are kept, so that with the cut text they still fit into one."""
+
 MAX_NAME: Final = 64
 MAX_ID: Final = 128
+# Levels of nesting. Python gives up somewhere below 1,000, the sooner the deeper it is called, and an event must be
+# readable everywhere or nowhere.
+DEEPEST_EVENT: Final = 500
 DEFAULT_ROOM: Final = "lobby"
 NOBODY: Final = "?"
 
@@ -49,6 +61,8 @@ _FIRST: Final = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _END: Final = datetime(2200, 1, 1, tzinfo=timezone.utc)
 _Time = Annotated[AwareDatetime, Field(ge=_FIRST, lt=_END)]
 _Version = Annotated[int, Field(strict=True, ge=1, lt=2**31)]
+# No JSON is one of these, so an event that has a field of this name leaves the fast way.
+_Unknown = Annotated[UnknownFields, GetPydanticSchema(lambda source, handler: is_instance_schema(UnknownFields))]
 _Reason = Literal["empty", "not UTF-8", "not JSON", "nested too deep", "fields missing", "wrong types"]
 
 
@@ -56,7 +70,7 @@ class _Event(BaseModel):
     """What every kind has. Build our own with :func:`make`; typed text may need :func:`replace_surrogates` first."""
 
     # Hardly any text comes twice but the fields' names, so only these are worth looking up.
-    model_config = ConfigDict(frozen=True, extra="ignore", cache_strings="keys")
+    model_config = ConfigDict(frozen=True, extra="allow", cache_strings="keys")
 
     sender: _Name
     message: str
@@ -65,6 +79,7 @@ class _Event(BaseModel):
     sent_at: _Time | None = None
     typed_at: _Time | None = None
     v: _Version = 1
+    unknown: _Unknown = NONE
 
 
 class Chat(_Event):
@@ -140,7 +155,9 @@ _OPTIONAL: Final[dict[str, TypeAdapter[Any]]] = {
     "typed_at": _TIME,
     "v": TypeAdapter(_Version),
 }
-_ORDER: Final = ("sender", "message", "id", "kind", "room", "sent_at", "typed_at", "v")
+_ORDER: Final = ("sender", "message", "id", "kind", "room", "typed_at", "v")  # then what is unknown, then sent_at
+_KNOWN: Final = frozenset((*_ORDER, "sent_at"))
+_HANDED_OVER: Final = re.compile(rb', "sent_at": "[^"\\]*"\}\Z')
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -149,7 +166,11 @@ def decode(data: bytes, offset: int) -> Message | Unreadable:
     if len(data) <= MAX_EVENT_BYTES:
         # Nearly every event takes this way: one call, no Python per field. What it can't read is looked at calmly.
         try:
-            return _FAST.validate_json(data)
+            message = _FAST.validate_json(data)
+            if message.__pydantic_extra__:
+                message.__pydantic_extra__.clear()
+                message.__dict__["unknown"] = UnknownFields(data, _KNOWN)  # a copy would take longer than all the rest
+            return message
         except ValidationError:
             pass
     return _decode_calmly(data, offset)
@@ -158,10 +179,26 @@ def decode(data: bytes, offset: int) -> Message | Unreadable:
 def encode(message: Message) -> bytes:
     """Write ``message`` as an event: one JSON object in UTF-8 without empty fields. Raises :class:`TooLong`."""
     fields = {name: value for name in _ORDER if (value := getattr(message, name)) is not None}
-    data = json.dumps(fields, ensure_ascii=False, default=_stamp).encode()
+    text = json.dumps(fields, ensure_ascii=False, default=_stamp)
+    text = text[:-1] + "".join(f", {name}: {value}" for name, value in message.unknown.fields) + "}"
+    data = hand_over(text.encode(), message.sent_at)
     if len(data) > MAX_EVENT_BYTES:
         raise TooLong(len(data))
     return data
+
+
+def as_typed(event: bytes) -> bytes:
+    """Return an event of ours without its time of sending: the bytes that are made once, and what a signature covers.
+
+    Everything else in it stays as it is, whoever wrote it.
+    """
+    return _HANDED_OVER.sub(b"}", event)
+
+
+def hand_over(event: bytes, sent_at: datetime | None) -> bytes:
+    """Return an event of ours as it is handed to the log at ``sent_at``; None when the clock was never set."""
+    typed = as_typed(event)
+    return typed if sent_at is None else typed[:-1] + f', "sent_at": "{_stamp(sent_at)}"}}'.encode()
 
 
 def make(
@@ -199,7 +236,7 @@ def replace_surrogates(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def jokes() -> tuple[str, ...]:
-    """Return all jokes there are, sorted, so that an offset means the same joke in every run."""
+    """Return the jokes that can be told: an event of ours carries its text, so any version of pyjokes will do."""
     # Imported late: most sessions never hear a joke, and the prompt should stand soon.
     import pyjokes  # type: ignore[import-untyped]
 
@@ -232,6 +269,11 @@ def _decode_calmly(data: bytes, offset: int) -> Message | Unreadable:
     if isinstance(raw, str):
         return Unreadable(offset, len(data), raw)
     fields = _usable(raw)
+    if not raw.keys() <= _KNOWN:
+        whole = len(data) <= MAX_EVENT_BYTES
+        fields["unknown"] = (
+            UnknownFields(data, _KNOWN) if whole else UnknownFields.within(MAX_UNKNOWN_WHEN_CUT, data, _KNOWN)
+        )
     fields.setdefault("id", f"o{offset}-{blake2b(data, digest_size=8).hexdigest()}")
     fields["sender"] = _named(raw["sender"])
     fields["message"] = _cut(replace_surrogates(raw["message"]), len(data))
@@ -243,7 +285,10 @@ def _parsed(data: bytes) -> dict[str, Any] | _Reason:
     if not data:
         return "empty"
     try:
-        raw = json.loads(data.decode("utf-8-sig"), parse_int=_number)
+        text = data.decode("utf-8-sig")
+        if depth(text) > DEEPEST_EVENT:
+            return "nested too deep"
+        raw = json.loads(text, parse_int=_number)
     except UnicodeDecodeError:
         return "not UTF-8"
     except RecursionError:
@@ -289,7 +334,7 @@ def _of_the_original(fields: dict[str, Any], offset: int) -> Message:
         return Greet(**fields | {"message": "greet"})
     if word == "joke":
         # The original picks one at each receiver. By offset, everybody gets the same, again and again.
-        return Joke(**fields | {"message": jokes()[offset % len(jokes())]})
+        return Joke(**fields | {"message": joke_at(offset)})
     return Chat(**fields)
 
 

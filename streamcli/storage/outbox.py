@@ -166,7 +166,7 @@ class Outbox(Closing):
             f"SELECT event, reason FROM entry WHERE ({which}) AND (terminal = ? OR ?) ORDER BY number",
             (self.terminal, everybody),
         )
-        return [Entry(self._read(event), reason) for event, reason in rows]
+        return [Entry(self._read(event), reason, event) for event, reason in rows]
 
     def _read(self, event: object) -> Message:
         message = decode(event, 0) if isinstance(event, bytes) else None

@@ -53,11 +53,11 @@ class OutboxThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._loop = asyncio.get_running_loop()
 
-    def start(self, adopted: Callable[[list[Message]], None]) -> None:
+    def start(self, adopted: Callable[[list[Entry]], None]) -> None:
         """Open the outbox, and pass on what terminals that are gone have left to send, in order; once, in the loop."""
 
         def job() -> None:
-            left: list[Message] = []
+            left: list[Entry] = []
             try:
                 left = self._open()
             except StreamcliError as error:
@@ -126,17 +126,17 @@ class OutboxThread:
         watch(self._thread.submit(self._close))
         self._thread.shutdown(wait=True)
 
-    def _open(self) -> list[Message]:
+    def _open(self) -> list[Entry]:
         self._outbox = outbox = Outbox(self._places.outbox(self._address))
         if outbox.lost:
             self._tell(f"The outbox was damaged, and what waited in it is not sent. The old file is {outbox.lost}.")
-        left = [entry.message for entry in outbox.adopt()]
+        left = outbox.adopt()
         if failures := outbox.failures():
             self._tell(f"{counted(len(failures))} could not be sent; /outbox says why.")
-        there = self._known(left)
-        outbox.sent([message.id for message, known in zip(left, there, strict=True) if known])
-        left = [message for message, known in zip(left, there, strict=True) if not known]
-        self._loop.call_soon_threadsafe(self._kept.update, [message.id for message in left])
+        there = self._known([entry.message for entry in left])
+        outbox.sent([entry.message.id for entry, known in zip(left, there, strict=True) if known])
+        left = [entry for entry, known in zip(left, there, strict=True) if not known]
+        self._loop.call_soon_threadsafe(self._kept.update, [entry.message.id for entry in left])
         return left
 
     def _elsewhere(self) -> dict[str, int]:

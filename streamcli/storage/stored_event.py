@@ -23,7 +23,7 @@ def messages(rows: Iterable[tuple[int, bytes]], path: Path) -> list[Message]:
 
 def kept(event: DecodedEvent) -> bytes:
     """Return the bytes of a readable event that are kept: its own, unless it is so long that it is shown cut."""
-    # Of what is shown cut, the cut text is all that is ever needed.
+    # Of what is shown cut, the cut text is all that is ever needed, with those unknown fields that fit beside it.
     if len(event.data) <= MAX_EVENT_BYTES or isinstance(event.content, Unreadable):
         return event.data
     return encode(event.content)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from prompt_toolkit.history import FileHistory
+from prompt_toolkit.history import FileHistory, ThreadedHistory
 
 from streamcli.errors import FileTrouble, StreamcliError, from_os_error
 from streamcli.system.paths import ensure_dir
@@ -76,6 +76,20 @@ class InputHistory(FileHistory):
         trouble, self._on_trouble = self._on_trouble, lambda sentence: None
         worded = error if isinstance(error, StreamcliError) else from_os_error(error, self._path)
         trouble(f"What you type is not kept for the arrow keys: {worded}")
+
+
+class LoadedHistory(ThreadedHistory):
+    """Reads the file in a thread, once. From then on its lines are there at once, also for a key right after Enter."""
+
+    async def load(self) -> AsyncGenerator[str, None]:
+        """All lines, newest first."""
+        # Each time by way of threads, as prompt_toolkit does it, a busy machine is slower than a person's arrow key.
+        if self._loaded:
+            for line in list(self._loaded_strings):
+                yield line
+        else:
+            async for line in super().load():
+                yield line
 
 
 def _open(path: Path) -> None:

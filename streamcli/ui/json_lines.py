@@ -6,17 +6,26 @@ import contextlib
 import re
 
 from streamcli.model.message import CUT_CHARACTERS, Message, TooLong, encode
+from streamcli.model.unknown_fields import NONE
 
 # What a terminal might obey or a person not see; JSON can say it in another way.
 _ESCAPED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
 def wire_line(message: Message) -> str:
-    """The message in the wire format; one that is too long for it is cut, as it is shown."""
-    with contextlib.suppress(TooLong):
-        text = encode(message).decode()
-        return text if text.isascii() else _ESCAPED.sub(_escape, text)
-    return wire_line(message.model_copy(update={"message": message.message[:CUT_CHARACTERS]}))
+    """The message in the wire format, with what this version does not know of it.
+
+    What is too long for an event in our words loses text first, and then what is not known.
+    """
+    for shorter in ({}, {"message": message.message[:CUT_CHARACTERS]}):
+        message = message.model_copy(update=shorter)
+        with contextlib.suppress(TooLong):
+            return _harmless(encode(message).decode())
+    return _harmless(encode(message.model_copy(update={"unknown": NONE})).decode())
+
+
+def _harmless(text: str) -> str:
+    return text if text.isascii() else _ESCAPED.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:

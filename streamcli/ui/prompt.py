@@ -19,7 +19,6 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import ANSI, AnyFormattedText, merge_formatted_text
-from prompt_toolkit.history import ThreadedHistory
 from prompt_toolkit.input.vt100 import raw_mode
 from prompt_toolkit.key_binding import KeyPressEvent
 from prompt_toolkit.layout import ConditionalContainer, HSplit, Layout, Window
@@ -36,7 +35,7 @@ from streamcli.system.signals import allow_a_full_socket, on_signal
 from streamcli.ui import ScreenDelegate
 from streamcli.ui.application import ChatApplication, Painted, make_input, make_output
 from streamcli.ui.completion import ChatCompleter
-from streamcli.ui.input_history import InputHistory
+from streamcli.ui.input_history import InputHistory, LoadedHistory
 from streamcli.ui.keys import bind
 from streamcli.ui.render import MessageStyle
 
@@ -66,7 +65,7 @@ class PromptScreen:
         self._buffer = Buffer(
             completer=self._completer,
             complete_while_typing=Condition(lambda: self._buffer.text.startswith("/")),
-            history=ThreadedHistory(self._history),
+            history=LoadedHistory(self._history),
             multiline=False,
         )
         self._app = self._application()

@@ -23,6 +23,7 @@ BOLD = "\x1b[1m"
 COLOURS = (33, 37, 64, 67, 70, 97, 99, 103, 130, 133, 136, 161, 166, 168, 172, 203)
 INDENT = " " * 6
 NO_TIME = "--:--"
+TYPED_LONG_AGO = timedelta(seconds=5)  # before it was sent: worth saying
 MAX_PENDING = 8
 MAX_ROWS = 20  # of one text, on a terminal as wide as COLUMNS
 COLUMNS = 80
@@ -77,7 +78,7 @@ class MessageStyle:
         text = f"\n{INDENT}".join(lines)
         if self._mentioned(message):
             text = self._styled(BOLD, text)
-        if message.typed_at:
+        if message.typed_at and (not message.sent_at or message.sent_at - message.typed_at > TYPED_LONG_AGO):
             text += self._styled(DIM, f" (typed {self._when(message.typed_at, self.local_day(message))})")
         if off:
             text += self._styled(DIM, f" (time {_span(off)} {'early' if off < timedelta() else 'late'})")

@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamcli.model.event import Entry
+from streamcli.model.message import encode
 from streamcli.storage.outbox import Outbox
 from tests.history.events import message
 from tests.history.processes import Process, Say
+
+
+def entry(number: int, reason: str | None = None) -> Entry:
+    one = message(str(number), number)
+    return Entry(one, reason, encode(one))
 
 
 def numbers(entries: Iterable[Entry]) -> list[int]:
@@ -32,7 +38,7 @@ def test_what_was_added_waits_in_order_until_it_is_sent(tmp_path: Path) -> None:
     with Outbox(tmp_path) as outbox:
         add(outbox, 3, 1)
         add(outbox, 2)
-        assert outbox.waiting() == [Entry(message(str(number), number)) for number in (3, 1, 2)]
+        assert outbox.waiting() == [entry(number) for number in (3, 1, 2)]
         outbox.sent([id_of(3), id_of(2), "unknown"])
         add(outbox, 0)
         assert numbers(outbox.waiting()) == [1, 0]
@@ -59,7 +65,7 @@ def test_a_failure_has_a_reason_and_stands_in_nobodys_way(tmp_path: Path) -> Non
         add(outbox, 1, 2, 3)
         outbox.failed(id_of(2), "Not permitted.")
         assert numbers(outbox.waiting()) == [1, 3]
-        assert outbox.failures() == [Entry(message("2", 2), "Not permitted.")]
+        assert outbox.failures() == [entry(2, "Not permitted.")]
         assert numbers(outbox.retry([id_of(1), id_of(2)])) == [2]
         assert numbers(outbox.waiting()) == [1, 2, 3], "in its old place"
         assert outbox.failures() == []

@@ -120,10 +120,11 @@ def test_the_server_hashes_the_password_with_one_round() -> None:
 def test_what_is_not_said_is_the_default_but_the_folder_is_remembered(home: Path, tmp_path: Path) -> None:
     assert server.chosen(False, None, False) == ServerOptions()
     home.mkdir(parents=True)
-    chosen = server.chosen(True, str(tmp_path), True)
-    assert chosen == ServerOptions(durable=False, data=str(tmp_path), auth=False)
+    chosen = server.chosen(False, str(tmp_path), True)
+    assert chosen == ServerOptions(data=str(tmp_path), auth=False)
     state.write(state.Record(state.STOPPED, 1, 1.0, state.Ports(), 1.0, chosen))
     assert state.remembered() == chosen
+    assert server.chosen(True, None, False) == ServerOptions(durable=False, data=str(tmp_path))
     assert server.chosen(False, None, False) == ServerOptions(data=str(tmp_path))
 
 
