@@ -32,7 +32,7 @@ check: ## format, lint, types, imports, generated docs: all that can be said wit
 	$(BIN)/lint-imports --no-logo
 	@if [ -f tools/docs.py ]; then set -x; $(BIN)/python tools/docs.py --check; fi
 
-format: ## put every file in the house's form
+format: ## format every file
 	$(VENV) --dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .

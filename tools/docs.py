@@ -15,6 +15,7 @@ from streamcli.cli.main import USAGE
 from streamcli.ui import keys
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "streamcli"
 PART = re.compile(r"(?<=<!-- generated: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -38,12 +39,19 @@ def exit_codes() -> str:
 
 
 def modules() -> str:
-    """Each module's first line."""
-    rows = []
-    for path in sorted((ROOT / "streamcli").rglob("*.py")):
-        first = path.read_text("utf-8").partition('"""')[2].partition('"""')[0].splitlines()[0]
-        rows.append(f"| `{path.relative_to(ROOT / 'streamcli')}` | {first} |")
-    return "\n".join(["| module | what for |", "| --- | --- |", *rows]) + "\n"
+    """Each module's first line, folder by folder."""
+    lines: list[str] = []
+    for folder in sorted({path.parent for path in PACKAGE.rglob("*.py")}):
+        rows = [(path, _first_line(path)) for path in sorted(folder.glob("*.py"))]
+        name = "" if folder == PACKAGE else f"{folder.relative_to(PACKAGE)}/"
+        about = next(first for path, first in rows if path.name == "__init__.py")
+        lines += ["", f"### `streamcli/{name}`", "", about, "", "| module | what for |", "| --- | --- |"]
+        lines += [f"| `{path.name}` | {first} |" for path, first in rows if path.name != "__init__.py"]
+    return "\n".join(lines) + "\n"
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text("utf-8").partition('"""')[2].partition('"""')[0].splitlines()[0]
 
 
 def _family(error: type[errors.StreamcliError]) -> Iterator[type[errors.StreamcliError]]:
