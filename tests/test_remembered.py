@@ -16,7 +16,7 @@ from streamcli.storage.directories import ADDRESS, Places, address_key
 from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox
 from tests.conftest import STREAMCLI, make_home
-from tests.history.events import PLACE, log_of
+from tests.storage.events import PLACE, log_of
 from tests.terminal import Terminal
 
 NOWHERE = "tcp://127.0.0.1:1"

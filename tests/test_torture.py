@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamcli.storage.history import History
-from tests.history.events import PLACE, log_of, said
+from tests.storage.events import PLACE, log_of, said
 from torture import checker, fuzz
 from torture.checker import Evidence, Said
 from torture.person import Line

@@ -18,7 +18,7 @@ import psutil
 from ptyprocess import PtyProcess
 
 from streamcli.model.message import Unreadable, decode
-from torture.house import STREAMCLI
+from torture.testbed import STREAMCLI
 
 SIZE = (30, 200)
 # A message in the scrollback, in colour; a pending line and the line being typed look different.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamcli.model.message import Message
 from streamcli.storage.history import History
 from streamcli.storage.word_index import Found, WordIndex, limits, query
-from tests.history.events import PLACE, log_of, said
+from tests.storage.events import PLACE, log_of, said
 
 TEXTS = [
     "Hello World",

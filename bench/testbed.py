@@ -106,7 +106,7 @@ def listen_to(
             raise TimeoutError(f"not within {seconds:.0f} s: {what}; last on the screens: {shown}")
 
 
-class House:
+class Testbed:
     """A running embedded server in a home of its own."""
 
     def __init__(self, folder: Path, durable: bool = False) -> None:
@@ -146,10 +146,10 @@ class House:
 
 
 @contextlib.contextmanager
-def house(durable: bool = False) -> Iterator[House]:
-    """A house for as long as this holds."""
+def running_testbed(durable: bool = False) -> Iterator[Testbed]:
+    """A testbed for as long as this holds."""
     with tempfile.TemporaryDirectory(prefix="streamcli-bench-") as folder:
-        here = House(Path(folder), durable)
+        here = Testbed(Path(folder), durable)
         here.start()
         try:
             yield here

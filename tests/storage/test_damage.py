@@ -15,7 +15,7 @@ from streamcli.storage.database import Damaged, ensure_private, locked, newest
 from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox
 from streamcli.storage.word_index import WordIndex
-from tests.history.events import PLACE, message, talk
+from tests.storage.events import PLACE, message, talk
 
 LOG = talk(3000)
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamcli.storage.outbox import Entry, Outbox
-from tests.history.events import message
-from tests.history.processes import Process, Say
+from tests.storage.events import message
+from tests.storage.processes import Process, Say
 
 
 def numbers(entries: Iterable[Entry]) -> list[int]:

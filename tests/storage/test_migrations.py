@@ -13,7 +13,7 @@ from streamcli.storage.database import connect, newest
 from streamcli.storage.history import History
 from streamcli.storage.migrations import HISTORY, OUTBOX, Step, migrate
 from streamcli.storage.outbox import Outbox
-from tests.history.events import PLACE, log_of, message, said
+from tests.storage.events import PLACE, log_of, message, said
 
 LOG = log_of([said("old", 1), b"nothing", said("older", 2)])
 

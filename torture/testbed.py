@@ -1,4 +1,4 @@
-"""Where the torture lives: a folder with homes, a durable server of its own behind doors, and its environments."""
+"""Where the torture lives: a folder with homes, a durable server of its own behind proxies, and its environments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import platformdirs
 import psutil
 
 from streamcli.server import Status, login, state, status, stop
-from torture.doors import Doors
+from torture.fault_proxy import FaultProxies
 
 STREAMCLI = [sys.executable, "-m", "streamcli"]
 KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
@@ -24,8 +24,8 @@ STREAM = "torture"
 PATIENCE = 90.0
 
 
-class House:
-    """A folder, the server in it, and the doors before the server."""
+class Testbed:
+    """A folder, the server in it, and the proxies before the server."""
 
     def __init__(self, folder: Path) -> None:
         """This process takes the server's home for its own, so that it can look at the server as its user can."""
@@ -37,10 +37,10 @@ class House:
             os.environ[name] = self.env[name]
         for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
             os.environ.pop(name, None)
-        self.doors = Doors(lambda: _port("rpc"), lambda: _port("segment_store"))
+        self.proxies = FaultProxies(lambda: _port("rpc"), lambda: _port("segment_store"))
         self.env |= {
             "PYTHONPATH": PLANT,
-            "STREAMCLI_TORTURE_DOORS": f"{self.doors.controller.port},{self.doors.store.port}",
+            "STREAMCLI_TORTURE_PROXIES": f"{self.proxies.controller.port},{self.proxies.store.port}",
         }
 
     def home(self, name: str) -> dict[str, str]:
@@ -61,7 +61,7 @@ class House:
         }
 
     def guest(self, name: str) -> dict[str, str]:
-        """The environment of somebody who names the server, by its door, and has its account."""
+        """The environment of somebody who names the server, by its fault proxy, and has its account."""
         account = login()
         assert account, "the server asks for no password"
         return {
@@ -74,8 +74,8 @@ class House:
 
     @property
     def url(self) -> str:
-        """The controller's door."""
-        return f"tcp://127.0.0.1:{self.doors.controller.port}"
+        """The controller's proxy."""
+        return f"tcp://127.0.0.1:{self.proxies.controller.port}"
 
     def start(self, timeout: float = PATIENCE) -> bool:
         """`streamcli server start`; whether it is ready."""
@@ -107,10 +107,10 @@ class House:
         return False
 
     def stop(self) -> None:
-        """End all that runs in this house."""
+        """End all that runs in this testbed."""
         with contextlib.suppress(Exception):
             stop(10)
-        self.doors.close()
+        self.proxies.close()
         end = time.monotonic() + PATIENCE
         for process in self.processes():
             with contextlib.suppress(psutil.Error):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import STREAMCLI, People, Server
+from tests.kill_points.sitecustomize import LAST, STEPS
 from tests.raw import Raw
-from tests.steps.sitecustomize import LAST, STEPS
 from tests.terminal import Terminal
 
-KILLER = str(Path(__file__).parent / "steps")
+KILLER = str(Path(__file__).parent / "kill_points")
 
 
 def said(terminal: Terminal) -> list[str]:

@@ -1,4 +1,4 @@
-"""Doors: ports that lead to the server's own, until they are slow, lead nowhere, or throw everybody out."""
+"""Fault proxies: ports that lead to the server's own, until they are slow, lead nowhere, or throw everybody out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _PIECE = 1 << 16
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset, not said goodbye to
 
 
-class Door:
-    """A port on loopback, served in a thread of its own together with the other doors."""
+class FaultProxy:
+    """A port on loopback, served in a thread of its own together with the other proxies."""
 
     def __init__(self, target: Callable[[], int | None], loop: asyncio.AbstractEventLoop) -> None:
         """``target()`` names the real port, anew for each connection."""
@@ -27,7 +27,7 @@ class Door:
         self.held = self.delayed = 0  # pieces and connections that were not passed on at once, in all
 
     async def serve(self) -> None:
-        """Begin; runs in the loop of the doors."""
+        """Begin; runs in the loop of the proxies."""
         self._open.set()
         self._server = await asyncio.start_server(self._enter, sock=self._socket)
 
@@ -90,23 +90,23 @@ class Door:
             await self._open.wait()
 
 
-class Doors:
+class FaultProxies:
     """The two ports that the server publishes: the controller's and the segment store's."""
 
     def __init__(self, controller: Callable[[], int | None], store: Callable[[], int | None]) -> None:
         self._loop = asyncio.new_event_loop()
-        self.controller, self.store = Door(controller, self._loop), Door(store, self._loop)
+        self.controller, self.store = FaultProxy(controller, self._loop), FaultProxy(store, self._loop)
         self.by_name = {"controller": self.controller, "store": self.store}
-        self._thread = threading.Thread(target=self._run, daemon=True, name="doors")
+        self._thread = threading.Thread(target=self._run, daemon=True, name="proxies")
         self._thread.start()
 
     def _run(self) -> None:
         self._loop.set_exception_handler(lambda loop, context: None)  # connections that break are its purpose
-        for door in (self.controller, self.store):
-            self._loop.run_until_complete(door.serve())
+        for proxy in (self.controller, self.store):
+            self._loop.run_until_complete(proxy.serve())
         self._loop.run_forever()
-        for door in self.by_name.values():
-            door.end()
+        for proxy in self.by_name.values():
+            proxy.end()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0))

@@ -14,8 +14,8 @@ from streamcli.errors import FileTrouble, StreamcliError
 from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox
 from streamcli.storage.word_index import WordIndex
-from tests.history.events import PLACE, batches, message, talk
-from tests.history.processes import Process, Say
+from tests.storage.events import PLACE, batches, message, talk
+from tests.storage.processes import Process, Say
 
 LOG = talk(6000)
 TEXTS = [event.content for event in LOG]

@@ -19,7 +19,7 @@ from streamcli.model.fingerprint import fingerprint
 from streamcli.model.message import MAX_EVENT_BYTES, Unreadable, decode, encode
 from streamcli.storage.history import History
 from streamcli.storage.stored_event import Event
-from tests.history.events import PLACE, log_of, message, said, talk
+from tests.storage.events import PLACE, log_of, message, said, talk
 
 STRANGE = [
     b"",
