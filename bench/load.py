@@ -8,7 +8,8 @@ import time
 import psutil
 
 from bench.raw import TEXT, Writer
-from bench.testbed import STREAMCLI, Terminal, Testbed, listen_to, new_stream, processes_of
+from bench.testbed import Terminal, Testbed, listen_to, new_stream, processes_of
+from tests.environment import STREAMCLI
 
 SETTLE = 3.0  # seconds after which a chat that is left alone counts as idle
 MIB = 1 << 20

@@ -7,7 +7,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.conftest import STREAMCLI, People, Server, make_home
+from tests.conftest import People, Server
+from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 
 

@@ -19,7 +19,8 @@ from ptyprocess import PtyProcess
 
 from streamcli.ui.application import ChatApplication
 from streamcli.ui.keys import BINDINGS, EDITING, HELD, bind
-from tests.conftest import STREAMCLI, People, eventually, make_home
+from tests.conftest import People, eventually
+from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 from tests.terminal import Terminal
 

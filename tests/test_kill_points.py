@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import STREAMCLI, People, Server
+from tests.conftest import People, Server
+from tests.environment import STREAMCLI
 from tests.kill_points.sitecustomize import LAST, STEPS
 from tests.raw import Raw
 from tests.terminal import Terminal

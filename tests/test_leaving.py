@@ -17,7 +17,8 @@ import pyte
 import pytest
 from ptyprocess import PtyProcess
 
-from tests.conftest import STREAMCLI, People, Server, eventually, workers_of
+from tests.conftest import People, Server, eventually
+from tests.environment import STREAMCLI, workers_of
 from tests.raw import Raw
 from tests.terminal import Screen, Terminal
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import STREAMCLI, People, Server, start_server, workers_of
+from tests.conftest import People, Server, start_server
+from tests.environment import STREAMCLI, workers_of
 from tests.raw import Raw
 from tests.terminal import Terminal
 

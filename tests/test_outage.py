@@ -20,16 +20,8 @@ from typing import IO
 import psutil
 import pytest
 
-from tests.conftest import (
-    STREAMCLI,
-    People,
-    Server,
-    eventually,
-    make_home,
-    nobody_starts_a_server,
-    start_server,
-    workers_of,
-)
+from tests.conftest import People, Server, eventually, nobody_starts_a_server, start_server
+from tests.environment import STREAMCLI, make_home, workers_of
 from tests.raw import Raw
 from tests.terminal import DEADLINE, Terminal
 

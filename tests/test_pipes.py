@@ -18,7 +18,8 @@ import pytest
 
 from streamcli.system.fd_lines import LONGEST, lines
 from streamcli.system.standard_files import patient, read, write_all
-from tests.conftest import STREAMCLI, People, eventually, waiting_in
+from tests.conftest import People, eventually, waiting_in
+from tests.environment import STREAMCLI
 from tests.raw import Raw
 
 GUARD = 3.0  # seconds for what is promised within one, on a machine on which much else is going on

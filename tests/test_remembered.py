@@ -15,7 +15,7 @@ from streamcli.model.message import Chat, encode
 from streamcli.storage.directories import ADDRESS, Places, address_key
 from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox
-from tests.conftest import STREAMCLI, make_home
+from tests.environment import STREAMCLI, make_home
 from tests.storage.events import PLACE, log_of
 from tests.terminal import Terminal
 

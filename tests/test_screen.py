@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.conftest import STREAMCLI, People, Server
+from tests.conftest import People, Server
+from tests.environment import STREAMCLI
 from tests.raw import Raw
 from tests.terminal import Terminal
 

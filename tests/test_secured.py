@@ -20,7 +20,7 @@ import pytest
 from streamcli.log.wheel.probe import Answer, probe
 from streamcli.model.address import Controller, Login, Stream
 from tests.certificates import Authority
-from tests.conftest import STREAMCLI, make_home, workers_of
+from tests.environment import STREAMCLI, make_home, workers_of
 from tests.secured import ACCOUNTS, SCOPE, STREAM, Secured, running
 from tests.terminal import Terminal
 

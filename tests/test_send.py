@@ -15,7 +15,8 @@ import pytest
 from streamcli.cli.send import Sender
 from streamcli.config import Settings
 from streamcli.model.address import Controller, Stream
-from tests.conftest import STREAMCLI, People, Server, eventually, make_home
+from tests.conftest import People, Server, eventually
+from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 
 

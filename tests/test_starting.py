@@ -13,7 +13,8 @@ import pytest
 from streamcli.model.numbers import whole
 from streamcli.system.log_file import MAX_BYTES
 from streamcli.ui.input_history import InputHistory
-from tests.conftest import STREAMCLI, People, make_home
+from tests.conftest import People
+from tests.environment import STREAMCLI, make_home
 
 NOBODY = "tcp://127.0.0.1:1"
 

@@ -11,7 +11,8 @@ from datetime import datetime, timezone
 import pytest
 
 from streamcli.model.message import decode, encode
-from tests.conftest import STREAMCLI, People, Server, eventually, waiting_in
+from tests.conftest import People, Server, eventually, waiting_in
+from tests.environment import STREAMCLI
 from tests.raw import Raw
 from tests.terminal import Terminal
 

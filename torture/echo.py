@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ptyprocess import PtyProcess
 
-from torture.testbed import STREAMCLI
+from tests.environment import STREAMCLI
 
 # Keys that stand in no escape sequence and no message. Two rows of them by turns: a key is drawn anew for sure when
 # another one stood in its place before, even if both changes are drawn at once.

@@ -17,11 +17,12 @@ from typing import IO
 import psutil
 
 from streamcli.server import State
+from tests.environment import STREAMCLI
 from torture import proof
 from torture.person import Person
 from torture.proof import Proof
 from torture.schedule import Fault
-from torture.testbed import STREAMCLI, Testbed
+from torture.testbed import Testbed
 
 TICK = 0.03  # seconds
 TRY_AGAIN = 0.5  # seconds until a fault that found nobody is tried again

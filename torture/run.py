@@ -17,12 +17,13 @@ from typing import NamedTuple
 from streamcli.model.message import Unreadable
 from streamcli.server import login, state
 from streamcli.ui.json_lines import wire_line
+from tests.environment import STREAMCLI
 from tests.raw import Raw
 from torture import checker, fuzz, schedule
 from torture.checker import Verdict
 from torture.fault_runner import FaultRunner
 from torture.person import Person
-from torture.testbed import STREAMCLI, Testbed
+from torture.testbed import Testbed
 
 EMBEDDED, GUESTS, TYPIST = ("tim", "alex"), ("mara", "jo"), "kim"
 FAULTS_UNTIL = 0.93  # of the time in which people type, so that the last fault is still recovered from

@@ -6,18 +6,15 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import platformdirs
 import psutil
 
 from streamcli.server import Status, login, state, status, stop
+from tests.environment import STREAMCLI, living_below, make_home, makes_an_archive
 from torture.fault_proxy import FaultProxies
 
-STREAMCLI = [sys.executable, "-m", "streamcli"]
-KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
 PLANT = str(Path(__file__).parent / "plant")
 SERVER_HOME = "server"
 STREAM = "torture"
@@ -31,7 +28,6 @@ class Testbed:
         """This process takes the server's home for its own, so that it can look at the server as its user can."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._cache = platformdirs.user_cache_dir()
         self.env = self.home(SERVER_HOME)
         for name in ("HOME", "XDG_CACHE_HOME"):
             os.environ[name] = self.env[name]
@@ -45,20 +41,7 @@ class Testbed:
 
     def home(self, name: str) -> dict[str, str]:
         """The environment of somebody whose files all lie in a folder of this name, but for the jars."""
-        home = self.folder / name
-        (home / "tmp").mkdir(parents=True, exist_ok=True)
-        return {
-            "LANG": "C.UTF-8",
-            **{name: os.environ[name] for name in KEPT if name in os.environ},
-            "HOME": str(home),
-            "USER": "newcomer",
-            "LOGNAME": "newcomer",
-            "TERM": "xterm-256color",
-            "TZ": "UTC",
-            "TMPDIR": str(home / "tmp"),
-            "XDG_CACHE_HOME": self._cache,
-            "STREAMCLI_STREAM": STREAM,
-        }
+        return {**make_home(self.folder / name), "STREAMCLI_STREAM": STREAM}
 
     def guest(self, name: str) -> dict[str, str]:
         """The environment of somebody who names the server, by its fault proxy, and has its account."""
@@ -112,21 +95,12 @@ class Testbed:
             stop(10)
         self.proxies.close()
         end = time.monotonic() + PATIENCE
-        for process in self.processes():
+        for process in living_below(self.folder):
             with contextlib.suppress(psutil.Error):
-                if "-Xshare:dump" in process.cmdline():
+                if makes_an_archive(process):
                     process.wait(max(0.0, end - time.monotonic()))
                 else:
                     process.kill()
-
-    def processes(self) -> list[psutil.Process]:
-        """Whoever lives in one of the homes, and is not this process."""
-        base = str(self.folder)
-        return [
-            process
-            for process in psutil.process_iter(["environ"])
-            if process.pid != os.getpid() and (process.info["environ"] or {}).get("HOME", "").startswith(base)
-        ]
 
 
 def _port(name: str) -> int | None:

@@ -24,7 +24,8 @@ import pytest
 from streamcli.model.address import Login
 from streamcli.server import launch, state
 from tests.certificates import Authority
-from tests.conftest import STREAMCLI, Server, make_home, start_server
+from tests.conftest import Server, start_server
+from tests.environment import STREAMCLI, make_home
 
 
 def until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:

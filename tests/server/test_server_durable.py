@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import STREAMCLI, eventually, make_home, nobody_starts_a_server
+from tests.conftest import eventually, nobody_starts_a_server
+from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 from tests.server import kills
 from tests.server.conftest import Durable

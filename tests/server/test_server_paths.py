@@ -15,7 +15,7 @@ from streamcli.errors import CannotCreate, Unusable, UsageError
 from streamcli.server import Quiet, archive, credentials, data, jars, launch, parts
 from streamcli.server.java import java
 from streamcli.server.state import Ports, ServerOptions
-from tests.conftest import STREAMCLI, make_home
+from tests.environment import STREAMCLI, make_home
 
 NASTY = "jürgen ü 日%p%20#!=\\u0041 \"x&<y':,;*${a}\n z "
 
