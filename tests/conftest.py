@@ -33,8 +33,37 @@ settings.load_profile("steady")
 # In a shell's background Ctrl-C is ignored, and so it would be by every program that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+SERVERS = {"server", "own_server", "durable", "closed", "encrypted"}  # the fixtures that start a server
+# Files whose tests start the program, or wait for a repository, again and again.
+SLOW_FILES = {"test_cli.py", "test_guard.py", "test_remembered.py", "test_server_jars.py", "test_starting.py"}
+NO_JAVA = "/a test that starts Java is marked real"
 OPEN = ("--in-memory", "--no-auth")  # how a server starts quickest and is asked with least ado
+Tell = Callable[[str], None]
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever uses a server of a fixture is real; who starts one without a fixture says so."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if SERVERS.intersection(fixtures):
+            item.add_marker("real")
+        elif "fake_server" in fixtures or item.path.name in SLOW_FILES:
+            item.add_marker("slow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that is not marked real finds no Java, so that none of `make test-quick` can start a server unnoticed."""
+    before = os.environ.get("STREAMCLI_JAVA")
+    if not item.get_closest_marker("real"):
+        os.environ["STREAMCLI_JAVA"] = NO_JAVA
+    try:
+        return (yield)
+    finally:
+        os.environ.pop("STREAMCLI_JAVA", None)
+        if before is not None:
+            os.environ["STREAMCLI_JAVA"] = before
 
 
 @dataclass(frozen=True)
@@ -146,6 +175,17 @@ def people(tmp_path: Path, server: Server, stream: str) -> Iterator[People]:
         yield People(tmp_path, server.url, stream, stack)
 
 
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
+    """Say a figure to whoever watches the tests."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}")
+
+    return say
+
+
 def eventually(what: Callable[[], object], deadline: float = 30.0) -> None:
     """Wait until ``what()`` is true."""
     end = time.monotonic() + deadline
@@ -154,7 +194,7 @@ def eventually(what: Callable[[], object], deadline: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-def waiting_in(pipe: IO[bytes] | int) -> int:
+def waiting_in(pipe: IO[bytes] | IO[str] | int) -> int:
     """How many bytes stand in a pipe, unread."""
     found = fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0))
     return int(struct.unpack("i", found)[0])

@@ -11,7 +11,8 @@ import platformdirs
 import psutil
 
 STREAMCLI = [sys.executable, "-m", "streamcli"]
-KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
+NETWORK = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
+KEPT = ("PATH", "STREAMCLI_JAVA", *NETWORK)
 # Asked for once: the torture gives its own process another home later on.
 CACHE = os.environ.get("STREAMCLI_TEST_CACHE") or platformdirs.user_cache_dir()
 

@@ -20,6 +20,7 @@ from streamcli.model.address import Controller, Stream
 from streamcli.storage.directories import Places
 from streamcli.storage.recorder import Recorder
 from streamcli.views.timeline import LogPosition
+from tests.fake_controller import until
 
 Heard = Callable[[Frame, bytes], None]
 Ended = Callable[[], None]
@@ -48,9 +49,12 @@ def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, m
         assert len(left_over) == 2, "a group that was not made needs no deleting"
         reader.lane.controller, reader.lane.opened = Controller("127.0.0.1", 1), True
         for after in (left_over, []):
+            before = reader._deleting
             reader._on_frame(Frame.CAUGHT_UP, b"")
             reader._settle()
-            await asyncio.sleep(0.05)
+            await until(lambda before=before: reader._deleting is not before)  # type: ignore[misc]
+            assert reader._deleting
+            await reader._deleting
             assert asked[-1] == left_over
             assert groups.left_over() == after, "forgotten is what was deleted"
         groups.close()

@@ -98,6 +98,7 @@ def all_command_lines() -> str:
 # Who may.
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("kind", ["closed", "encrypted"])
 def test_an_account_with_few_rights_sends_reads_and_chats(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path

@@ -73,6 +73,7 @@ def test_on_one_segment_each_message_comes_once_and_in_order(log: list[DecodedEv
     assert unreadable == len({e.key for e in log if isinstance(e.content, Unreadable)})
 
 
+@pytest.mark.slow
 @QUICK
 @given(logs=st.lists(LOGS, min_size=2, max_size=3), data=st.data())
 def test_on_several_segments_each_message_comes_once_whatever_their_order(
@@ -187,6 +188,7 @@ def test_people_are_known_in_the_order_of_who_spoke_last_and_not_without_end() -
     assert len(state.people) == KEPT_PEOPLE
 
 
+@pytest.mark.slow
 def test_memory_grows_by_few_bytes_a_message() -> None:
     count, at = 20_000, 0
     state = Timeline()

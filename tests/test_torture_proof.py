@@ -28,6 +28,7 @@ PLANT = Path(proof.__file__).with_name("plant")
 CLOCK = "3600,-7200"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "instead", "fault"),
     [
@@ -113,7 +114,7 @@ def proxies() -> Iterator[FaultProxies]:
         found.close()
 
 
-def test_a_proxy_counts_what_it_cuts_holds_and_delays(proxies: FaultProxies) -> None:
+def test_a_proxy_counts_what_it_passes_cuts_holds_and_delays(proxies: FaultProxies) -> None:
     proxy = proxies.controller
     assert proxy.cut() == 0, "nobody was connected"
     held, delayed = proof.counted(lambda: proxy.held), proof.counted(lambda: proxy.delayed)
@@ -123,6 +124,7 @@ def test_a_proxy_counts_what_it_cuts_holds_and_delays(proxies: FaultProxies) -> 
         proxy.slow(0.001)
         client.sendall(b"slowly")
         eventually(delayed)
+        eventually(lambda: proxy.passed == len(b"slowly"))
         assert not held()
         proxy.slow(0)
         proxy.hole(True)
@@ -130,6 +132,7 @@ def test_a_proxy_counts_what_it_cuts_holds_and_delays(proxies: FaultProxies) -> 
         client.sendall(b"never")
         eventually(held)
         assert proxy.cut() == 2
+        assert proxy.passed == len(b"slowly")
 
 
 def test_a_killed_life_has_its_clock_set_wrong_again(tmp_path: Path) -> None:

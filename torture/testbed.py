@@ -58,7 +58,7 @@ class Testbed:
     @property
     def url(self) -> str:
         """The controller's proxy."""
-        return f"tcp://127.0.0.1:{self.proxies.controller.port}"
+        return self.proxies.controller.url
 
     def start(self, timeout: float = PATIENCE) -> bool:
         """`streamcli server start`; whether it is ready."""

@@ -45,6 +45,7 @@ def seconds(env: dict[str, str], *arguments: str) -> float:
     return time.monotonic() - begun
 
 
+@pytest.mark.real
 def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(tmp_path: Path) -> None:
     env = make_home(tmp_path)
     with Terminal([*STREAMCLI, "--id", "tim"], env, columns=WIDE) as tim:
@@ -79,6 +80,7 @@ def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(
     run(env, "server", "stop")
 
 
+@pytest.mark.real
 def test_kills_under_load_lose_nothing(home: Path) -> None:
     seen = kills.run(3, seed=3, say=False)
     assert 1 <= len(seen.starts) <= 3
