@@ -34,8 +34,15 @@ settings.load_profile("steady")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVERS = {"server", "own_server", "durable", "closed", "encrypted"}  # the fixtures that start a server
-# Files whose tests start the program, or wait for a repository, again and again.
-SLOW_FILES = {"test_cli.py", "test_guard.py", "test_remembered.py", "test_server_jars.py", "test_starting.py"}
+# Files whose tests start the program or a worker, or wait for a repository, again and again.
+SLOW_FILES = {
+    "test_cli.py",
+    "test_guard.py",
+    "test_remembered.py",
+    "test_server_jars.py",
+    "test_starting.py",
+    "test_supervisor.py",
+}
 NO_JAVA = "/a test that starts Java is marked real"
 OPEN = ("--in-memory", "--no-auth")  # how a server starts quickest and is asked with least ado
 Tell = Callable[[str], None]
