@@ -11,10 +11,10 @@ VENV  = @$(or $(PYTHON),$(FOUND),$(NONE)) -I tools/make_venv.py
 BIN  := .venv/bin
 UV   ?= uv
 
-.PHONY: help chat test check kills torture bench format docs lock clean
+.PHONY: help chat test test-quick check kills torture bench format docs lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 chat: ## open the chat as the current user, or with ID=alex as another
 	$(VENV)
@@ -23,6 +23,10 @@ chat: ## open the chat as the current user, or with ID=alex as another
 test: ## install what tests need and run them; ARGS="-k name" goes to pytest
 	$(VENV) --dev
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+test-quick: ## run in a minute the tests that start no server and take no time; ARGS as above
+	$(VENV) --dev
+	@exec $(BIN)/python -m pytest -m "not real and not slow" $(ARGS)
 
 check: ## format, lint, types, imports, generated docs: all that can be said without running
 	$(VENV) --dev

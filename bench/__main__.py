@@ -15,7 +15,7 @@ from typing import Any
 
 from bench import kills, latency, load, memory, report
 from bench.figures import table
-from bench.house import House, house
+from bench.testbed import Testbed, running_testbed
 
 PARTS = ("start", "latency", "echo", "send", "catch-up", "history", "search", "idle", "kills")
 RESULT = report.ROOT / "build" / "bench.json"
@@ -26,7 +26,7 @@ def main() -> int:
     options = _options()
     about: dict[str, Any] = {**report.machine(), "load average": {"before": os.getloadavg()}}
     figures: report.Figures = {}
-    with house() as here:
+    with running_testbed() as here:
         for name, measure in _parts(options.quick).items():
             if name in options.only:
                 print(f"{name} ...", file=sys.stderr, flush=True)
@@ -41,22 +41,22 @@ def main() -> int:
     return 0
 
 
-def _parts(quick: bool) -> dict[str, Callable[[House], dict[str, Any]]]:
+def _parts(quick: bool) -> dict[str, Callable[[Testbed], dict[str, Any]]]:
     lines, messages, remembered = 20_000, 100_000, 50_000 if quick else 1_000_000
     blocks, keys, starts, runs, seconds = (1, 50, 5, 1, 5) if quick else (4, 200, 15, 3, 20)
     return {
-        "start": lambda house: {
-            "named": load.start_to_prompt(house, starts, embedded=False),
-            "embedded": load.start_to_prompt(house, starts, embedded=True),
+        "start": lambda testbed: {
+            "named": load.start_to_prompt(testbed, starts, embedded=False),
+            "embedded": load.start_to_prompt(testbed, starts, embedded=True),
         },
-        "latency": lambda house: latency.enter_to_screen(house, blocks),
-        "echo": lambda house: latency.key_to_echo(house, keys),
-        "send": lambda house: {"lines": lines, **load.send(house, lines, runs)},
-        "catch-up": lambda house: {"messages": messages, **load.catch_up(house, messages, runs)},
-        "history": lambda house: {"messages": messages, **memory.start_from_disk(house, messages, starts)},
-        "search": lambda house: {"messages": remembered, **memory.search(remembered, rounds=keys // 2)},
-        "idle": lambda house: load.idle(house, seconds),
-        "kills": lambda house: kills.after_a_kill(3 if quick else 7),
+        "latency": lambda testbed: latency.enter_to_screen(testbed, blocks),
+        "echo": lambda testbed: latency.key_to_echo(testbed, keys),
+        "send": lambda testbed: {"lines": lines, **load.send(testbed, lines, runs)},
+        "catch-up": lambda testbed: {"messages": messages, **load.catch_up(testbed, messages, runs)},
+        "history": lambda testbed: {"messages": messages, **memory.start_from_disk(testbed, messages, starts)},
+        "search": lambda testbed: {"messages": remembered, **memory.search(remembered, rounds=keys // 2)},
+        "idle": lambda testbed: load.idle(testbed, seconds),
+        "kills": lambda testbed: kills.after_a_kill(3 if quick else 7),
     }
 
 

@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from bench.house import House, Terminal, house, listen_to, new_stream, processes_of
 from bench.raw import Writer
+from bench.testbed import Terminal, Testbed, listen_to, new_stream, processes_of, running_testbed
 
 APART = 3.0  # seconds between two kills, or until the message is on the screen if that takes longer
 BUSY = 10  # processes
@@ -24,7 +24,7 @@ def after_a_kill(kills: int) -> dict[str, list[float]]:
     The server is durable and of its own, as people have it: reader groups take longer there.
     """
     found: dict[str, list[float]] = {}
-    with house(durable=True) as here:
+    with running_testbed(durable=True) as here:
         for name, beside in (("alone", 0), ("busy", BUSY)):
             with _busy(beside):
                 found[f"read worker, {name}"] = _kill_reader(here, kills)
@@ -32,10 +32,10 @@ def after_a_kill(kills: int) -> dict[str, list[float]]:
     return found
 
 
-def _kill_reader(house: House, kills: int) -> list[float]:
+def _kill_reader(testbed: Testbed, kills: int) -> list[float]:
     """Another client writes after each kill."""
     stream = new_stream("kills")
-    with house.terminal("tim", stream) as tim, Writer(house.url, stream, house.env) as writer:
+    with testbed.terminal("tim", stream) as tim, Writer(testbed.url, stream, testbed.env) as writer:
         tim.connected("first")
         numbers = iter(range(kills))
 
@@ -46,9 +46,9 @@ def _kill_reader(house: House, kills: int) -> list[float]:
         return _kill(tim, "read_worker", kills, write)
 
 
-def _kill_writer(house: House, kills: int) -> list[float]:
+def _kill_writer(testbed: Testbed, kills: int) -> list[float]:
     """The person types after each kill, and the line counts when it was read back from the log."""
-    with house.terminal("tim", new_stream("kills")) as tim:
+    with testbed.terminal("tim", new_stream("kills")) as tim:
         tim.connected("first")
         numbers = iter(range(kills))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from bench.house import NUMBER, House, Terminal, listen_to, new_stream
 from bench.raw import AHEAD, TEXT, Reader, Writer
+from bench.testbed import NUMBER, Terminal, Testbed, listen_to, new_stream
 
 EVERY = 0.02  # 50 messages a second
 BLOCK = 250  # messages, 5 s
@@ -18,18 +18,18 @@ KEY_EVERY = 0.06
 CLEAR = "\x15"  # Ctrl-U
 
 
-def enter_to_screen(house: House, blocks: int) -> dict[str, list[float]]:
+def enter_to_screen(testbed: Testbed, blocks: int) -> dict[str, list[float]]:
     """Milliseconds of chat and raw client, in blocks by turns, so that what disturbs the machine meets both."""
     chat_stream, raw_stream = new_stream("chat"), new_stream("raw")
     chat: list[float] = []
     raw: list[float] = []
     with (
-        house.terminal("tim", chat_stream) as tim,
-        Writer(house.url, raw_stream, house.env) as writer,
-        Reader(house.url, raw_stream, house.env) as reader,
+        testbed.terminal("tim", chat_stream) as tim,
+        Writer(testbed.url, raw_stream, testbed.env) as writer,
+        Reader(testbed.url, raw_stream, testbed.env) as reader,
     ):
         tim.connected("first")
-        with house.terminal("alex", chat_stream) as alex:
+        with testbed.terminal("alex", chat_stream) as alex:
             alex.connected("second")
             for block in range(blocks + 1):
                 count = BLOCK if block else WARM
@@ -71,10 +71,10 @@ def _chat_block(tim: Terminal, alex: Terminal, count: int, first: int) -> list[f
     return [(seen[first + number] - at) / 1e6 for number, at in enumerate(entered)]
 
 
-def key_to_echo(house: House, keys: int) -> dict[str, list[float]]:
+def key_to_echo(testbed: Testbed, keys: int) -> dict[str, list[float]]:
     """Milliseconds from a key to its echo, on a quiet screen and while 50 messages a second arrive."""
     stream = new_stream("echo")
-    with house.terminal("tim", stream) as tim, Writer(house.url, stream, house.env) as writer:
+    with testbed.terminal("tim", stream) as tim, Writer(testbed.url, stream, testbed.env) as writer:
         tim.connected("first")
         quiet = _echoes(tim, keys)
         writer.begin(int(keys * 2 * KEY_EVERY / EVERY), EVERY)

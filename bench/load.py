@@ -7,18 +7,19 @@ import time
 
 import psutil
 
-from bench.house import STREAMCLI, House, Terminal, listen_to, new_stream, processes_of
 from bench.raw import TEXT, Writer
+from bench.testbed import Terminal, Testbed, listen_to, new_stream, processes_of
+from tests.environment import STREAMCLI
 
 SETTLE = 3.0  # seconds after which a chat that is left alone counts as idle
 MIB = 1 << 20
 
 
-def send(house: House, lines: int, runs: int) -> dict[str, list[float]]:
+def send(testbed: Testbed, lines: int, runs: int) -> dict[str, list[float]]:
     """Seconds that ``send`` takes for one line, and for many at once, from command to end."""
-    env = house.on(new_stream("send"))
-    one = [_send(house.url, env, 1) for _ in range(runs + 1)][1:]  # the first one makes the stream
-    return {"one": one, "many": [_send(house.url, env, lines) for _ in range(runs)]}
+    env = testbed.on(new_stream("send"))
+    one = [_send(testbed.url, env, 1) for _ in range(runs + 1)][1:]  # the first one makes the stream
+    return {"one": one, "many": [_send(testbed.url, env, lines) for _ in range(runs)]}
 
 
 def _send(url: str, env: dict[str, str], lines: int) -> float:
@@ -28,27 +29,27 @@ def _send(url: str, env: dict[str, str], lines: int) -> float:
     return time.monotonic() - began
 
 
-def start_to_prompt(house: House, runs: int, embedded: bool) -> list[float]:
+def start_to_prompt(testbed: Testbed, runs: int, embedded: bool) -> list[float]:
     """Seconds from the command to the prompt, the server being up."""
     stream = new_stream("start")
     took = []
     for _ in range(runs + 1):
-        with house.terminal("tim", stream, embedded) as tim:
+        with testbed.terminal("tim", stream, embedded) as tim:
             took.append((tim.until(b"tim>") - tim.began) / 1e9)
     return took[1:]  # the first one finds cold files
 
 
-def catch_up(house: House, messages: int, runs: int) -> dict[str, list[float]]:
+def catch_up(testbed: Testbed, messages: int, runs: int) -> dict[str, list[float]]:
     """Seconds from the command of somebody new to the prompt, and until the last of ``messages`` is on the screen.
 
     And what the chat's processes then hold in memory, in MiB.
     """
     stream = new_stream("past")
-    with Writer(house.url, stream, house.env) as writer:
+    with Writer(testbed.url, stream, testbed.env) as writer:
         writer.fill(messages)
     found: dict[str, list[float]] = {"prompt": [], "all": [], "rss": [], "pss": []}
     for run in range(runs):
-        with house.terminal(f"new{run}", stream) as new:
+        with testbed.terminal(f"new{run}", stream) as new:
             found["prompt"].append((new.until(f"new{run}>".encode()) - new.began) / 1e9)
             found["all"].append((new.until(f": m{messages - 1:06}. ".encode()) - new.began) / 1e9)
             _leave_alone(new, SETTLE)
@@ -57,15 +58,15 @@ def catch_up(house: House, messages: int, runs: int) -> dict[str, list[float]]:
     return found
 
 
-def idle(house: House, seconds: float) -> dict[str, float]:
+def idle(testbed: Testbed, seconds: float) -> dict[str, float]:
     """CPU (%) and memory (MiB) of a connected chat in which nothing happens, and the server's memory."""
-    with house.terminal("tim", new_stream("idle")) as tim:
+    with testbed.terminal("tim", new_stream("idle")) as tim:
         tim.connected("first")
         _leave_alone(tim, SETTLE)
         before, began = cpu_seconds(tim), time.monotonic()
         _leave_alone(tim, seconds)
         used, took = {name: at - before[name] for name, at in cpu_seconds(tim).items()}, time.monotonic() - began
-        server = psutil.Process(house.server_pid).memory_info().rss / MIB
+        server = psutil.Process(testbed.server_pid).memory_info().rss / MIB
         shares = {f"cpu {name}": 100 * share / took for name, share in used.items()}
         return {"cpu": 100 * sum(used.values()) / took, **shares, **memory(tim), "server rss": server}
 

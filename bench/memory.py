@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.house import House, new_stream
 from bench.raw import Writer
+from bench.testbed import Testbed, new_stream
 from streamcli.model.cursor import Cursor
 from streamcli.model.event import DecodedEvent
 from streamcli.model.message import Ids, decode, encode, make
@@ -25,17 +25,17 @@ PLACE = "bench#0"
 SHOWN = 21  # what /search asks for
 
 
-def start_from_disk(house: House, messages: int, runs: int) -> dict[str, list[float]]:
+def start_from_disk(testbed: Testbed, messages: int, runs: int) -> dict[str, list[float]]:
     """Seconds from the command of somebody who has read all of it until the last message is on the screen."""
     stream = new_stream("history")
     last = f": m{messages - 1:06}. ".encode()
-    with Writer(house.url, stream, house.env) as writer:
+    with Writer(testbed.url, stream, testbed.env) as writer:
         writer.fill(messages)
-    with house.terminal("tim", stream) as tim:
+    with testbed.terminal("tim", stream) as tim:
         tim.until(last)
     took = []
     for _ in range(runs):
-        with house.terminal("tim", stream) as tim:
+        with testbed.terminal("tim", stream) as tim:
             took.append((tim.until(last) - tim.began) / 1e9)
     return {"shown": took}
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import platformdirs
 import psutil
 import pytest
 from hypothesis import settings
 
 from streamcli.server.state import START_LOCK
+from tests.environment import STREAMCLI, living_below, make_home, makes_an_archive
 from tests.raw import Raw
 from tests.terminal import Terminal
 
@@ -33,31 +33,44 @@ settings.load_profile("steady")
 # In a shell's background Ctrl-C is ignored, and so it would be by every program that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-STREAMCLI = [sys.executable, "-m", "streamcli"]
-KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
+SERVERS = {"server", "own_server", "durable", "closed", "encrypted"}  # the fixtures that start a server
+# Files whose tests start the program or a worker, or wait for a repository, again and again.
+SLOW_FILES = {
+    "test_cli.py",
+    "test_guard.py",
+    "test_remembered.py",
+    "test_server_jars.py",
+    "test_starting.py",
+    "test_supervisor.py",
+}
+NO_JAVA = "/a test that starts Java is marked real"
 OPEN = ("--in-memory", "--no-auth")  # how a server starts quickest and is asked with least ado
+Tell = Callable[[str], None]
 _numbers = itertools.count(1)
 
 
-def clean_environment(home: Path) -> dict[str, str]:
-    """The environment of a newcomer whose files all lie below ``home``, except for the jars, fetched once for all."""
-    keep = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {
-        "LANG": "C.UTF-8",
-        **keep,
-        "HOME": str(home),
-        "USER": "newcomer",
-        "LOGNAME": "newcomer",
-        "TERM": "xterm-256color",
-        "TZ": "UTC",
-        "TMPDIR": str(home / "tmp"),
-        "XDG_CACHE_HOME": os.environ.get("STREAMCLI_TEST_CACHE") or platformdirs.user_cache_dir(),
-    }
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever uses a server of a fixture is real; who starts one without a fixture says so."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if SERVERS.intersection(fixtures):
+            item.add_marker("real")
+        elif "fake_server" in fixtures or item.path.name in SLOW_FILES:
+            item.add_marker("slow")
 
 
-def make_home(folder: Path) -> dict[str, str]:
-    (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    return clean_environment(folder)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that is not marked real finds no Java, so that none of `make test-quick` can start a server unnoticed."""
+    before = os.environ.get("STREAMCLI_JAVA")
+    if not item.get_closest_marker("real"):
+        os.environ["STREAMCLI_JAVA"] = NO_JAVA
+    try:
+        return (yield)
+    finally:
+        os.environ.pop("STREAMCLI_JAVA", None)
+        if before is not None:
+            os.environ["STREAMCLI_JAVA"] = before
 
 
 @dataclass(frozen=True)
@@ -169,15 +182,15 @@ def people(tmp_path: Path, server: Server, stream: str) -> Iterator[People]:
         yield People(tmp_path, server.url, stream, stack)
 
 
-def workers_of(pid: int) -> dict[str, int]:
-    """The worker processes of a prompt: ``{"read_worker": pid, "write_worker": pid}``, those that live."""
-    found = {}
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, IndexError):
-                if child.status() != psutil.STATUS_ZOMBIE and "-m" in child.cmdline():
-                    found[child.cmdline()[-1].rpartition(".")[2]] = child.pid
-    return found
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
+    """Say a figure to whoever watches the tests."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}")
+
+    return say
 
 
 def eventually(what: Callable[[], object], deadline: float = 30.0) -> None:
@@ -188,7 +201,7 @@ def eventually(what: Callable[[], object], deadline: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-def waiting_in(pipe: IO[bytes] | int) -> int:
+def waiting_in(pipe: IO[bytes] | IO[str] | int) -> int:
     """How many bytes stand in a pipe, unread."""
     found = fcntl.ioctl(pipe, termios.FIONREAD, struct.pack("i", 0))
     return int(struct.unpack("i", found)[0])
@@ -197,16 +210,8 @@ def waiting_in(pipe: IO[bytes] | int) -> int:
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No process of ours outlives the run."""
-    base = str(tmp_path_factory.getbasetemp())
+    base = tmp_path_factory.getbasetemp()
     yield
-    # The first server start of all has an archive of Java's classes made meanwhile, which ends by itself.
-    eventually(lambda: not any("-Xshare:dump" in command for command in _left(base)), deadline=400)
-    assert not _left(base), "processes left behind"
-
-
-def _left(base: str) -> list[str]:
-    return [
-        f"{process.pid} {' '.join(process.info['cmdline'])}"
-        for process in psutil.process_iter(["cmdline", "environ"])
-        if (process.info["environ"] or {}).get("HOME", "").startswith(base)
-    ]
+    eventually(lambda: not any(map(makes_an_archive, living_below(base))), deadline=400)
+    left = [f"{process.pid} {' '.join(process.info['cmdline'])}" for process in living_below(base)]
+    assert not left, "processes left behind"

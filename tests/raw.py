@@ -45,11 +45,15 @@ class Raw:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
+        self.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
                 pipe.close()
+
+    def kill(self) -> None:
+        """kill -9: whoever waits for an answer of it gets an AssertionError."""
+        self._process.kill()
+        self._process.wait()
 
     def write(self, *events: bytes, key: str = "lobby") -> None:
         """Write events; they are in the log when this returns."""
@@ -66,6 +70,10 @@ class Raw:
     def messages(self) -> list[dict[str, Any]]:
         """All events, which must be JSON."""
         return [json.loads(event) for event in self.events()]
+
+    def texts(self) -> list[str]:
+        """The texts of all messages."""
+        return [str(message["message"]) for message in self.messages()]
 
     def bounds(self) -> tuple[int, int]:
         """Offsets of the head and the tail of a stream of one segment."""

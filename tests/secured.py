@@ -14,7 +14,8 @@ from pathlib import Path
 
 from streamcli.server.java import java
 from tests.certificates import Authority
-from tests.conftest import clean_environment, eventually
+from tests.conftest import eventually
+from tests.environment import make_home
 
 SCOPE, STREAM = "acme", "general"
 # Each account's password and what it may do.
@@ -62,8 +63,7 @@ class Secured:
 @contextlib.contextmanager
 def running(folder: Path, tls: bool) -> Iterator[Secured]:
     """Start the server in ``folder`` and wait until it can be used; the stream is for the test to make."""
-    (folder / "tmp").mkdir(parents=True)
-    env = clean_environment(folder)
+    env = make_home(folder)
     env["PYTHONPATH"] = str(Path(__file__).parent.parent)
     jars = subprocess.run([sys.executable, "-c", _JARS], env=env, check=True, capture_output=True, text=True).stdout
     ports = _free_ports(5)

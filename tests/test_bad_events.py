@@ -14,7 +14,8 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import People, eventually, workers_of
+from tests.conftest import People, eventually
+from tests.environment import workers_of
 from tests.raw import Raw
 
 OWNED = "\x1b]0;owned\x07\x1b[2J\x1b[31m\x1b[10;10H\x07\x9b31m\r\x08\x1b[?1049h"

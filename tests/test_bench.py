@@ -8,9 +8,9 @@ from dataclasses import astuple
 import pytest
 
 from bench.figures import Row, as_json, at_least, at_most, percentile, summary, table
-from bench.house import NUMBER
 from bench.raw import TEXT, event
 from bench.report import PART, rows
+from bench.testbed import NUMBER
 from streamcli.model.message import Chat, decode
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.conftest import People, workers_of
+from tests.conftest import People
+from tests.environment import workers_of
 from tests.raw import Raw
 
 

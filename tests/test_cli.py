@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from streamcli import __version__
-from tests.conftest import STREAMCLI, People, make_home
+from tests.conftest import People
+from tests.environment import STREAMCLI, make_home
 from tests.terminal import Terminal
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from tests.conftest import STREAMCLI, Server
+from tests.conftest import Server
+from tests.environment import STREAMCLI
 
 ROOT = Path(__file__).resolve().parent.parent
 

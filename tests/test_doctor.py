@@ -7,7 +7,10 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.conftest import STREAMCLI, People, Server, make_home
+import pytest
+
+from tests.conftest import People, Server
+from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 
 
@@ -44,6 +47,7 @@ def test_the_embedded_server_and_its_parts_are_looked_at(server: Server) -> None
     assert "all 110 are here" in done.stdout
 
 
+@pytest.mark.real
 def test_what_is_not_well_is_one_line_with_what_to_do(tmp_path: Path) -> None:
     done = doctor(tmp_path)
     assert done.returncode == 69

@@ -24,7 +24,7 @@ from streamcli.log.supervisor import Supervisor, Tick, asking
 from streamcli.log.worker_slot import WorkerSlot
 from streamcli.model.address import Controller, Stream
 from streamcli.system import guard
-from tests.conftest import STREAMCLI, make_home
+from tests.environment import STREAMCLI, make_home
 from tests.fake_controller import YES, FakeController, run, until
 from tests.fake_worker import FakeRequest
 from tests.terminal import Terminal

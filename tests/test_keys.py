@@ -19,16 +19,13 @@ from ptyprocess import PtyProcess
 
 from streamcli.ui.application import ChatApplication
 from streamcli.ui.keys import BINDINGS, EDITING, HELD, bind
-from tests.conftest import STREAMCLI, People, eventually, make_home
+from tests.conftest import People, eventually
+from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 from tests.terminal import Terminal
 
 MANY = [f"many {number}." for number in range(5)]
 NO_KEY = "\x1b[I\x1b]11;rgb:1e1e/1e1e/2e2e\x1b\\"
-
-
-def texts(raw: Raw) -> list[str]:
-    return [message["message"] for message in raw.messages()]
 
 
 def test_a_search_takes_its_line_into_the_prompt_and_sends_nothing(people: People, raw: Raw) -> None:
@@ -60,7 +57,7 @@ def test_a_search_takes_its_line_into_the_prompt_and_sends_nothing(people: Peopl
     tim.type("\r")
     tim.wait(lambda: tim.count("Not found") == 0, "no search")
     tim.see_typed("tim> half a dra")
-    assert texts(raw) == ["apple cherry pie", "apple cherry pie again"]
+    assert raw.texts() == ["apple cherry pie", "apple cherry pie again"]
 
 
 def test_a_search_that_is_ended_gives_the_draft_back(people: People, raw: Raw) -> None:
@@ -79,7 +76,7 @@ def test_a_search_that_is_ended_gives_the_draft_back(people: People, raw: Raw) -
         tim.type("-")
         tim.wait(lambda: "tim> my dra-ft" in tim.rows(), "the draft and the cursor in it")
         tim.type("\x05\x15")
-    assert texts(raw) == ["one foo", "two foo"]
+    assert raw.texts() == ["one foo", "two foo"]
 
 
 def test_esc_swallows_nothing_that_comes_after_it(people: People) -> None:
@@ -113,7 +110,7 @@ def test_no_key_takes_a_line_away_or_adds_to_it_unseen(people: People, raw: Raw)
     tim.see_typed("tim> important words!")
     tim.type("\r")
     tim.see("tim: important words!")
-    assert texts(raw) == ["important words!"]
+    assert raw.texts() == ["important words!"]
 
 
 def test_ctrl_c_clears_a_line_and_up_brings_it_back(people: People) -> None:
@@ -136,7 +133,7 @@ def test_every_character_that_an_input_method_types_is_sent(people: People, raw:
     tim = people.joins("tim")
     tim.enter(typed)
     tim.see("tim: a")
-    assert texts(raw) == [typed]
+    assert raw.texts() == [typed]
 
 
 def test_a_line_whose_paste_is_refused_comes_back_with_up(people: People, raw: Raw) -> None:
@@ -149,7 +146,7 @@ def test_a_line_whose_paste_is_refused_comes_back_with_up(people: People, raw: R
     time.sleep(0.3)  # prompt_toolkit reads the history in a thread after each line
     tim.type("\x1b[A")
     tim.see_typed("tim> my own words ")
-    assert texts(raw) == ["second"]
+    assert raw.texts() == ["second"]
 
 
 def test_few_pasted_lines_are_sent_as_text(people: People, raw: Raw) -> None:
@@ -159,7 +156,7 @@ def test_few_pasted_lines_are_sent_as_text(people: People, raw: Raw) -> None:
     tim.see("tim: /drop")
     tim.paste("greet\n/quit\n")
     tim.see("tim: /quit")
-    assert texts(raw) == ["see: look here:", "/usr/bin/env", "/drop", "greet", "/quit"]
+    assert raw.texts() == ["see: look here:", "/usr/bin/env", "/drop", "greet", "/quit"]
     assert {message["kind"] for message in raw.messages()} == {"chat"}
 
 
@@ -182,7 +179,7 @@ def test_many_pasted_lines_wait_for_a_key_that_nobody_types_ahead(people: People
     tim.type("\x19")
     tim.see("tim: /drop")
     tim.wait(lambda: tim.count("pasted lines wait") == 0, "no question")
-    assert texts(raw) == ["see: hey why sorry", *MANY, "/drop"]
+    assert raw.texts() == ["see: hey why sorry", *MANY, "/drop"]
 
 
 @pytest.mark.parametrize("way", ["/quit", "signal"])

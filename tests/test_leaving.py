@@ -17,13 +17,13 @@ import pyte
 import pytest
 from ptyprocess import PtyProcess
 
-from tests.conftest import STREAMCLI, People, Server, eventually, workers_of
+from tests.conftest import People, Server, Tell, eventually
+from tests.environment import STREAMCLI, workers_of
 from tests.raw import Raw
 from tests.terminal import Screen, Terminal
 
 PROMISED = 1.0  # seconds that leaving may take
 GUARD = 3.0  # the same on a machine on which much else is going on
-Tell = Callable[[str], None]
 
 WAYS: dict[str, Callable[[Terminal], None]] = {
     "Ctrl-D": lambda terminal: terminal.type("\x04"),
@@ -31,17 +31,6 @@ WAYS: dict[str, Callable[[Terminal], None]] = {
     "SIGTERM": lambda terminal: os.kill(terminal.pid, signal.SIGTERM),
     "SIGHUP": lambda terminal: os.kill(terminal.pid, signal.SIGHUP),
 }
-
-
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
-    """Say a figure to whoever watches the tests."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}")
-
-    return say
 
 
 def settings_of(terminal: Terminal) -> list[Any]:
@@ -73,9 +62,14 @@ def test_leaving_takes_a_moment_and_restores_the_terminal(people: People, tell: 
     assert before[3] & termios.ICANON
     tim.connected()
     assert settings_of(tim) != before
+    tim.enter("last words")
+    tim.see("tim: last words")
     tim.enter("just before")
     seconds = time_to_leave(tim, WAYS[name])
     assert settings_of(tim) == before
+    assert tim.count("tim: last words") == 1, "the messages stay"
+    assert not [line for line in tim.lines() if line.startswith("tim>")], "the prompt goes"
+    assert tim.lines()[-1].endswith(("last words", "just before"))
     assert "Not sent" not in "\n".join(tim.lines())
     tell(f"left with {name} in {seconds:.3f} s")
 
@@ -154,8 +148,15 @@ def test_it_asks_again_when_something_new_is_unsent(people: People, server: Serv
 
 def test_ctrl_c_clears_the_line_and_twice_leaves(people: People) -> None:
     tim = people.joins("tim")
-    tim.type("not this")
-    tim.see_typed("tim> not this")
+    for _ in range(2):
+        tim.type("something")
+        tim.see_typed("tim> something")
+        tim.type("\x03")
+        tim.see_typed("tim> ")
+    tim.see_last("Ctrl-C again leaves")
+    tim.type("\x1b[A")
+    tim.see_typed("tim> something")
+    tim.see_last("connected")  # there is a line again, and Ctrl-C clears it
     tim.type("\x03")
     tim.see_typed("tim> ")
     tim.see_last("Ctrl-C again leaves")
@@ -214,12 +215,20 @@ def test_suspended_and_back_while_others_talk(people: People, raw: Raw) -> None:
         shell.see_typed("shell> ")
         for number in range(100):
             raw.say("alex", f"while away {number}.", text="x" * 2000)  # more than fits the pipe
+        shell.enter("echo the terminal is $((40 + 2))")
+        shell.see("the terminal is 42")
+        assert shell.count("while away") == 0
         shell.enter("fg")
         shell.see("alex: while away 99.")
         assert shell.count("alex: while away") == 100
         shell.see_typed("tim> half ty")
         shell.enter("ped")
         shell.see("tim: half typed")
+        shell.type("not this")
+        shell.see_typed("tim> not this")
+        shell.type("\x03")
+        shell.enter("back again")
+        shell.see("tim: back again")
         shell.type("\x04")
         shell.see_typed("shell> ")
         shell.enter("exit")

@@ -2,103 +2,44 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import select
 import signal
-import socket
 import subprocess
-import sys
-import termios
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import psutil
 import pytest
 
-from tests.conftest import (
-    STREAMCLI,
-    People,
-    Server,
-    eventually,
-    make_home,
-    nobody_starts_a_server,
-    start_server,
-    workers_of,
-)
+from tests.conftest import People, Server, Tell, eventually, nobody_starts_a_server, start_server, waiting_in
+from tests.environment import STREAMCLI, make_home, workers_of
 from tests.raw import Raw
 from tests.terminal import DEADLINE, Terminal
+from torture.fault_proxy import FaultProxies, FaultProxy
 
 GUARD = 3.0  # seconds for what is promised within one, on a machine on which much else is going on
 WIDE = 200  # columns, so that the status line shows all it has to say
 HANG = 1.0  # seconds between a key and its echo
-Tell = Callable[[str], None]
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
-    """Say a figure to whoever watches the tests."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}")
-
-    return say
+def proxy(server: Server) -> Iterator[FaultProxy]:
+    """A port at which nobody listens, until it is opened: then it leads to the real controller."""
+    port = int(server.url.rpartition(":")[2])
+    proxies = FaultProxies(lambda: port, lambda: None, closed=True)
+    yield proxies.controller
+    proxies.close()
 
 
-class Door:
-    """A port that is closed, silent or strange, until it is opened: then it leads to the real controller."""
-
-    def __init__(self, server: Server) -> None:
-        self._target = int(server.url.rpartition(":")[2])
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("127.0.0.1", 0))
-        self.url = f"tcp://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.how = "closed"
-        self._held: list[socket.socket] = []
-
-    def be(self, how: str) -> None:
-        if how != "closed" and self.how == "closed":
-            self._socket.listen()
-            threading.Thread(target=self._accept, daemon=True).start()
-        self.how = how
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        for one in (self._socket, *self._held):
-            one.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                caller = self._socket.accept()[0]
-                self._held.append(caller)
-                if self.how == "open":
-                    server = socket.create_connection(("127.0.0.1", self._target))
-                    self._held.append(server)
-                    for one, other in ((caller, server), (server, caller)):
-                        threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
-                elif self.how == "strange":
-                    caller.sendall(b"220 mail.example ESMTP\r\n")
-
-    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while piece := one.recv(65536):
-                other.sendall(piece)
-            other.shutdown(socket.SHUT_WR)
-
-
-@pytest.fixture
-def door(server: Server) -> Iterator[Door]:
-    door = Door(server)
-    yield door
-    door.close()
+def be(proxy: FaultProxy, how: str) -> None:
+    """Make the port closed (as it is at first), silent, strange or open."""
+    if how == "closed":
+        return
+    proxy.hole(how == "silent")
+    proxy.greet(b"220 mail.example ESMTP\r\n" if how == "strange" else b"")
+    proxy.open()
 
 
 def lines_of(raw: Raw, sender: str) -> list[str]:
@@ -111,11 +52,11 @@ WORDS = {"closed": "nobody listens", "silent": "does not answer", "strange": "is
 
 @pytest.mark.parametrize("how", WORDS)
 def test_without_a_server_the_prompt_lives_and_the_chat_comes_with_it(
-    people: People, raw: Raw, door: Door, tell: Tell, how: str
+    people: People, raw: Raw, proxy: FaultProxy, tell: Tell, how: str
 ) -> None:
-    door.be(how)
+    be(proxy, how)
     begun = time.perf_counter()
-    tim = people.opens("tim", url=door.url, columns=WIDE)
+    tim = people.opens("tim", url=proxy.url, columns=WIDE)
     tim.see_last("connecting", deadline=GUARD)
     tell(f"{how}: “connecting” after {time.perf_counter() - begun:.3f} s, import and all")
     tim.see_last(WORDS[how])
@@ -128,7 +69,7 @@ def test_without_a_server_the_prompt_lives_and_the_chat_comes_with_it(
     tim.see_typed("tim> not this")
     tim.type("\x03")
     tim.see_typed("tim> ")
-    door.be("open")
+    be(proxy, "open")
     tim.connected()
     tim.see("tim: typed meanwhile 19.")
     tim.wait(lambda: "pending" not in tim.lines()[-1], "nothing pending")
@@ -137,9 +78,9 @@ def test_without_a_server_the_prompt_lives_and_the_chat_comes_with_it(
 
 
 @pytest.mark.parametrize(("how", "keys", "code"), [("closed", "\x04", 0), ("silent", "\x03\x03", 130)])
-def test_leaving_works_without_a_server(people: People, door: Door, how: str, keys: str, code: int) -> None:
-    door.be(how)
-    tim = people.opens("tim", url=door.url)
+def test_leaving_works_without_a_server(people: People, proxy: FaultProxy, how: str, keys: str, code: int) -> None:
+    be(proxy, how)
+    tim = people.opens("tim", url=proxy.url)
     tim.see_last("connecting")
     tim.type(keys)
     assert tim.end(GUARD) == code
@@ -242,6 +183,7 @@ def test_a_prompt_opens_while_the_embedded_server_is_away(own_server: Server, st
         assert tim.count("tim: it stands still") == 1
 
 
+@pytest.mark.real
 def test_a_first_chat_opens_while_its_server_still_starts(tmp_path: Path) -> None:
     env = make_home(tmp_path)
     soon = ["--timeout", "0.2", "--id", "tim"]
@@ -287,26 +229,21 @@ def test_a_pipe_is_sent_read_back_and_ends(people: People, raw: Raw) -> None:
     assert lines_of(raw, "tim") == said
 
 
-def test_a_pipe_without_a_server_gives_up_with_one_line(people: People, door: Door) -> None:
+def test_a_pipe_without_a_server_gives_up_with_one_line(people: People, proxy: FaultProxy) -> None:
     begun = time.monotonic()
-    tim = plain(people, door.url, "--timeout", "2")
+    tim = plain(people, proxy.url, "--timeout", "2")
     out, err = tim.communicate("hi\n", timeout=30)
     assert time.monotonic() - begun >= 2
     assert (tim.returncode, out, len(err.splitlines())) == (69, "", 1), err
-    place = f"{door.url}, scope/{people.stream}"
+    place = f"{proxy.url}, scope/{people.stream}"
     assert err.startswith(f"streamcli: Not sent yet: “hi”. The next start with {place} sends it. Still connecting")
     assert "nobody listens on that port" in err
 
 
-def _unread(pipe: IO[str]) -> int:
-    """How many bytes stand in the pipe."""
-    return int.from_bytes(fcntl.ioctl(pipe.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
 @pytest.mark.parametrize("how", ["silent", "open"])
-def test_a_pipe_leaves_at_sigterm(people: People, door: Door, tell: Tell, how: str) -> None:
-    door.be(how)
-    tim = plain(people, door.url)
+def test_a_pipe_leaves_at_sigterm(people: People, proxy: FaultProxy, tell: Tell, how: str) -> None:
+    be(proxy, how)
+    tim = plain(people, proxy.url)
     assert tim.stdin and tim.stdout and tim.stderr
     if how == "open":
         tim.stdin.write("hi\n")
@@ -320,7 +257,7 @@ def test_a_pipe_leaves_at_sigterm(people: People, door: Door, tell: Tell, how: s
         tim.stdin.write("hi\n")
         tim.stdin.flush()
         written = tim.stdin
-        eventually(lambda: _unread(written) == 0)
+        eventually(lambda: waiting_in(written) == 0)
     workers = workers_of(tim.pid).values()
     begun = time.perf_counter()
     os.kill(tim.pid, signal.SIGTERM)

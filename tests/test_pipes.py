@@ -18,7 +18,8 @@ import pytest
 
 from streamcli.system.fd_lines import LONGEST, lines
 from streamcli.system.standard_files import patient, read, write_all
-from tests.conftest import STREAMCLI, People, eventually, waiting_in
+from tests.conftest import People, eventually, waiting_in
+from tests.environment import STREAMCLI, workers_of
 from tests.raw import Raw
 
 GUARD = 3.0  # seconds for what is promised within one, on a machine on which much else is going on
@@ -103,7 +104,7 @@ def test_a_non_blocking_output_gets_everything(people: People, raw: Raw) -> None
                 shown = b""
                 while piece := os.read(reading, 1000):
                     shown += piece
-                    time.sleep(0.0005)
+                    time.sleep(0.0005)  # a reader's pace: the pipe is full again and again
                 assert process.wait(30) == 0
         assert [line.partition(b": ")[2] for line in shown.splitlines()] == [b"number %d." % n for n in range(5000)]
 
@@ -114,7 +115,8 @@ def test_a_non_blocking_input_is_read_to_its_end(people: People, raw: Raw) -> No
             whole = [*STREAMCLI, *command]
             with subprocess.Popen(whole, stdin=reading, stdout=subprocess.DEVNULL, env=people.env("tim")) as process:
                 os.close(reading)
-                time.sleep(1)  # it waits for a line
+                # What reads the lines was begun before the workers: by now it waits for one.
+                eventually(lambda process=process: "write_worker" in workers_of(process.pid))  # type: ignore[misc]
                 write_all(writing, b"first %d\n" % number)
                 eventually(lambda number=number: seen(raw, f"first {number}"))  # type: ignore[misc]
                 write_all(writing, b"second %d" % number)

@@ -14,9 +14,9 @@ from streamcli.model.address import Controller, Stream
 from streamcli.model.message import Chat, encode
 from streamcli.storage.directories import ADDRESS, Places, address_key
 from streamcli.storage.outbox import Outbox
-from tests.conftest import STREAMCLI, make_home
-from tests.history.events import PLACE, log_of
-from tests.history.reading import History
+from tests.environment import STREAMCLI, make_home
+from tests.storage.events import PLACE, log_of
+from tests.storage.reading import History
 from tests.terminal import Terminal
 
 NOWHERE = "tcp://127.0.0.1:1"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-import pytest
-
-from tests.conftest import STREAMCLI, People, Server
+from tests.conftest import People, Server
+from tests.environment import STREAMCLI
 from tests.raw import Raw
 from tests.terminal import Terminal
 
@@ -79,23 +78,6 @@ def test_commands_and_names_complete(people: People, raw: Raw) -> None:
     assert [message["message"] for message in raw.messages()] == ["hello"]
 
 
-def test_ctrl_c_clears_the_line_and_twice_leaves(people: People) -> None:
-    tim = people.joins("tim")
-    for _ in range(2):
-        tim.type("something")
-        tim.see_typed("tim> something")
-        tim.type("\x03")
-        tim.see_typed("tim> ")
-    tim.see_last("Ctrl-C again leaves")
-    tim.type("\x1b[A")
-    tim.see_typed("tim> something")
-    tim.see_last("connected")  # there is a line again, and Ctrl-C clears it
-    tim.type("\x03")
-    tim.see_last("Ctrl-C again leaves")
-    tim.type("\x03")
-    assert tim.end() == 130
-
-
 def test_a_resized_terminal_keeps_prompt_and_text(people: People, raw: Raw) -> None:
     tim = people.joins("tim")
     tim.type("x" * 70)
@@ -105,32 +87,6 @@ def test_a_resized_terminal_keeps_prompt_and_text(people: People, raw: Raw) -> N
         tim.see(f"bot: at {columns}")
     tim.type("!")
     tim.see_typed("tim> " + "x" * 70 + "!")
-
-
-def test_ctrl_z_gives_the_terminal_back_and_the_chat_goes_on_afterwards(people: People, raw: Raw) -> None:
-    shell = ["bash", "--norc", "--noprofile", "-i"]  # only under a shell with job control is anything ever suspended
-    with Terminal(shell, {**people.env("tim"), "PS1": "shell$ "}) as tim:
-        tim.enter(" ".join([*STREAMCLI, people.url, "tim"]))
-        tim.connected()
-        tim.type("half")
-        tim.see_typed("tim> half")
-        tim.type("\x1a")
-        tim.see("Stopped")
-        tim.see_typed("shell$ ")
-        raw.say("bot", "while you slept")
-        tim.enter("echo the terminal is $((40 + 2))")
-        tim.see("the terminal is 42")
-        assert tim.count("while you slept") == 0
-        tim.enter("fg")
-        tim.see("bot: while you slept")
-        tim.see_typed("tim> half")
-        tim.type("\x03")
-        tim.enter("back again")
-        tim.see("tim: back again")
-        tim.type("\x04")
-        tim.see_typed("shell$ ")
-        tim.enter("exit")
-        assert tim.end() == 0
 
 
 def test_wide_characters_are_measured_right(people: People) -> None:
@@ -153,16 +109,6 @@ def test_a_mention_of_ones_name_stands_out_and_no_colour_is_no_colour(people: Pe
     with Terminal([*STREAMCLI, people.url, "alex"], env).connected() as alex:
         alex.see("hey Tim, look")
         assert b"38;5;" not in alex.raw and b"\x1b[2m" not in alex.raw
-
-
-@pytest.mark.parametrize("keys", ["\x04", "/quit\r"], ids=["Ctrl-D", "/quit"])
-def test_leaving_leaves_the_messages_and_takes_the_prompt(people: People, keys: str) -> None:
-    tim = people.joins("tim")
-    tim.enter("last words")
-    tim.see("tim: last words")
-    tim.type(keys)
-    assert tim.end() == 0
-    assert tim.lines()[-1].endswith("tim: last words")
 
 
 def test_where_there_is_no_terminal_lines_are_plain(people: People, raw: Raw) -> None:

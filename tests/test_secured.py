@@ -20,7 +20,7 @@ import pytest
 from streamcli.log.probe import Answer, probe
 from streamcli.model.address import Controller, Login, Stream
 from tests.certificates import Authority
-from tests.conftest import STREAMCLI, make_home, workers_of
+from tests.environment import STREAMCLI, make_home, workers_of
 from tests.secured import ACCOUNTS, SCOPE, STREAM, Secured, running
 from tests.terminal import Terminal
 
@@ -98,6 +98,7 @@ def all_command_lines() -> str:
 # Who may.
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("kind", ["closed", "encrypted"])
 def test_an_account_with_few_rights_sends_reads_and_chats(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path

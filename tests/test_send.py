@@ -15,7 +15,8 @@ import pytest
 from streamcli.log.api import Target
 from streamcli.log.session import LogSession
 from streamcli.model.address import Controller, Stream
-from tests.conftest import STREAMCLI, People, Server, eventually, make_home
+from tests.conftest import People, Server, eventually
+from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 
 
@@ -36,15 +37,11 @@ def send(
     return result
 
 
-def texts(raw: Raw) -> list[str]:
-    return [str(message["message"]) for message in raw.messages()]
-
-
 def test_arguments_are_one_message_and_lines_are_one_each(people: People, raw: Raw) -> None:
     assert send(people, None, "hello", "you  two").returncode == 0
     assert send(people, b"one\n\n  \ntwo  \r\nlast without an end").returncode == 0
     assert send(people, b"", "--", "--verbose").returncode == 0
-    assert texts(raw) == ["hello you  two", "one", "two  ", "last without an end", "--verbose"]
+    assert raw.texts() == ["hello you  two", "one", "two  ", "last without an end", "--verbose"]
     assert {message["sender"] for message in raw.messages()} == {"cron"}
 
 
@@ -59,7 +56,7 @@ def test_commands_are_text_to_a_pipe_and_the_room_is_the_one_named(people: Peopl
 def test_twenty_thousand_lines_stay_in_order(people: People, raw: Raw) -> None:
     lines = [f"line {number}" for number in range(20_000)]
     assert send(people, "\n".join(lines).encode()).returncode == 0
-    assert texts(raw) == lines
+    assert raw.texts() == lines
 
 
 def test_a_line_that_is_not_utf8_is_named_and_what_came_before_it_is_sent(people: People, raw: Raw) -> None:
@@ -67,7 +64,7 @@ def test_a_line_that_is_not_utf8_is_named_and_what_came_before_it_is_sent(people
     assert done.returncode == 65
     assert "Line 4 is not UTF-8" in done.stderr
     assert "2 messages are in the log" in done.stderr
-    assert texts(raw) == ["good", "also good"]
+    assert raw.texts() == ["good", "also good"]
 
 
 def test_a_line_too_long_in_the_middle_of_a_thousand(people: People, raw: Raw) -> None:
@@ -77,7 +74,7 @@ def test_a_line_too_long_in_the_middle_of_a_thousand(people: People, raw: Raw) -
     assert done.returncode == 65
     assert "Line 501 is too long, a message may take 65,536 bytes" in done.stderr
     assert "500 messages are in the log" in done.stderr
-    assert texts(raw) == lines[:500]
+    assert raw.texts() == lines[:500]
 
 
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(people: People) -> None:
@@ -130,7 +127,7 @@ def test_a_server_that_goes_away_half_way_and_a_count_that_is_true(people: Peopl
     count = int(re.search(r"([\d,]+) messages are in the log", said)[1].replace(",", ""))  # type: ignore[index]
     assert count == 1000
     assert "At least 1,000 messages" in said, "the server was given more and has not answered"
-    assert texts(raw)[:count] == [f"before {number}" for number in range(1000)]
+    assert raw.texts()[:count] == [f"before {number}" for number in range(1000)]
 
 
 def test_a_server_that_stands_still_for_a_moment_only_delays(people: People, server: Server, raw: Raw) -> None:
@@ -147,7 +144,7 @@ def test_a_server_that_stands_still_for_a_moment_only_delays(people: People, ser
                 assert process.poll() is None, "it ended before the server went on"
         process.stderr.read()
         assert process.wait(90) == 0
-    assert texts(raw) == [line.rstrip() for line in lines]
+    assert raw.texts() == [line.rstrip() for line in lines]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -171,7 +168,8 @@ def test_an_interrupt_that_comes_with_an_answer_is_heard(tmp_path: Path) -> None
         nowhere = Target(Stream(), "cron", lambda: Controller("127.0.0.1", 1), tmp_path, subprocess.DEVNULL)
         session = LogSession(nowhere, 60.0)
         waiting = asyncio.create_task(session.until(lambda: False))
-        await asyncio.sleep(0.01)
+        while not session._news._waiters:  # noqa: ASYNC110
+            await asyncio.sleep(0)  # one step of the loop
         session.moved()
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -188,7 +186,7 @@ def test_a_scope_and_a_stream_that_are_missing_are_made(people: People, tmp_path
     run = [*STREAMCLI, "send", "--url", people.url, "--scope", scope, "hello"]
     assert subprocess.run(run, env=make_home(tmp_path), timeout=60).returncode == 0
     with Raw(people.url, "stream", scope=scope) as raw:
-        assert texts(raw) == ["hello"]
+        assert raw.texts() == ["hello"]
 
 
 def test_giving_up_in_the_middle_of_a_long_input_is_one_clear_line(people: People) -> None:

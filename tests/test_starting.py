@@ -14,7 +14,8 @@ import pytest
 from streamcli.model.numbers import whole
 from streamcli.system.log_file import MAX_BYTES
 from streamcli.ui.input_history import InputHistory, LoadedHistory
-from tests.conftest import STREAMCLI, People, eventually, make_home
+from tests.conftest import People, eventually
+from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 from tests.terminal import Terminal
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from datetime import datetime, timezone
 
 import pytest
 
 from streamcli.model.message import decode, encode
-from tests.conftest import STREAMCLI, People, Server, eventually, waiting_in
+from tests.conftest import People, Server, eventually, waiting_in
+from tests.environment import STREAMCLI
 from tests.raw import Raw
 from tests.terminal import Terminal
 
@@ -172,12 +172,13 @@ def test_nobody_there_is_given_up(people: People) -> None:
 def test_who_follows_waits_for_a_server_that_stands_still(people: People, server: Server, raw: Raw) -> None:
     raw.say("bot", "before")
     with subprocess.Popen(
-        command(people, "--timeout", "1"), stdout=subprocess.PIPE, env=people.env("r"), text=True
+        command(people, "--timeout", "3"), stdout=subprocess.PIPE, env=people.env("r"), text=True
     ) as process:
         assert process.stdout
         assert process.stdout.readline().endswith("before\n")
-        with server.stopped_in_its_tracks():
-            time.sleep(3)  # longer than the timeout; on a slow machine it is only longer
+        # It says nothing meanwhile; who gives up ends.
+        with server.stopped_in_its_tracks(), pytest.raises(subprocess.TimeoutExpired):
+            process.wait(6)  # twice the timeout
         raw.say("bot", "after")
         assert process.stdout.readline().endswith("after\n")
         process.terminate()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import STREAMCLI, People
+from tests.conftest import People
+from tests.environment import STREAMCLI
 from tests.raw import Raw
 
 DRAFT = "a draft of many words " * 4

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.history.events import PLACE, log_of, said
-from tests.history.reading import History
+from tests.storage.events import PLACE, log_of, said
+from tests.storage.reading import History
 from torture import checker, fuzz
 from torture.checker import Evidence, Said
 from torture.person import Line
@@ -126,11 +126,13 @@ def test_the_schedule_is_the_seed_s() -> None:
     assert all(0 <= fault.at <= 700 for fault in faults)
 
 
+@pytest.mark.slow
 def test_strange_events_lose_no_neighbour(tmp_path: Path) -> None:
     fuzzed = fuzz.fuzz(SEED, 4000, tmp_path)
     assert fuzzed.events == 4000 and 2000 < fuzzed.messages < fuzzed.readable < 4000
 
 
+@pytest.mark.real
 @pytest.mark.timeout(300)
 def test_the_torture_in_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "torture", "--short", "--seed", str(SEED), "--folder", str(tmp_path / "torture")]

@@ -19,15 +19,16 @@ from ptyprocess import PtyProcess
 import streamcli
 from tests.conftest import eventually
 from torture import proof
-from torture.doors import Doors
+from torture.fault_proxy import FaultProxies
+from torture.fault_runner import FaultRunner, Hit
 from torture.person import Life, Line, Person
 from torture.schedule import Fault
-from torture.storm import Hit, Storm
 
 PLANT = Path(proof.__file__).with_name("plant")
 CLOCK = "3600,-7200"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "instead", "fault"),
     [
@@ -89,8 +90,8 @@ def test_a_wrong_clock_is_seen_in_the_log(tmp_path: Path, seconds: float, seen: 
 @pytest.mark.parametrize("wrong", [True, False])
 def test_a_fault_that_did_not_happen_is_a_problem(tmp_path: Path, wrong: bool) -> None:
     tim = person(tmp_path, CLOCK)
-    storm = Storm.__new__(Storm)
-    storm.people, storm.missed, storm.problems, storm._due, storm.note, storm._began = (
+    runner = FaultRunner.__new__(FaultRunner)
+    runner.people, runner.missed, runner.problems, runner._due, runner.note, runner._began = (
         [tim],
         [],
         [],
@@ -98,38 +99,40 @@ def test_a_fault_that_did_not_happen_is_a_problem(tmp_path: Path, wrong: bool) -
         io.StringIO(),
         0.0,
     )
-    storm.hits = [Hit(Fault(0.0, "clock off", "tim"), 0.0, 0.0, proof.from_the_log)]
+    runner.hits = [Hit(Fault(0.0, "clock off", "tim"), 0.0, 0.0, proof.from_the_log)]
     sent = datetime.fromtimestamp(tim.lines[0].wall + (3600 if wrong else 0), timezone.utc)
-    storm.judge({("tim", 0): [sent]})
-    assert storm.problems == ([] if wrong else ["a fault did not happen: clock off tim"])
+    runner.judge({("tim", 0): [sent]})
+    assert runner.problems == ([] if wrong else ["a fault did not happen: clock off tim"])
 
 
 @pytest.fixture
-def doors() -> Iterator[Doors]:
+def proxies() -> Iterator[FaultProxies]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        found = Doors(lambda: port, lambda: None)
+        found = FaultProxies(lambda: port, lambda: None)
         yield found
         found.close()
 
 
-def test_a_door_counts_what_it_cuts_holds_and_delays(doors: Doors) -> None:
-    door = doors.controller
-    assert door.cut() == 0, "nobody was connected"
-    held, delayed = proof.counted(lambda: door.held), proof.counted(lambda: door.delayed)
-    with socket.create_connection(("127.0.0.1", door.port)) as client:
-        eventually(lambda: len(door._writers) == 2)
+def test_a_proxy_counts_what_it_passes_cuts_holds_and_delays(proxies: FaultProxies) -> None:
+    proxy = proxies.controller
+    assert proxy.cut() == 0, "nobody was connected"
+    held, delayed = proof.counted(lambda: proxy.held), proof.counted(lambda: proxy.delayed)
+    with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+        eventually(lambda: len(proxy._writers) == 2)
         assert not held() and not delayed()
-        door.slow(0.001)
+        proxy.slow(0.001)
         client.sendall(b"slowly")
         eventually(delayed)
+        eventually(lambda: proxy.passed == len(b"slowly"))
         assert not held()
-        door.slow(0)
-        door.hole(True)
-        eventually(lambda: not door._open.is_set())
+        proxy.slow(0)
+        proxy.hole(True)
+        eventually(lambda: not proxy._open.is_set())
         client.sendall(b"never")
         eventually(held)
-        assert door.cut() == 2
+        assert proxy.cut() == 2
+        assert proxy.passed == len(b"slowly")
 
 
 def test_a_killed_life_has_its_clock_set_wrong_again(tmp_path: Path) -> None:

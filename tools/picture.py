@@ -13,7 +13,8 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.conftest import STREAMCLI, make_home, start_server  # noqa: E402
+from tests.conftest import start_server  # noqa: E402
+from tests.environment import STREAMCLI, make_home  # noqa: E402
 from tests.terminal import Terminal  # noqa: E402
 
 COLUMNS, ROWS = 84, 12

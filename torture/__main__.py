@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from torture import report
-from torture.house import House
 from torture.run import load, run, sized
+from torture.testbed import Testbed
 
 MINUTES = 15.0  # in which people type; the checks take some more
 EVENTS = 1_000_000
@@ -29,10 +29,10 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     folder = options.folder or Path(tempfile.mkdtemp(prefix="streamcli-torture-"))
-    house, before, well = House(folder.absolute()), load(), False
+    testbed, before, well = Testbed(folder.absolute()), load(), False
     print(f"seed {options.seed}; what happens is written to {folder / 'events.log'}", file=sys.stderr, flush=True)
     try:
-        outcome = run(house, options.seed, sized(options.short, options.minutes, options.events))
+        outcome = run(testbed, options.seed, sized(options.short, options.minutes, options.events))
         found = report.figures(outcome, options.seed, (before, load())) | {
             "asked minutes": options.minutes,
             "asked events": options.events,
@@ -42,7 +42,7 @@ def main() -> int:
             print(f"written to {report.keep(found)}", file=sys.stderr)
         well = not found["problems"]
     finally:
-        house.stop()
+        testbed.stop()
         if well and not options.folder:
             shutil.rmtree(folder, ignore_errors=True)
         else:

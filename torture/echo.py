@@ -1,6 +1,6 @@
 """``python -m torture.echo FILE NAME``: types keys at a prompt and notes how long each takes until it is drawn.
 
-A process of its own, so that it waits for nothing that the storm does. It ends when its standard input does.
+A process of its own, so that it waits for nothing that the fault runner does. It ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ptyprocess import PtyProcess
 
-from torture.house import STREAMCLI
+from tests.environment import STREAMCLI
 
 # Keys that stand in no escape sequence and no message. Two rows of them by turns: a key is drawn anew for sure when
 # another one stood in its place before, even if both changes are drawn at once.

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 from ptyprocess import PtyProcess
 
 from streamcli.model.message import Unreadable, decode
-from torture.house import STREAMCLI
+from tests.environment import STREAMCLI, workers_of
 
 SIZE = (30, 200)
 # A message in the scrollback, in colour; a pending line and the line being typed look different.
@@ -202,14 +201,7 @@ class Person:
 
     def workers(self) -> dict[str, int]:
         """The chat's worker processes, by name."""
-        found = {}
-        if self.pid:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for child in psutil.Process(self.pid).children(recursive=True):
-                    with contextlib.suppress(psutil.NoSuchProcess, IndexError):
-                        if child.status() != psutil.STATUS_ZOMBIE and "-m" in child.cmdline():
-                            found[child.cmdline()[-1].rpartition(".")[2]] = child.pid
-        return found
+        return workers_of(self.pid) if self.pid else {}
 
     @property
     def data(self) -> Path:

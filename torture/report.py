@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import Summary, as_json, summary
+from torture.fault_runner import Hit
 from torture.run import Echo, Outcome
-from torture.storm import Hit
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs" / "reliability.md"
@@ -30,23 +30,23 @@ Figures = dict[str, Any]
 
 def figures(outcome: Outcome, seed: int, load: tuple[float, float]) -> Figures:
     """All that was found, as it goes into the file."""
-    storm, verdict = outcome.storm, outcome.verdict
+    runner, verdict = outcome.runner, outcome.verdict
     return {
         "seed": seed,
         "date": datetime.now(timezone.utc).date().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}",
         "load average": load,
         "minutes": outcome.seconds / 60,
-        "faults": _faults(storm.hits),
-        "proved": sum(hit.proved for hit in storm.hits),
-        "did not happen": len(storm.missed) + sum(not hit.proved for hit in storm.hits),
-        "server restarts seconds": storm.restarts,
-        "stops over 60 s": sum(hit.kind.startswith("stop") and hit.fault.length > 60 for hit in storm.hits),
+        "faults": _faults(runner.hits),
+        "proved": sum(hit.proved for hit in runner.hits),
+        "did not happen": len(runner.missed) + sum(not hit.proved for hit in runner.hits),
+        "server restarts seconds": runner.restarts,
+        "stops over 60 s": sum(hit.kind.startswith("stop") and hit.fault.length > 60 for hit in runner.hits),
         "messages": verdict.messages,
         "written again": verdict.again,
         "never synced": verdict.never_synced,
-        "chats": sum(len(person.lives) for person in storm.people),
-        "echo": _echoes(outcome.echoes, storm.states),
+        "chats": sum(len(person.lives) for person in runner.people),
+        "echo": _echoes(outcome.echoes, runner.states),
         "timer": asdict(summary([echo.late for echo in outcome.echoes])),
         "strange events": asdict(outcome.fuzzed),
         "strange events through the log": outcome.logged,

@@ -24,7 +24,8 @@ import pytest
 from streamcli.model.address import Login
 from streamcli.server import launch, state
 from tests.certificates import Authority
-from tests.conftest import STREAMCLI, Server, make_home, start_server
+from tests.conftest import Server, start_server
+from tests.environment import STREAMCLI, make_home
 
 
 def until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
@@ -165,12 +166,23 @@ first = starts.read_text() == "x"
 """
 
 
+def fake_java(folder: Path) -> Path:
+    """What passes for a Java 17 as long as nobody runs it."""
+    java, library = folder / "bin" / "java", folder / "lib" / "server" / "libjvm.so"
+    for path in (java, library):
+        path.parent.mkdir(parents=True)
+        path.touch(0o755)
+    return java
+
+
 @pytest.fixture
 def fake_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """A stand-in for the server's process where what counts is our side.
 
     Its ``body`` may call serve(), and knows ``first``. Each start adds an ``x`` to the file that is returned.
     """
+
+    monkeypatch.setenv("STREAMCLI_JAVA", str(fake_java(tmp_path / "java")))
 
     def make(body: str) -> Path:
         path = tmp_path / "fake_server.py"
@@ -219,3 +231,12 @@ def port_of(server: Server, part: str) -> int:
     found = re.search(rf"^  {part} +port (\d+), ok$", out.stdout, re.MULTILINE)
     assert found, out.stdout
     return int(found[1])
+
+
+def listening(pid: int) -> dict[int, str]:
+    """The ports at which a process listens, and the address of each."""
+    return {
+        c.laddr.port: c.laddr.ip.removeprefix("::ffff:")
+        for c in psutil.Process(pid).net_connections(kind="tcp")
+        if c.status == psutil.CONN_LISTEN
+    }

@@ -10,8 +10,6 @@ import os
 import random
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,27 +23,11 @@ import psutil
 from streamcli.errors import Unreachable
 from streamcli.model.address import Login
 from streamcli.server import Quiet, ServerOptions, State, ensure_running, login, state, status, stop
-from tests.raw import Raw, account
+from tests.raw import Raw
 
 PATIENCE = 60.0  # seconds a start may take
 SIZE = 200  # bytes an event
 ROUND = 1_000_000  # events of the n-th kill are numbered from n times this
-
-_WRITER = f"""\
-import os, random, sys
-import pravega_client
-url, first = sys.argv[1], int(sys.argv[2])
-manager = pravega_client.StreamManager(url, True, False)
-writer = manager.create_writer("scope", "kills", 1000)
-chance = random.Random(first)
-while True:
-    after = first + chance.randint(1, 50)
-    for number in range(first, after):
-        writer.write_event_bytes((b"%09d" % number).ljust({SIZE}), "key")
-    writer.flush()
-    os.write(1, b"%d\\n" % after)
-    first = after
-"""
 
 
 @dataclass
@@ -105,29 +87,27 @@ def check(acknowledged: list[range], events: list[int]) -> None:
 @contextmanager
 def _load(url: str, first: int, who: Login) -> Iterator[list[int]]:
     """Events are written from number ``first`` on; the list holds the numbers up to which all is acknowledged."""
-    writer = subprocess.Popen(
-        [sys.executable, "-c", _WRITER, url, str(first)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **account(who), "RUST_LOG": "off"},
-    )
-    assert writer.stdout
-    acknowledged = [int(writer.stdout.readline())]
+    chance = random.Random(first)
+    with Raw(url, "kills", login=who) as raw:
 
-    def listen() -> None:
-        assert writer.stdout
-        for line in writer.stdout:
-            acknowledged.append(int(line))
+        def write(number: int) -> int:
+            after = number + chance.randint(1, 50)
+            raw.write(*((b"%09d" % event).ljust(SIZE) for event in range(number, after)))
+            return after
 
-    listener = threading.Thread(target=listen)
-    listener.start()
-    try:
-        yield acknowledged
-    finally:
-        writer.kill()
-        writer.wait()
-        listener.join()
-        writer.stdout.close()
+        def write_on() -> None:
+            with suppress(AssertionError, OSError):  # the client was killed
+                while True:
+                    acknowledged.append(write(acknowledged[-1]))
+
+        acknowledged = [write(first)]
+        writing = threading.Thread(target=write_on)
+        writing.start()
+        try:
+            yield acknowledged
+        finally:
+            raw.kill()
+            writing.join()
 
 
 def _kill() -> None:

@@ -63,6 +63,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         data.prepare(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_locked_folder_is_said(tmp_path: Path) -> None:
     data.prepare(tmp_path)
     with (tmp_path / data.LOCK).open("w") as held:
@@ -167,7 +168,9 @@ def test_one_stopped_on_purpose_is_left_alone(home: Path, fake_server: FakeServe
     watch = CrashRestarter(30)
     for _ in range(5):
         assert watch.look(0.02).state is State.STOPPED
-    time.sleep(0.2)
+    for thread in threading.enumerate():
+        if thread.name == "start the server":
+            thread.join()  # one that starts it would not end before it runs
     assert starts.read_text() == "x"
 
 

@@ -45,6 +45,7 @@ def test_a_damaged_jar_of_the_right_size_is_named(folder: Path) -> None:
         doctor._jars()
 
 
+@pytest.mark.real
 def test_java_is_not_blamed_for_a_deleted_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

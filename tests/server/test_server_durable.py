@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import STREAMCLI, eventually, make_home, nobody_starts_a_server
+from tests.conftest import eventually, nobody_starts_a_server
+from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 from tests.server import kills
 from tests.server.conftest import Durable
@@ -37,6 +38,12 @@ def facts(env: dict[str, str]) -> dict[str, str]:
     return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in done.stdout.splitlines()[1:])
 
 
+def stopped_on_purpose(env: dict[str, str]) -> bool:
+    """Whether the server does not run, and nobody is about to start it."""
+    done = run(env, "server", "status")
+    return done.returncode == 3 and "stopped on purpose" in done.stdout
+
+
 def seconds(env: dict[str, str], *arguments: str) -> float:
     begun = time.monotonic()
     done = run(env, *arguments)
@@ -44,6 +51,7 @@ def seconds(env: dict[str, str], *arguments: str) -> float:
     return time.monotonic() - begun
 
 
+@pytest.mark.real
 def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(tmp_path: Path) -> None:
     env = make_home(tmp_path)
     with Terminal([*STREAMCLI, "--id", "tim"], env, columns=WIDE) as tim:
@@ -62,9 +70,9 @@ def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(
         assert seconds(env, "server", "stop") < STOPPED * NOISE
         tim.see_last("stopped on purpose")
         tim.enter("after the stop")
-        time.sleep(3)  # in which it must not be started again
-        assert run(env, "server", "status").returncode == 3
-        assert "stopped on purpose" in run(env, "server", "status").stdout
+        end = time.monotonic() + 3  # the chat looks twice a second whether to start it, and nothing tells of a look
+        while time.monotonic() < end:
+            assert stopped_on_purpose(env), "it was started again"
         assert seconds(env, "server", "start", "--timeout", "60") < READY * NOISE
         tim.see("tim: after the stop")
         tim.type("\x04")
@@ -78,6 +86,7 @@ def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(
     run(env, "server", "stop")
 
 
+@pytest.mark.real
 def test_kills_under_load_lose_nothing(home: Path) -> None:
     seen = kills.run(3, seed=3, say=False)
     assert 1 <= len(seen.starts) <= 3

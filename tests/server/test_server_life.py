@@ -32,17 +32,10 @@ from streamcli.server import (
 )
 from streamcli.server.java import java
 from streamcli.server.state import Ports
-from tests.server.conftest import Heard, until
+from tests.server.conftest import Heard, listening, until
 
+pytestmark = pytest.mark.real
 _START = "import sys; from streamcli.cli.server import run; sys.exit(run('start', 60, sys.stdout, sys.stderr))"
-
-
-def listening(pid: int) -> dict[int, str]:
-    return {
-        c.laddr.port: c.laddr.ip.removeprefix("::ffff:")
-        for c in psutil.Process(pid).net_connections()
-        if c.status == psutil.CONN_LISTEN
-    }
 
 
 def test_two_starts_at_once_one_server_and_its_death(home: Path) -> None:

@@ -15,7 +15,8 @@ from streamcli.errors import CannotCreate, Unusable, UsageError
 from streamcli.server import Quiet, archive, credentials, data, jars, launch, parts
 from streamcli.server.java import java
 from streamcli.server.state import Ports, ServerOptions
-from tests.conftest import STREAMCLI, make_home
+from tests.environment import STREAMCLI, make_home
+from tests.server.conftest import fake_java
 
 NASTY = "jürgen ü 日%p%20#!=\\u0041 \"x&<y':,;*${a}\n z "
 
@@ -37,6 +38,7 @@ def _copied_cache(folder: Path) -> None:
         _copy(path, target / path.name)
 
 
+@pytest.mark.real
 @pytest.mark.timeout(240)
 def test_any_folder_name_and_the_locale_c(home: Path, tmp_path: Path) -> None:
     base = tmp_path / "base"
@@ -117,7 +119,9 @@ def test_an_empty_data_dir_is_a_usage_error(home: Path) -> None:
 def test_a_name_that_is_not_utf8_is_refused_in_one_line(home: Path, tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"b\xff")
     with pytest.raises(Unusable, match=r"b\\xff/data has a name that is not UTF-8"):
-        launch.launch(java(), [tmp_path / "a.jar"], Ports(), ServerOptions(data=str(folder / "data")))
+        launch.launch(
+            fake_java(tmp_path / "java"), [tmp_path / "a.jar"], Ports(), ServerOptions(data=str(folder / "data"))
+        )
     assert not folder.exists()
 
 

@@ -20,18 +20,10 @@ from streamcli.model.address import Login
 from tests.conftest import Server
 from tests.raw import Raw, account
 from tests.server import stranger
-from tests.server.conftest import Durable, port_of
+from tests.server.conftest import Durable, listening, port_of
 
 TRIES = 6.0  # seconds all attempts may take, many times what the owner's take: a refused client tries for 61
 WRONG = Login("streamcli", "wrong")
-
-
-def listening(pid: int) -> dict[int, str]:
-    return {
-        c.laddr.port: c.laddr.ip.removeprefix("::ffff:")
-        for c in psutil.Process(pid).net_connections(kind="tcp")
-        if c.status == psutil.CONN_LISTEN
-    }
 
 
 def attempts(url: str, login: Login | None) -> dict[str, subprocess.Popen[str]]:

@@ -1,8 +1,8 @@
-"""Leads clients of the embedded server through the suite's doors, and sets a prompt's clock wrong.
+"""Leads clients of the embedded server through the suite's proxies, and sets a prompt's clock wrong.
 
 Python imports this at its start from PYTHONPATH, so the program itself knows nothing of it.
 
-``STREAMCLI_TORTURE_DOORS`` holds two ports, ``CONTROLLER,STORE``: what clients are told instead of the real ones.
+``STREAMCLI_TORTURE_PROXIES`` holds two ports, ``CONTROLLER,STORE``: what clients are told instead of the real ones.
 ``STREAMCLI_TORTURE_CLOCK`` holds seconds, ``FIRST,SECOND``: by how much the injected clock is off, and by how much
 after some seconds more, as when somebody sets it.
 
@@ -62,8 +62,8 @@ def _set_the_clock(first: float, second: float) -> None:
 
 
 def _plant() -> None:
-    if doors := os.environ.get("STREAMCLI_TORTURE_DOORS"):
-        _lead_through(*doors.split(","))
+    if proxies := os.environ.get("STREAMCLI_TORTURE_PROXIES"):
+        _lead_through(*proxies.split(","))
     if clock := os.environ.get("STREAMCLI_TORTURE_CLOCK"):
         _set_the_clock(*map(float, clock.split(",")))
 

@@ -18,8 +18,8 @@ from streamcli.model.dedup_key import dedup_key
 from streamcli.model.event import DecodedEvent
 from streamcli.model.fingerprint import fingerprint
 from streamcli.model.message import MAX_EVENT_BYTES, Unreadable, decode, encode
-from tests.history.events import PLACE, log_of, message, said, talk
-from tests.history.reading import History
+from tests.storage.events import PLACE, log_of, message, said, talk
+from tests.storage.reading import History
 
 STRANGE = [
     b"",

@@ -19,6 +19,7 @@ from streamcli.log.wheel.groups import GroupNames
 from streamcli.log.worker_slot import Life
 from streamcli.model.address import Controller, Stream
 from streamcli.model.cursor import Cursor, LogOpened
+from tests.fake_controller import until
 
 Heard = Callable[[Received], None]
 Ended = Callable[[], None]
@@ -47,8 +48,11 @@ def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, m
         assert len(left_over) == 2, "a group that was not made needs no deleting"
         reading.slot.controller, reading.slot.life = Controller("127.0.0.1", 1), Life.OPEN
         for after in (left_over, []):
+            before = reading._deleting
             reading._on_frame(Received(Frame.CAUGHT_UP, b""))
-            await asyncio.sleep(0.05)
+            await until(lambda before=before: reading._deleting is not before)  # type: ignore[misc]
+            assert reading._deleting
+            await reading._deleting
             assert asked[-1] == left_over
             assert reading._names.left_over() == after, "forgotten is what was deleted"
         log.close()

@@ -14,8 +14,8 @@ from streamcli.storage import database
 from streamcli.storage.database import Damaged, ensure_private, locked, newest
 from streamcli.storage.outbox import Outbox
 from streamcli.storage.word_index import WordIndex
-from tests.history.events import PLACE, message, talk
-from tests.history.reading import History
+from tests.storage.events import PLACE, message, talk
+from tests.storage.reading import History
 
 LOG = talk(3000)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import STREAMCLI, People, Server
+from tests.conftest import People, Server
+from tests.environment import STREAMCLI
+from tests.kill_points.sitecustomize import LAST, STEPS
 from tests.raw import Raw
-from tests.steps.sitecustomize import LAST, STEPS
 from tests.terminal import Terminal
 
-KILLER = str(Path(__file__).parent / "steps")
+KILLER = str(Path(__file__).parent / "kill_points")
 
 
 def said(terminal: Terminal) -> list[str]:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from streamcli.model.event import Entry
 from streamcli.model.message import encode
 from streamcli.storage.outbox import Outbox
-from tests.history.events import message
-from tests.history.processes import Process, Say
+from tests.storage.events import message
+from tests.storage.processes import Process, Say
 
 
 def entry(number: int, reason: str | None = None) -> Entry:

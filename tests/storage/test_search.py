@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from streamcli.model.message import Message
 from streamcli.storage.word_index import Found, WordIndex, limits, query
-from tests.history.events import PLACE, log_of, said
-from tests.history.reading import History
+from tests.storage.events import PLACE, log_of, said
+from tests.storage.reading import History
 
 TEXTS = [
     "Hello World",

@@ -1,4 +1,4 @@
-"""Doors: ports that lead to the server's own, until they are slow, lead nowhere, or throw everybody out."""
+"""Fault proxies: ports that lead to the server's own, or are closed, slow, lead nowhere, throw everybody out."""
 
 from __future__ import annotations
 
@@ -13,27 +13,46 @@ _PIECE = 1 << 16
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is closed is reset, not said goodbye to
 
 
-class Door:
-    """A port on loopback, served in a thread of its own together with the other doors."""
+class FaultProxy:
+    """A port on loopback, served in a thread of its own together with the other proxies."""
 
-    def __init__(self, target: Callable[[], int | None], loop: asyncio.AbstractEventLoop) -> None:
-        """``target()`` names the real port, anew for each connection."""
-        self._target, self._loop = target, loop
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=200)
+    def __init__(self, target: Callable[[], int | None], loop: asyncio.AbstractEventLoop, closed: bool) -> None:
+        """``target()`` names the real port, anew for each connection; a ``closed`` one refuses until it is opened."""
+        self._target, self._loop, self._closed = target, loop, closed
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self._writers: set[asyncio.StreamWriter] = set()
         self._open = asyncio.Event()
         self._delay = 0.0
+        self._greeting = b""
+        self.passed = 0  # bytes that came through, in both directions
         self.held = self.delayed = 0  # pieces and connections that were not passed on at once, in all
 
     async def serve(self) -> None:
-        """Begin; runs in the loop of the doors."""
+        """Begin; runs in the loop of the proxies."""
         self._open.set()
-        self._server = await asyncio.start_server(self._enter, sock=self._socket)
+        self._server = await asyncio.start_server(
+            self._enter, sock=self._socket, backlog=200, start_serving=not self._closed
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as a controller's URL."""
+        return f"tcp://127.0.0.1:{self.port}"
 
     def end(self) -> None:
         """Listen no more."""
         self._server.close()
+
+    def open(self) -> None:
+        """Take connections from now on."""
+        asyncio.run_coroutine_threadsafe(self._server.start_serving(), self._loop).result(10)
+
+    def greet(self, words: bytes) -> None:
+        """Say this to whoever connects, and lead nowhere; b"" is as usual."""
+        self._greeting = words
 
     def hole(self, on: bool) -> None:
         """Take connections and bytes, and pass nothing on; afterwards all that was held goes its way."""
@@ -59,6 +78,10 @@ class Door:
         self._writers.add(writer)
         far: asyncio.StreamWriter | None = None
         try:
+            if self._greeting:
+                writer.write(self._greeting)
+                await reader.read()
+                return
             await self._opened()
             port = self._target()
             if port is None:
@@ -80,6 +103,7 @@ class Door:
                 self.delayed += 1
                 await asyncio.sleep(self._delay)
             await self._opened()
+            self.passed += len(piece)
             writer.write(piece)
             await writer.drain()
         raise ConnectionError
@@ -90,23 +114,28 @@ class Door:
             await self._open.wait()
 
 
-class Doors:
+class FaultProxies:
     """The two ports that the server publishes: the controller's and the segment store's."""
 
-    def __init__(self, controller: Callable[[], int | None], store: Callable[[], int | None]) -> None:
-        self._loop = asyncio.new_event_loop()
-        self.controller, self.store = Door(controller, self._loop), Door(store, self._loop)
+    def __init__(
+        self, controller: Callable[[], int | None], store: Callable[[], int | None], closed: bool = False
+    ) -> None:
+        """Each names a real port; the controller's proxy may be ``closed`` at first."""
+        self._loop, ready = asyncio.new_event_loop(), threading.Event()
+        self.controller, self.store = FaultProxy(controller, self._loop, closed), FaultProxy(store, self._loop, False)
         self.by_name = {"controller": self.controller, "store": self.store}
-        self._thread = threading.Thread(target=self._run, daemon=True, name="doors")
+        self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True, name="proxies")
         self._thread.start()
+        ready.wait()
 
-    def _run(self) -> None:
+    def _run(self, ready: threading.Event) -> None:
         self._loop.set_exception_handler(lambda loop, context: None)  # connections that break are its purpose
-        for door in (self.controller, self.store):
-            self._loop.run_until_complete(door.serve())
+        for proxy in (self.controller, self.store):
+            self._loop.run_until_complete(proxy.serve())
+        ready.set()
         self._loop.run_forever()
-        for door in self.by_name.values():
-            door.end()
+        for proxy in self.by_name.values():
+            proxy.end()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.run_until_complete(asyncio.sleep(0))

@@ -6,7 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.conftest import STREAMCLI, People, Server
+from tests.conftest import People, Server
+from tests.environment import STREAMCLI
 from tests.raw import Raw
 
 

@@ -8,18 +8,16 @@ import os
 import re
 import select
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import platformdirs
 import psutil
 from ptyprocess import PtyProcess
 
-STREAMCLI = [sys.executable, "-m", "streamcli"]
-KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
+from tests.environment import STREAMCLI, living_below, make_home, makes_an_archive
+
 SIZE = (30, 100)
 PATIENCE = 60.0
 NUMBER = re.compile(rb": m(\d{6})\. ")
@@ -106,12 +104,12 @@ def listen_to(
             raise TimeoutError(f"not within {seconds:.0f} s: {what}; last on the screens: {shown}")
 
 
-class House:
+class Testbed:
     """A running embedded server in a home of its own."""
 
     def __init__(self, folder: Path, durable: bool = False) -> None:
         """In memory, unless ``durable``. It has no password, since the raw client knows none."""
-        self.env = environment(folder)
+        self.env = make_home(folder)
         self._kind = ["--no-auth"] if durable else ["--no-auth", "--in-memory"]
         self.server_pid = 0
         self.url = ""
@@ -121,7 +119,7 @@ class House:
         self._run("start", "--timeout", "60", *self._kind)
         facts = dict(line.split(maxsplit=1) for line in self._run("status").splitlines()[1:])
         self.url, self.server_pid = facts["url"], int(facts["pid"])
-        _wait_for_the_archive(self.env["HOME"])
+        _wait_for_the_archive(Path(self.env["HOME"]))
 
     def stop(self) -> None:
         """Stop the server."""
@@ -146,30 +144,15 @@ class House:
 
 
 @contextlib.contextmanager
-def house(durable: bool = False) -> Iterator[House]:
-    """A house for as long as this holds."""
+def running_testbed(durable: bool = False) -> Iterator[Testbed]:
+    """A testbed for as long as this holds."""
     with tempfile.TemporaryDirectory(prefix="streamcli-bench-") as folder:
-        here = House(Path(folder), durable)
+        here = Testbed(Path(folder), durable)
         here.start()
         try:
             yield here
         finally:
             here.stop()
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """That of a newcomer whose files all lie below ``folder``, but for the jars."""
-    (folder / "tmp").mkdir()
-    return {
-        "LANG": "C.UTF-8",
-        **{name: os.environ[name] for name in KEPT if name in os.environ},
-        "HOME": str(folder),
-        "USER": "newcomer",
-        "LOGNAME": "newcomer",
-        "TERM": "xterm-256color",
-        "TMPDIR": str(folder / "tmp"),
-        "XDG_CACHE_HOME": platformdirs.user_cache_dir(),
-    }
 
 
 def new_stream(what: str) -> str:
@@ -185,15 +168,8 @@ def processes_of(pid: int) -> dict[str, psutil.Process]:
     return found
 
 
-def _wait_for_the_archive(home: str) -> None:
-    """The first start of all makes an archive of Java's classes in the background, which takes a core for a while."""
+def _wait_for_the_archive(home: Path) -> None:
+    """Making it takes a core for a while."""
     end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if not any("-Xshare:dump" in words and home in " ".join(words) for words in _commands()):
-            return
+    while time.monotonic() < end and any(map(makes_an_archive, living_below(home))):
         time.sleep(0.5)
-
-
-def _commands() -> Iterator[list[str]]:
-    for process in psutil.process_iter(["cmdline"]):
-        yield process.info["cmdline"] or []

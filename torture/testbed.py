@@ -1,4 +1,4 @@
-"""Where the torture lives: a folder with homes, a durable server of its own behind doors, and its environments."""
+"""Where the torture lives: a folder with homes, a durable server of its own behind proxies, and its environments."""
 
 from __future__ import annotations
 
@@ -6,62 +6,45 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-import platformdirs
 import psutil
 
 from streamcli.server import Status, login, state, status, stop
-from torture.doors import Doors
+from tests.environment import STREAMCLI, living_below, make_home, makes_an_archive
+from torture.fault_proxy import FaultProxies
 
-STREAMCLI = [sys.executable, "-m", "streamcli"]
-KEPT = ("PATH", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
 PLANT = str(Path(__file__).parent / "plant")
 SERVER_HOME = "server"
 STREAM = "torture"
 PATIENCE = 90.0
 
 
-class House:
-    """A folder, the server in it, and the doors before the server."""
+class Testbed:
+    """A folder, the server in it, and the proxies before the server."""
 
     def __init__(self, folder: Path) -> None:
         """This process takes the server's home for its own, so that it can look at the server as its user can."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._cache = platformdirs.user_cache_dir()
         self.env = self.home(SERVER_HOME)
         for name in ("HOME", "XDG_CACHE_HOME"):
             os.environ[name] = self.env[name]
         for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
             os.environ.pop(name, None)
-        self.doors = Doors(lambda: _port("rpc"), lambda: _port("segment_store"))
+        self.proxies = FaultProxies(lambda: _port("rpc"), lambda: _port("segment_store"))
         self.env |= {
             "PYTHONPATH": PLANT,
-            "STREAMCLI_TORTURE_DOORS": f"{self.doors.controller.port},{self.doors.store.port}",
+            "STREAMCLI_TORTURE_PROXIES": f"{self.proxies.controller.port},{self.proxies.store.port}",
         }
 
     def home(self, name: str) -> dict[str, str]:
         """The environment of somebody whose files all lie in a folder of this name, but for the jars."""
-        home = self.folder / name
-        (home / "tmp").mkdir(parents=True, exist_ok=True)
-        return {
-            "LANG": "C.UTF-8",
-            **{name: os.environ[name] for name in KEPT if name in os.environ},
-            "HOME": str(home),
-            "USER": "newcomer",
-            "LOGNAME": "newcomer",
-            "TERM": "xterm-256color",
-            "TZ": "UTC",
-            "TMPDIR": str(home / "tmp"),
-            "XDG_CACHE_HOME": self._cache,
-            "STREAMCLI_STREAM": STREAM,
-        }
+        return {**make_home(self.folder / name), "STREAMCLI_STREAM": STREAM}
 
     def guest(self, name: str) -> dict[str, str]:
-        """The environment of somebody who names the server, by its door, and has its account."""
+        """The environment of somebody who names the server, by its fault proxy, and has its account."""
         account = login()
         assert account, "the server asks for no password"
         return {
@@ -74,8 +57,8 @@ class House:
 
     @property
     def url(self) -> str:
-        """The controller's door."""
-        return f"tcp://127.0.0.1:{self.doors.controller.port}"
+        """The controller's proxy."""
+        return self.proxies.controller.url
 
     def start(self, timeout: float = PATIENCE) -> bool:
         """`streamcli server start`; whether it is ready."""
@@ -107,26 +90,17 @@ class House:
         return False
 
     def stop(self) -> None:
-        """End all that runs in this house."""
+        """End all that runs in this testbed."""
         with contextlib.suppress(Exception):
             stop(10)
-        self.doors.close()
+        self.proxies.close()
         end = time.monotonic() + PATIENCE
-        for process in self.processes():
+        for process in living_below(self.folder):
             with contextlib.suppress(psutil.Error):
-                if "-Xshare:dump" in process.cmdline():
+                if makes_an_archive(process):
                     process.wait(max(0.0, end - time.monotonic()))
                 else:
                     process.kill()
-
-    def processes(self) -> list[psutil.Process]:
-        """Whoever lives in one of the homes, and is not this process."""
-        base = str(self.folder)
-        return [
-            process
-            for process in psutil.process_iter(["environ"])
-            if process.pid != os.getpid() and (process.info["environ"] or {}).get("HOME", "").startswith(base)
-        ]
 
 
 def _port(name: str) -> int | None:

@@ -12,8 +12,8 @@ from streamcli.storage import migrations
 from streamcli.storage.database import connect, newest
 from streamcli.storage.migrations import HISTORY, OUTBOX, Step, migrate
 from streamcli.storage.outbox import Outbox
-from tests.history.events import PLACE, log_of, message, said
-from tests.history.reading import History
+from tests.storage.events import PLACE, log_of, message, said
+from tests.storage.reading import History
 
 LOG = log_of([said("old", 1), b"nothing", said("older", 2)])
 

@@ -1,4 +1,4 @@
-"""The storm: people type, faults hit, and how long each takes to be overcome is noted. One thread, one loop."""
+"""The fault runner: people type, faults hit, and how long each takes to be overcome is noted. One thread, one loop."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from typing import IO
 import psutil
 
 from streamcli.server import State
+from tests.environment import STREAMCLI
 from torture import proof
-from torture.house import STREAMCLI, House
 from torture.person import Person
 from torture.proof import Proof
 from torture.schedule import Fault
+from torture.testbed import Testbed
 
 TICK = 0.03  # seconds
 TRY_AGAIN = 0.5  # seconds until a fault that found nobody is tried again
@@ -57,12 +58,12 @@ class Hit:
         return self.fault.kind
 
 
-class Storm:
+class FaultRunner:
     """One run."""
 
-    def __init__(self, house: House, people: list[Person], faults: list[Fault], seed: int, note: IO[str]) -> None:
+    def __init__(self, testbed: Testbed, people: list[Person], faults: list[Fault], seed: int, note: IO[str]) -> None:
         """``note`` takes what happens, a line each."""
-        self._house, self.people, self.note = house, people, note
+        self._testbed, self.people, self.note = testbed, people, note
         self._by_name = {person.name: person for person in people}
         self._due = list(faults)
         self._ends: list[tuple[float, Callable[[], None]]] = []
@@ -114,14 +115,14 @@ class Storm:
         for _, end in self._ends:
             end()
         self._ends.clear()
-        self._house.send(signal.SIGCONT)
-        for door in self._house.doors.by_name.values():
-            door.hole(False)
-            door.slow(0)
+        self._testbed.send(signal.SIGCONT)
+        for proxy in self._testbed.proxies.by_name.values():
+            proxy.hole(False)
+            proxy.slow(0)
         for start in self._starting:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 start.wait(120)
-        if not self._house.start():
+        if not self._testbed.start():
             self.problem("the server could not be started at the end")
 
     def listen_for(self, seconds: float, done: Callable[[], bool] = lambda: False) -> bool:
@@ -215,8 +216,8 @@ class Storm:
     def _on_server(self, verb: str, fault: Fault, now: float) -> Proof | None:
         if self._away or self._stopped or now < self._well_since + SERVER_BREATH:
             return None
-        process = self._house.process()
-        if process is None or not self._house.send(signal.SIGKILL if verb == "kill" else signal.SIGSTOP):
+        process = self._testbed.process()
+        if process is None or not self._testbed.send(signal.SIGKILL if verb == "kill" else signal.SIGSTOP):
             return None
         if verb == "kill":
             self._away, self._away_since = True, now
@@ -227,16 +228,16 @@ class Storm:
 
         def go_on() -> None:
             self._stopped -= 1
-            self._house.send(signal.SIGCONT)
+            self._testbed.send(signal.SIGCONT)
             self._away, self._away_since = True, time.monotonic()  # it may not outlive it: looked at until it is well
 
         self._ends.append((now + fault.length, go_on))
         return proof.stopped(process)
 
     def _start_by_hand(self) -> None:
-        log = (self._house.folder / "server-start.log").open("ab")
+        log = (self._testbed.folder / "server-start.log").open("ab")
         command = [*STREAMCLI, "server", "start", "--timeout", "60"]
-        self._starting.append(subprocess.Popen(command, env=self._house.env, stdout=log, stderr=log))
+        self._starting.append(subprocess.Popen(command, env=self._testbed.env, stdout=log, stderr=log))
         log.close()
 
     def _on_process(self, verb: str, what: str, person: Person | None, fault: Fault) -> Proof | None:
@@ -283,21 +284,21 @@ class Storm:
         return proof.refused(life)
 
     def _on_door(self, verb: str, what: str, fault: Fault) -> Proof | None:
-        door = self._house.doors.by_name[what]
+        proxy = self._testbed.proxies.by_name[what]
         if verb == "cut":
-            return (lambda: True) if door.cut() else None  # nobody was connected: later, then
-        happened = proof.counted(lambda: door.delayed if verb == "slow" else door.held)
+            return (lambda: True) if proxy.cut() else None  # nobody was connected: later, then
+        happened = proof.counted(lambda: proxy.delayed if verb == "slow" else proxy.held)
         if verb == "slow":
-            door.slow(float(fault.how))
+            proxy.slow(float(fault.how))
         else:
-            door.hole(True)
+            proxy.hole(True)
             self._holes += 1
 
         def end() -> None:
             if verb == "slow":
-                door.slow(0)
+                proxy.slow(0)
             else:
-                door.hole(False)
+                proxy.hole(False)
                 self._holes -= 1
 
         self._ends.append((time.monotonic() + fault.length, end))
@@ -338,15 +339,15 @@ class Storm:
         self._moved = max([self._moved, *(person.latest[1] for person in self.people)])
         if self._away and not self._stopped and now > self._looked + LOOK_EVERY:
             self._looked = now
-            if self._house.status().state is State.RUNNING:
+            if self._testbed.status().state is State.RUNNING:
                 self._away, self._well_since = False, now
                 self.restarts.append(now - self._away_since)
                 self.say(f"the server is well again after {now - self._away_since:.1f} s")
         if self._typing(now) and now - self._moved > HELP_AFTER:
-            self.problem(f"nothing was read back for {HELP_AFTER:.0f} s; the server is {self._house.status()}")
+            self.problem(f"nothing was read back for {HELP_AFTER:.0f} s; the server is {self._testbed.status()}")
             self._moved = now
-            self._house.send(signal.SIGCONT)
-            self._house.kill()
+            self._testbed.send(signal.SIGCONT)
+            self._testbed.kill()
             self._start_by_hand()
 
     def _say_how_it_goes(self, now: float) -> None:

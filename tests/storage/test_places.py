@@ -12,7 +12,7 @@ from streamcli.errors import CannotCreate
 from streamcli.model.address import Controller, Stream
 from streamcli.storage.directories import MAX_PART, Places, address_key, folder_name, new_log_id
 from streamcli.system.paths import data_dir
-from tests.history.processes import Process, Say
+from tests.storage.processes import Process, Say
 
 EMBEDDED = address_key(None, Stream())
 ELSEWHERE = address_key(Controller("127.0.0.1", 9090), Stream("s", "t"))

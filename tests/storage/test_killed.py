@@ -13,9 +13,9 @@ import pytest
 from streamcli.errors import FileTrouble, StreamcliError
 from streamcli.storage.outbox import Outbox
 from streamcli.storage.word_index import WordIndex
-from tests.history.events import PLACE, batches, message, talk
-from tests.history.processes import Process, Say
-from tests.history.reading import History
+from tests.storage.events import PLACE, batches, message, talk
+from tests.storage.processes import Process, Say
+from tests.storage.reading import History
 
 LOG = talk(6000)
 TEXTS = [event.content for event in LOG]
