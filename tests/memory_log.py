@@ -1,7 +1,7 @@
 """A log in memory: streamcli.log.api.Log without a server, for tests.
 
-Several may share one `MemoryStream`, in any threads. It keeps what the real one keeps: who is called in which thread and
-order, exact offsets, backpressure, connections that are replaced. It is quick, and breaks only when a test says so.
+Several may share one `MemoryStream`, in any threads. It keeps what the real one keeps: who is called in which thread,
+the order, exact offsets, backpressure, connections that are replaced. It is quick, and breaks only when a test says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Life:
 class _Next(NamedTuple):
     """What a connection has to say next, and the index of the event after that."""
 
-    index: int
+    after: int
     batch: list[Event]
     stuck: bool | None
 
