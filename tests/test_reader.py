@@ -1,107 +1,151 @@
-"""The reader's threads without a server: decoded in one, stored in another, drawn in the loop, and always in order."""
+"""The reader's threads without a server: decoded in one, stored in another, shown in the loop, and always in order."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
-from streamcli.log.frames import Frame, pack, pack_events
-from streamcli.log.reader import Listener, Reader
-from streamcli.log.wheel.groups import GroupNames
-from streamcli.model.address import Stream
-from streamcli.model.dedup_key import DedupKeys
-from streamcli.model.event import DecodedEvent
-from streamcli.model.message import Message, Unreadable
-from streamcli.storage.recorder import Recorder
-from streamcli.system import guard
-from streamcli.views.timeline import DecodedEvent, LogOpened, LogPosition
-from tests.fake_controller import run, until
+import pytest
 
-HEAD = 5  # bytes of a frame before its payload
+from streamcli.log import reader as reader_module
+from streamcli.log.api import Event, ReadMode
+from streamcli.log.reader import Beginning, Reader
+from streamcli.model.cursor import Cursor, LogOpened
+from streamcli.model.event import Arrived, DecodedEvent
+from streamcli.model.fingerprint import fingerprint
+from streamcli.model.message import Message, Unreadable, decode
+from streamcli.system import guard
+from tests.fake_controller import run, until
+from tests.scripted_log import ScriptedLog
+
+PATIENCE = 10.0  # seconds
+OPENED = LogOpened("log", 1, 0, 0, "log#0")
+CAUGHT_UP = "caught up"
 
 
 class Disk:
-    """A recorder's place, with a disk that does what a test says."""
-
-    last_event = None
+    """Where a reader stores, with a disk that does what a test says."""
 
     def __init__(self, store: Callable[[Sequence[DecodedEvent]], None]) -> None:
         self._store = store
+        self.opened_at: list[tuple[Cursor, bool]] = []
+        self.stored: list[str] = []
+        self.cursors: list[Cursor] = []  # those that what was stored followed
+        self.known: set[str] = set()
+        self.keys: list[bytes] = []
         self.closed = False
 
-    def opened(self, opened: LogOpened) -> None:
-        pass
+    def opened(self, cursor: Cursor, another: bool) -> None:
+        self.opened_at.append((cursor, another))
 
-    def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes]) -> list[bool]:
+    def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
         self._store(events)
-        return [True] * len(events)
+        self.cursors.append(cursor)
+        self.keys += keys
+        texts = [text_of(event.content) for event in events]
+        self.stored += texts
+        return [text not in self.known for text in texts]
 
     def close(self) -> None:
         self.closed = True
 
 
 class Desk:
-    """A reader, and what its listener was told."""
+    """A reader, the log that it reads, and what its listener was told."""
 
-    def __init__(self, folder: Path, store: Callable[[Sequence[DecodedEvent]], None]) -> None:
+    def __init__(self, store: Callable[[Sequence[DecodedEvent]], None], cursor: Cursor | None) -> None:
         self.told: list[str] = []
-        self.draws, self.undrawn = True, list[Callable[[], None]]()
+        self.fresh: list[bool] = []
+        self.beginnings: list[Beginning] = []
+        self.shows, self.unshown = True, list[Callable[[], None]]()
         self.own_unread_since: float | None = None
-        self.disk = Disk(store)
-        listener = SimpleNamespace(
-            place=LogPosition, arrived=self._arrived, caught_up=lambda: self.told.append("caught up")
-        )
-        groups = GroupNames(folder / "groups", "tim", Stream())
-        recorder = cast(Recorder, self.disk)
+        self.seconds = 1000.0
+        self.taken = 0
+        self.disk, self.log = Disk(store), ScriptedLog()
         self.reader = Reader(
-            Stream(), groups, cast(Listener, listener), recorder, lambda: self.own_unread_since, trace=False
+            self.log,
+            ReadMode.FOLLOW,
+            self,
+            self.disk,
+            lambda: self.own_unread_since,
+            cursor,
+            lambda: self.seconds,
         )
 
-    def _arrived(self, batch: list[DecodedEvent], drawn: Callable[[], None]) -> None:
-        self.told += [cast(Message, event.content).message for event in batch]
-        self.undrawn.append(drawn)
-        if self.draws:
-            self.undrawn.pop()()
+    def opened(self, opened: LogOpened, beginning: Beginning) -> None:
+        self.beginnings.append(beginning)
 
-    async def hears(self, *frames: tuple[Frame, bytes]) -> None:
-        """As from a worker, in a thread that then lets everything settle."""
+    def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
+        self.told += [text_of(event.content) for event in batch]
+        self.fresh += [event.fresh for event in batch]
+        self.unshown.append(shown)
+        if self.shows:
+            self.unshown.pop()()
+
+    def caught_up(self) -> None:
+        self.told.append(CAUGHT_UP)
+
+    def stuck(self, passable: bool) -> None:
+        self.told.append(f"stuck, {passable}")
+
+    def brings(self, batch: list[Event]) -> None:
+        """In the log's thread."""
+        self.log.reader.events(batch, self._take)
+
+    def _take(self) -> None:
+        self.taken += 1
+
+    def hears(self, *what: LogOpened | list[Event] | str | bool) -> threading.Thread:
+        """A connection brings this, in a thread that ends when the reader has used all of it."""
 
         def listen() -> None:
-            for frame, payload in frames:
-                self.reader._on_frame(frame, payload)
-            self.reader._settle()
+            for one in what:
+                if isinstance(one, LogOpened):
+                    self.log.reader.connected(one)
+                    self.loop.call_soon_threadsafe(self.log.reader.opened, one)
+                elif isinstance(one, list):
+                    self.brings(one)
+                elif isinstance(one, bool):
+                    self.log.reader.stuck(one)
+                else:
+                    self.log.reader.caught_up()
+            self.log.reader.ended()
 
+        self.loop = asyncio.get_running_loop()
         thread = threading.Thread(target=listen)
         thread.start()
+        return thread
+
+    async def has_heard(self, *what: LogOpened | list[Event] | str | bool) -> None:
+        """The same, and wait for it."""
+        thread = self.hears(*what)
         await until(lambda: not thread.is_alive())
         await asyncio.sleep(0)
 
 
-def said(*texts: str) -> tuple[Frame, bytes]:
-    events = [(100 * number, json.dumps({"sender": "alex", "message": t}).encode()) for number, t in enumerate(texts)]
-    return Frame.EVENTS, pack_events(events)[HEAD:]
+def text_of(content: Message | Unreadable) -> str:
+    return cast(Message, content).message
 
 
-def opened(segments: int) -> tuple[Frame, bytes]:
-    return Frame.OPENED, json.dumps(asdict(LogOpened("log", segments, 0, 0, "log#0"))).encode()
-
-
-OPENED = opened(1)
-CAUGHT_UP = Frame.CAUGHT_UP, b""
+def said(*texts: str, at: int = 0) -> list[Event]:
+    """Events from offset ``at`` on."""
+    events = []
+    for text in texts:
+        data = json.dumps({"sender": "alex", "message": text}).encode()
+        events.append(Event(at, at := at + 8 + len(data), data))
+    return events
 
 
 def at_a_desk(
-    folder: Path, check: Callable[[Desk], Coroutine[Any, Any, None]], store: Callable[[Sequence[DecodedEvent]], None]
+    check: Callable[[Desk], Coroutine[Any, Any, None]],
+    store: Callable[[Sequence[DecodedEvent]], None] = lambda events: None,
+    cursor: Cursor | None = None,
 ) -> None:
     async def main() -> None:
-        desk = Desk(folder, store)
+        desk = Desk(store, cursor)
         try:
             await check(desk)
         finally:
@@ -111,40 +155,51 @@ def at_a_desk(
     run(main())
 
 
-def test_what_follows_a_slow_batch_waits_for_it_and_settling_waits_for_all(tmp_path: Path) -> None:
+def test_what_follows_a_slow_batch_waits_for_it_and_the_end_waits_for_all() -> None:
+    storing, quick = threading.Event(), threading.Event()
+
     def store(events: Sequence[DecodedEvent]) -> None:
         if len(events) == 2:
-            time.sleep(0.2)
+            storing.set()
+            assert quick.wait(PATIENCE)
 
     async def check(desk: Desk) -> None:
-        await desk.hears(OPENED, said("one", "two"), said("three"), CAUGHT_UP)
-        assert desk.told == ["one", "two", "three", "caught up"]
+        thread = desk.hears(OPENED, said("one", "two"), said("three"), CAUGHT_UP, True)
+        await until(storing.is_set)
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+        assert thread.is_alive(), "the next connection would begin before what this one brought is stored"
+        assert desk.told == []
+        quick.set()
+        await until(lambda: not thread.is_alive())
+        await asyncio.sleep(0)
+        assert desk.told == ["one", "two", "three", CAUGHT_UP, "stuck, True"]
 
-    at_a_desk(tmp_path, check, store)
+    at_a_desk(check, store)
 
 
-def test_the_next_batch_is_decoded_while_one_is_stored(tmp_path: Path) -> None:
+def test_the_next_batch_is_decoded_while_one_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded, both = [], threading.Event()
 
     def store(events: Sequence[DecodedEvent]) -> None:
-        assert both.wait(10), "the second batch waits for the first one to be stored"
+        assert both.wait(PATIENCE), "the second batch waits for the first one to be stored"
 
-    class Counting(DedupKeys):
-        def of(self, contents: Iterable[Message | Unreadable]) -> list[bytes]:
-            decoded.append(keys := super().of(contents))
-            if len(decoded) == 2:
-                both.set()
-            return keys
+    def counting(data: bytes, offset: int) -> Message | Unreadable:
+        decoded.append(data)
+        if len(decoded) == 2:
+            both.set()
+        return decode(data, offset)
+
+    monkeypatch.setattr(reader_module, "decode", counting)
 
     async def check(desk: Desk) -> None:
-        desk.reader._identities = Counting(1)
-        await desk.hears(said("one"), said("two"))
+        await desk.has_heard(OPENED, said("one"), said("two"))
         assert desk.told == ["one", "two"]
 
-    at_a_desk(tmp_path, check, store)
+    at_a_desk(check, store)
 
 
-def test_behind_a_batch_that_failed_nothing_is_taken_until_a_new_worker_brings_it_again(tmp_path: Path) -> None:
+def test_behind_a_batch_that_failed_nothing_is_taken_until_a_new_connection_brings_it_again() -> None:
     failing = True
 
     def store(events: Sequence[DecodedEvent]) -> None:
@@ -153,81 +208,144 @@ def test_behind_a_batch_that_failed_nothing_is_taken_until_a_new_worker_brings_i
 
     async def check(desk: Desk) -> None:
         nonlocal failing
-        await desk.hears(OPENED, said("one"), said("two", "three"), said("four"), CAUGHT_UP)
+        one = said("one")
+        rest = said("two", "three", at=one[0].end)
+        last = said("four", at=rest[-1].end)
+        await desk.has_heard(OPENED, one, rest, last, CAUGHT_UP)
         assert desk.told == ["one"]
+        assert desk.log.connection.replaced == 1
+        assert desk.log.reader.cursor().position == one[0].end, "the next one begins behind what was stored"
         failing = False
-        await desk.hears(OPENED, said("two", "three"), said("four"), CAUGHT_UP)
-        assert desk.told == ["one", "two", "three", "four", "caught up"]
+        await desk.has_heard(LogOpened("log", 1, one[0].end, last[0].end, "log#0"), rest, last, CAUGHT_UP)
+        assert desk.told == ["one", "two", "three", "four", CAUGHT_UP]
+        assert desk.log.connection.replaced == 1
 
-    at_a_desk(tmp_path, check, store)
+    at_a_desk(check, store)
 
 
-def test_what_is_read_while_leaving_is_stored_and_not_drawn(tmp_path: Path) -> None:
-    stored: list[int] = []
-
-    def store(events: Sequence[DecodedEvent]) -> None:
-        time.sleep(0.1)
-        stored.append(len(events))
+def test_what_is_read_while_leaving_is_stored_and_not_shown() -> None:
+    leaving = threading.Event()
 
     async def check(desk: Desk) -> None:
-        desk.reader._on_frame(*said("one"))
+        await desk.has_heard(OPENED)
+        desk.brings(said("one"))
+        threading.Timer(0.05, leaving.set).start()
         desk.reader.close()
-        await desk.hears(said("two"))
-        assert stored == [1]
+        assert desk.disk.stored == ["one"]
+        await desk.has_heard(said("two"), CAUGHT_UP, OPENED)
+        assert desk.disk.stored == ["one"]
+        assert desk.disk.opened_at == [(Cursor("log", {"log#0": 0}), False)]
         assert desk.told == []
 
-    at_a_desk(tmp_path, check, store)
+    def store(events: Sequence[DecodedEvent]) -> None:
+        assert leaving.wait(PATIENCE)
+
+    at_a_desk(check, store)
 
 
-def test_who_brings_what_stands_before_our_own_message_is_not_overdue(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("segments", "patient"), [(1, True), (2, False)])
+def test_who_brings_what_stands_before_our_own_message_is_not_overdue(segments: int, patient: bool) -> None:
     async def check(desk: Desk) -> None:
-        for segments, patient in ((1, True), (2, False)):
-            now = time.monotonic()
-            desk.own_unread_since = now - 100
-            await desk.hears(opened(segments))
-            assert desk.reader._due_since(now) == now - 100, "idle, and our own message is in the log"
-            await desk.hears(said("before it"))
-            due = desk.reader._due_since(now + 1)
-            assert due is not None
-            assert (due >= now) == patient, "on several segments ours may stand in one that is stuck"
-            desk.reader._brought = 0.0
+        desk.own_unread_since = 900.0
+        await desk.has_heard(LogOpened("log", segments, 0, 0, "log#0" if segments == 1 else ""))
+        assert desk.log.reader.due_since(1000.0) == 900.0, "idle, and our own message is in the log"
+        assert desk.log.reader.due_since(800.0) == 800.0
+        await desk.has_heard(said("before it"))
+        expected = 1000.0 if patient else 900.0  # on several segments ours may stand in one that is stuck
+        assert desk.log.reader.due_since(1001.0) == expected
+        desk.own_unread_since = None
+        assert desk.log.reader.due_since(1001.0) == 1001.0
 
-    at_a_desk(tmp_path, check, lambda events: None)
+    at_a_desk(check)
 
 
-def test_the_worker_waits_for_a_screen_that_is_slow_and_is_not_overdue_meanwhile(tmp_path: Path) -> None:
+def test_the_log_waits_for_a_screen_that_is_slow_and_is_not_overdue_meanwhile() -> None:
     async def check(desk: Desk) -> None:
-        sent: list[bytes] = []
-        setattr(desk.reader.lane, "send", sent.append)  # noqa: B010
-        desk.draws = False
-        await desk.hears(OPENED, said("one"), said("two"))
+        desk.shows = False
+        await desk.has_heard(OPENED, said("one"), said("two"))
         assert desk.told == ["one", "two"]
-        assert sent == []
-        assert desk.reader._due_since(0.0) is None
-        for drawn in desk.undrawn:
-            drawn()
-        assert sent == [pack(Frame.TAKEN)] * 2
-        assert desk.reader._due_since(7.0) == 7.0
-        await desk.hears(said("three"))
-        desk.reader.lane.process = cast(Any, object())
-        desk.undrawn.pop()()
-        assert len(sent) == 2, "the new worker did not bring it"
-        desk.reader.lane.process = None
+        assert desk.taken == 0
+        assert desk.log.reader.due_since(0.0) is None
+        desk.unshown.pop(0)()
+        assert desk.taken == 1
+        assert desk.log.reader.due_since(0.0) is None
+        desk.unshown.pop(0)()
+        assert desk.taken == 2
+        assert desk.log.reader.due_since(7.0) == 7.0
 
-    at_a_desk(tmp_path, check, lambda events: None)
+    at_a_desk(check)
 
 
-def test_what_cannot_be_stored_twice_is_reported(tmp_path: Path) -> None:
+def test_what_cannot_be_stored_twice_is_reported() -> None:
     errors: list[BaseException] = []
 
     def store(events: Sequence[DecodedEvent]) -> None:
-        raise ArithmeticError
+        if text_of(events[0].content) == "bad":
+            raise ArithmeticError
 
     async def check(desk: Desk) -> None:
         guard.on_error(errors.append)
-        await desk.hears(OPENED, said("one"))
-        assert errors == []
-        await desk.hears(OPENED, said("one"))
+        await desk.has_heard(OPENED, said("bad"))
+        await desk.has_heard(OPENED, said("good"))
+        await desk.has_heard(OPENED, said("bad"))
+        assert errors == [], "the connection between was of use"
+        await desk.has_heard(OPENED, said("bad"))
         assert [type(error) for error in errors] == [ArithmeticError]
 
-    at_a_desk(tmp_path, check, store)
+    at_a_desk(check, store)
+
+
+def test_the_cursor_moves_with_what_is_stored() -> None:
+    async def check(desk: Desk) -> None:
+        assert desk.log.reader.cursor() == Cursor()
+        assert desk.log.mode is ReadMode.FOLLOW
+        assert desk.reader.progress is None
+        batch = said("one", "two", at=100)
+        rest = said("three", at=batch[-1].end)
+        half = LogOpened("log", 1, 100, 100 + 2 * (batch[-1].end - 100), "log#0")
+        await desk.has_heard(half, batch)
+        last = batch[-1]
+        read = Cursor("log", {"log#0": last.end}, (last.offset, fingerprint(last.data)))
+        assert desk.log.reader.cursor() == read
+        assert desk.disk.opened_at == [(Cursor("log", {"log#0": 100}), False)]
+        assert desk.reader.progress == 0.5
+        await desk.has_heard(rest)
+        assert desk.disk.cursors == [Cursor("log", {"log#0": 100}), read]
+        assert len(set(desk.disk.keys)) == 3
+
+    at_a_desk(check)
+
+
+def test_what_is_not_new_is_told_as_such() -> None:
+    async def check(desk: Desk) -> None:
+        desk.disk.known.add("known")
+        await desk.has_heard(OPENED, said("new", "known"))
+        assert desk.told == ["new", "known"]
+        assert desk.fresh == [True, False]
+
+    at_a_desk(check)
+
+
+@pytest.mark.parametrize(
+    ("opened", "beginning"),
+    [
+        (LogOpened("log", 1, 50, 90, "log#0"), Beginning()),
+        (LogOpened("log", 1, 70, 90, "log#0"), Beginning(missed=20)),
+        (LogOpened("log", 1, 0, 90, "log#0"), Beginning(another=True)),
+        (LogOpened("other", 1, 50, 90, "other#0"), Beginning(another=True)),
+        (LogOpened("log", 2, 0, 0), Beginning()),
+    ],
+    ids=["on", "head cut off", "shorter", "made anew", "split"],
+)
+def test_how_a_connection_begins_is_told(opened: LogOpened, beginning: Beginning) -> None:
+    before = Cursor("log", {"log#0": 50})
+
+    async def check(desk: Desk) -> None:
+        assert desk.log.reader.cursor() == before
+        await desk.has_heard(opened)
+        assert desk.beginnings == [beginning]
+        assert desk.disk.opened_at == [(before.opened_at(opened), beginning.another)]
+        await desk.has_heard(opened)
+        assert desk.beginnings[1:] == [Beginning()], "against what the connection before began with"
+
+    at_a_desk(check, cursor=before)

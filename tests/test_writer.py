@@ -1,4 +1,4 @@
-"""What the writer remembers of each message, whatever happens to its worker and to the log."""
+"""What the writer remembers of each message, whatever happens to its connection and to the log."""
 
 from __future__ import annotations
 
@@ -10,31 +10,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from streamcli.commands import Send
-from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_write
-from streamcli.log.supervisor import WorkerSlot
 from streamcli.log.writer import NOT_PERMITTED, Clock, Writer
-from streamcli.model.address import Stream
 from streamcli.model.event import Entry
 from streamcli.model.message import Ids, Unreadable, as_typed, make
 from streamcli.storage.directories import Places
 from streamcli.storage.outbox_thread import OutboxThread
-
-
-class FakeLane(WorkerSlot):
-    """A lane whose worker is the test."""
-
-    def __init__(self, writer: Writer) -> None:
-        super().__init__("none", writer._orders, writer._on_frame, writer._due_since, writer._opened)
-        self.given: list[str] = []
-
-    def send(self, frame: bytes) -> None:
-        for _, payload in Splitter().feed(frame):
-            self.given.append(json.loads(unpack_write(payload)[1])["message"])
+from tests.scripted_log import ScriptedLog
 
 
 class Desk:
-    """A writer, its worker, its outbox, and time."""
+    """A writer, the log that it appends to, its outbox, and time."""
 
     def __init__(self, root: Path, first_id: int = 0) -> None:
         self.seconds = 0.0
@@ -46,26 +31,39 @@ class Desk:
         )
         ids = Ids(lambda: next(numbers), lambda size: bytes(size))
         self.outbox = OutboxThread(Places("tim", root), "address", self.said.append)
-        self.writer = Writer(Stream(), "tim", "lobby", ids, clock, self.outbox, self)
-        self.lane = self.writer.lane = FakeLane(self.writer)
+        self.log = ScriptedLog()
+        self.connection = self.log.connection
+        self.connection.on_append = self._append
+        self.given: list[str] = []  # to the connection, since it was opened
+        self.datas: list[bytes] = []  # all that was given, as bytes
+        self.events: list[dict[str, str]] = []  # the same, as objects
+        self.rooms: set[str] = set()
+        self.acknowledgements = 0  # told by the writer
+        self.writer = Writer(self.log, "tim", "lobby", ids, clock, self.outbox, self)
+
+    def _append(self, routing_key: str, datas: list[bytes]) -> None:
+        assert self.connection.is_open, "it would be lost"
+        self.rooms.add(routing_key)
+        self.datas += datas
+        self.events += map(json.loads, datas)
+        self.given += [event["message"] for event in self.events[-len(datas) :]]
 
     def types(self, *lines: str) -> None:
         for line in lines:
-            self.writer.send(Send("chat", line))
+            self.writer.send("chat", line)
 
     def opens(self, log: str) -> list[str]:
-        """A new worker opens ``log``; what it is given at once."""
-        self.lane._given_up, self.lane.given = False, []
-        self.lane._open({"log": log}, lambda: None)
-        return self.lane.given
+        """A new connection opens ``log``; what it is given at once."""
+        self.connection.is_open, self.given = True, []
+        self.log.appender.opened(log)
+        return self.given
 
-    async def writes(self, count: int) -> None:
-        """The worker says that it has written ``count`` more."""
-        self.writer._on_frame(Frame.WRITTEN, pack_count(Frame.WRITTEN, count)[5:])
-        await asyncio.sleep(0)
+    def writes(self, count: int) -> None:
+        """The server acknowledges ``count`` more."""
+        self.log.appender.acknowledged(count)
 
     def acknowledged(self) -> None:
-        pass
+        self.acknowledgements += 1
 
     def refused(self, entries: Sequence[Entry]) -> None:
         self.not_taken.extend(entries)
@@ -73,11 +71,10 @@ class Desk:
     def stream_gone(self) -> None:
         self.said.append("gone")
 
-    async def fails(self, kind: str) -> None:
-        """The worker ends and says why."""
-        self.lane.opened = False
-        self.writer._on_frame(Frame.FAILED, pack_json(Frame.FAILED, kind=kind, text="")[5:])
-        await asyncio.sleep(0)
+    def ends(self, tell: Callable[[], None]) -> None:
+        """The connection ends, and the log says why by ``tell``."""
+        self.connection.is_open = False
+        tell()
 
     async def settled(self) -> None:
         """Until the outbox has done what it was told, and has said so."""
@@ -103,15 +100,17 @@ def at_a_desk(test: Callable[[Desk], object]) -> None:
         asyncio.run(main(Path(root)))
 
 
-def test_what_was_typed_before_the_worker_opened_goes_first_and_once() -> None:
+def test_what_was_typed_before_the_connection_opened_goes_first_and_once() -> None:
     async def check(desk: Desk) -> None:
         desk.types("one", "two")
         assert desk.opens("log") == ["one", "two"]
         desk.types("three")
-        assert desk.lane.given == ["one", "two", "three"]
-        await desk.writes(2)
+        assert desk.given == ["one", "two", "three"]
+        desk.writes(2)
         assert desk.unsent() == ["three"]
+        assert desk.acknowledgements == 1
         assert desk.opens("log") == ["three"]
+        assert desk.rooms == {"lobby"}
 
     at_a_desk(check)
 
@@ -135,28 +134,28 @@ def test_another_log_gets_all_that_was_not_read_back_in_order() -> None:
     async def check(desk: Desk) -> None:
         desk.types("one", "two", "three")
         desk.opens("first")
-        await desk.writes(2)
+        desk.writes(2)
         desk.writer.log_replaced("second")
-        assert not desk.lane.opened, "a writer of the old log is of no use"
+        assert not desk.connection.is_open, "a writer of the old log is of no use"
         desk.types("four")
-        await desk.writes(2)  # the last words of the old worker say nothing of the new log
+        desk.writes(2)  # the last words of the old connection say nothing of the new log
         assert desk.unsent() == ["one", "two", "three", "four"]
         assert desk.opens("second") == ["one", "two", "three", "four"]
 
     at_a_desk(check)
 
 
-def test_a_worker_that_is_in_the_new_log_already_goes_on() -> None:
+def test_a_connection_that_is_in_the_new_log_already_goes_on() -> None:
     async def check(desk: Desk) -> None:
         desk.types("one", "two", "three")
         desk.opens("first")
-        await desk.writes(1)
+        desk.writes(1)
         assert desk.opens("second") == ["two", "three"]
-        await desk.writes(1)
+        desk.writes(1)
         desk.writer.log_replaced("second")
-        assert desk.lane.opened
-        assert desk.lane.given == ["two", "three", "one"]
-        await desk.writes(2)
+        assert desk.connection.is_open
+        assert desk.given == ["two", "three", "one"]
+        desk.writes(2)
         assert desk.unsent() == []
 
     at_a_desk(check)
@@ -168,7 +167,7 @@ def test_what_is_acknowledged_but_not_read_back_is_held_against_one_reader_only(
         desk.opens("log")
         assert desk.writer.unread_since() is None
         desk.seconds = 5.0
-        await desk.writes(1)
+        desk.writes(1)
         assert desk.writer.unread_since() == 5.0
         desk.writer.reader_replaced()
         assert desk.writer.unread_since() is None
@@ -176,21 +175,33 @@ def test_what_is_acknowledged_but_not_read_back_is_held_against_one_reader_only(
     at_a_desk(check)
 
 
-def event_of(frame: bytes) -> bytes:
-    return unpack_write(Splitter().feed(frame)[0][1])[1]
+def test_an_acknowledgement_is_due_since_the_last_one_while_any_is_awaited() -> None:
+    def check(desk: Desk) -> None:
+        desk.opens("log")
+        assert desk.log.appender.due_since(0.0) is None
+        desk.seconds = 10.0
+        desk.types("one")
+        desk.seconds = 11.0
+        desk.types("two")
+        assert desk.log.appender.due_since(0.0) == 10.0
+        assert desk.log.appender.due_since(10.5) == 10.5
+        desk.seconds = 12.0
+        desk.writes(1)
+        assert desk.log.appender.due_since(0.0) == 12.0
+        desk.writes(1)
+        assert desk.log.appender.due_since(0.0) is None
+
+    at_a_desk(check)
 
 
 def test_each_hand_over_sends_the_bytes_that_were_typed_and_says_when_it_was() -> None:
     async def check(desk: Desk) -> None:
-        sent: list[bytes] = []
-        desk.lane.send = sent.append  # type: ignore[assignment, method-assign]
         desk.types("one")
         for seconds in (1.0, 60.0, 200_000.0, -2e9):  # at last somebody has set the clock to 1962
             desk.seconds = seconds
-            desk.lane._open({"log": "log"}, lambda: None)
-        events = [event_of(frame) for frame in sent]
-        assert {as_typed(event) for event in events} == {desk.writer.unconfirmed[0].event}
-        times = [(fields["typed_at"], fields.get("sent_at")) for fields in map(json.loads, events)]
+            desk.opens("log")
+        assert {as_typed(event) for event in desk.datas} == {desk.writer.unconfirmed[0].event}
+        times = [(fields["typed_at"], fields.get("sent_at")) for fields in desk.events]
         assert times == [
             ("2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z"),
             ("2026-01-01T00:00:00.000Z", "2026-01-01T00:01:00.000Z"),
@@ -219,10 +230,8 @@ def test_what_a_newer_version_left_in_the_outbox_is_sent_with_its_own_bytes() ->
         later = Desk(root, first_id=100)
         await later.settled()
         later.writer.live()
-        sent: list[bytes] = []
-        later.lane.send = sent.append  # type: ignore[assignment, method-assign]
         later.opens("log")
-        assert event_of(sent[0]) == newer[:-1] + b', "sent_at": "2026-01-01T00:00:00.000Z"}'
+        assert later.datas == [newer[:-1] + b', "sent_at": "2026-01-01T00:00:00.000Z"}']
         later.outbox.close()
 
     with tempfile.TemporaryDirectory() as root:
@@ -233,8 +242,8 @@ def test_what_the_server_will_never_take_fails_with_a_reason_and_blocks_nobody()
     async def check(desk: Desk) -> None:
         desk.types("one", "two")
         desk.opens("log")
-        await desk.writes(1)
-        await desk.fails("denied")
+        desk.writes(1)
+        desk.ends(desk.log.appender.refused)
         assert [(entry.message.message, entry.reason) for entry in desk.not_taken] == [("two", NOT_PERMITTED)]
         assert [entry.message.message for entry in desk.writer.unconfirmed] == ["one"]
         desk.types("three")
@@ -245,11 +254,11 @@ def test_what_the_server_will_never_take_fails_with_a_reason_and_blocks_nobody()
         assert [entry.text() for entry in content.waiting] == ["one", "three"]
         assert content.failures == desk.not_taken
         desk.writer.send_again(await desk.outbox.retry())
-        assert desk.lane.given == ["three", "two"]
+        assert desk.given == ["three", "two"]
         content = await desk.outbox.content()
         assert content
         assert [entry.text() for entry in content.waiting] == ["one", "two", "three"]  # each in its old place
-        await desk.fails("denied")
+        desk.ends(desk.log.appender.refused)
         assert [entry.message.message for entry in await desk.outbox.drop()] == ["two", "three"]
         (left,) = desk.writer.unconfirmed
         assert await desk.outbox.content() == ([Entry(left.message, None, left.event)], [], {})
@@ -261,7 +270,7 @@ def test_a_stream_that_is_gone_is_told() -> None:
     async def check(desk: Desk) -> None:
         desk.types("one")
         desk.opens("log")
-        await desk.fails("gone")
+        desk.ends(desk.log.appender.stream_gone)
         assert desk.said == ["gone"]
         assert desk.unsent() == ["one"]
 
@@ -283,9 +292,9 @@ def test_what_an_earlier_life_left_goes_first_once_the_log_was_read() -> None:
         assert later.opens("log") == [], "what is in the log already need not be sent again: it is read first"
         later.writer.read_back([kept[1]])
         later.writer.live()
-        assert later.lane.given == ["one", "three", "four"]
+        assert later.given == ["one", "three", "four"]
         later.types("five")
-        assert later.lane.given[-1] == "five"
+        assert later.given[-1] == "five"
         later.outbox.close()
 
     with tempfile.TemporaryDirectory() as root:
