@@ -37,7 +37,7 @@ def ignored(status: ConnectionStatus) -> None:
     pass
 
 
-@pytest.fixture(params=["memory", "wheel"])
+@pytest.fixture(params=["memory", pytest.param("wheel", marks=pytest.mark.real)])
 def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Logs:
     if request.param == "memory":
         memory = MemoryStream()
