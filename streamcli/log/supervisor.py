@@ -90,6 +90,7 @@ class Supervisor:
     def kill(self) -> None:
         """End all workers now, for good."""
         self._ending = True
+        self._wake.set()
         for slot in self._slots:
             slot.replace()
 
