@@ -17,7 +17,7 @@ from bench import kills, latency, load, memory, report
 from bench.figures import table
 from bench.testbed import Testbed, running_testbed
 
-PARTS = ("start", "latency", "echo", "send", "catch-up", "history", "search", "idle", "kills")
+PARTS = ("start", "latency", "echo", "send", "catch-up", "history", "search", "idle", "growth", "kills")
 RESULT = report.ROOT / "build" / "bench.json"
 
 
@@ -56,6 +56,7 @@ def _parts(quick: bool) -> dict[str, Callable[[Testbed], dict[str, Any]]]:
         "history": lambda testbed: {"messages": messages, **memory.start_from_disk(testbed, messages, starts)},
         "search": lambda testbed: {"messages": remembered, **memory.search(remembered, rounds=keys // 2)},
         "idle": lambda testbed: load.idle(testbed, seconds),
+        "growth": lambda testbed: load.growth(testbed, remembered),
         "kills": lambda testbed: kills.after_a_kill(3 if quick else 7),
     }
 

@@ -13,6 +13,8 @@ from tests.environment import STREAMCLI
 
 SETTLE = 3.0  # seconds after which a chat that is left alone counts as idle
 MIB = 1 << 20
+WARM = 20_000  # messages after which a chat has what it needs once
+PART = 100_000  # messages that are waited for at once
 
 
 def send(testbed: Testbed, lines: int, runs: int) -> dict[str, list[float]]:
@@ -56,6 +58,28 @@ def catch_up(testbed: Testbed, messages: int, runs: int) -> dict[str, list[float
             for kind, size in memory(new).items():
                 found[kind].append(size)
     return found
+
+
+def growth(testbed: Testbed, messages: int) -> dict[str, float]:
+    """By how many MiB the prompt's process grows while ``messages`` arrive in one run, and how many it has then."""
+    stream = new_stream("growth")
+    with Writer(testbed.url, stream, testbed.env) as writer, testbed.terminal("tim", stream) as tim:
+        tim.connected("first")
+        writer.fill(WARM)
+        before = _prompt_memory_after(tim, WARM)
+        left = messages
+        while left:
+            part = min(left, PART)
+            writer.fill(part)
+            after = _prompt_memory_after(tim, part)
+            left -= part
+    return {"messages": messages, "grown": after - before, "rss": after}
+
+
+def _prompt_memory_after(tim: Terminal, messages: int) -> float:
+    tim.until(f": m{messages - 1:06}. ".encode())
+    _leave_alone(tim, SETTLE)
+    return processes_of(tim.pid)["prompt"].memory_info().rss / MIB
 
 
 def idle(testbed: Testbed, seconds: float) -> dict[str, float]:

@@ -106,6 +106,11 @@ def _idle(found: Figures) -> list[Row]:
     ]
 
 
+def _growth(found: Figures) -> list[Row]:
+    what = f"memory of the prompt's process after {found['messages']:,} messages in one run: more than before"
+    return [at_most(what, found["grown"], 10, "MiB", note=f" (in all {found['rss']:.0f})")]
+
+
 def _kills(found: Figures) -> list[Row]:
     rows = []
     for name, seconds in found.items():
@@ -124,6 +129,7 @@ _BUILDERS = {
     "history": _history,
     "search": _search,
     "idle": _idle,
+    "growth": _growth,
     "kills": _kills,
 }
 
