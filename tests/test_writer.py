@@ -7,14 +7,16 @@ import itertools
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from streamcli.log.writer import NOT_PERMITTED, Clock, Writer
+from streamcli.log.writer import NOT_PERMITTED, Writer
 from streamcli.model.event import Entry
 from streamcli.model.message import Ids, Unreadable, as_typed, make
 from streamcli.storage.directories import Places
 from streamcli.storage.outbox_thread import OutboxThread
+from streamcli.system.clock import SYSTEM
 from tests.scripted_log import ScriptedLog
 
 
@@ -26,9 +28,8 @@ class Desk:
         self.said: list[str] = []
         self.not_taken: list[Entry] = []
         numbers = itertools.count(first_id)
-        clock = Clock(
-            lambda: datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=self.seconds), lambda: self.seconds
-        )
+        start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        clock = replace(SYSTEM, now=lambda: start + timedelta(seconds=self.seconds), monotonic=lambda: self.seconds)
         ids = Ids(lambda: next(numbers), lambda size: bytes(size))
         self.outbox = OutboxThread(Places("tim", root), "address", self.said.append)
         self.log = ScriptedLog()

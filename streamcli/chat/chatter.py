@@ -8,11 +8,9 @@ import logging
 import os
 import random
 import signal
-import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 
 from streamcli import commands
 from streamcli.chat.departure import Departure, Manner, named
@@ -23,7 +21,7 @@ from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.log.api import ConnectionStatus, ReadMode, Target
 from streamcli.log.reader import Beginning, Reader
 from streamcli.log.session import LogSession
-from streamcli.log.writer import Clock, Writer
+from streamcli.log.writer import Writer
 from streamcli.model.cursor import LogOpened
 from streamcli.model.event import Arrived, Entry
 from streamcli.model.message import Ids, Message, TooLong, clock_trouble, plausible, replace_surrogates
@@ -32,6 +30,7 @@ from streamcli.storage.history_queries import HistoryQueries
 from streamcli.storage.outbox_thread import OutboxThread, counted
 from streamcli.storage.recorder import Recorder
 from streamcli.system import guard, log_file
+from streamcli.system.clock import Clock
 from streamcli.system.paths import state_dir
 from streamcli.system.signals import on_signal
 from streamcli.ui import Screen
@@ -49,7 +48,7 @@ _log = logging.getLogger(__name__)
 class Chatter:
     """One terminal's chat, from start to exit code. Everything here runs in the one loop of the main thread."""
 
-    def __init__(self, settings: Settings, target: Target) -> None:
+    def __init__(self, settings: Settings, target: Target, clock: Clock) -> None:
         """Chat on the log ``target``. Raises CannotCreate or FileTrouble when our own folders can't be written."""
         self._settings = settings
         self._interactive = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") not in (None, "dumb")
@@ -57,20 +56,22 @@ class Chatter:
         self._style = MessageStyle(settings.user, self._interactive and wants_colour(), room=settings.room, whole=whole)
         self._timeline = Timeline()
         self._loop = asyncio.get_running_loop()
-        clock = Clock(_now, time.monotonic)
-        ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
+        self._clock = clock
+        ids = Ids(clock.milliseconds, clock.random_bytes)
         places, address = Places(settings.user), address_key(settings.controller, settings.stream)
         self._place = place_of(address)
         self._outbox = OutboxThread(places, address, self.note)
-        self._status = StatusLine(self._place, time.monotonic, self._loop.call_later, self._say_trouble)
-        self._session = LogSession(target, settings.timeout, self._status_changed)
+        self._status = StatusLine(self._place, clock.monotonic, self._loop.call_later, self._say_trouble)
+        self._session = LogSession(target, settings.timeout, self._status_changed, clock.monotonic)
         self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
         cursor, self._shown_at_start = self._recorder.resume(SHOWN_AT_START)
         log = self._session.log
-        self._reader = Reader(log, ReadMode.FOLLOW, self, self._recorder, self._own_unread_since, cursor)
+        self._reader = Reader(
+            log, ReadMode.FOLLOW, self, self._recorder, self._own_unread_since, cursor, clock.monotonic
+        )
         self._writer = Writer(log, settings.user, settings.room, ids, clock, self._outbox, self)
         self._screen = self._make_screen()
-        self._scroll = Scroll(self._style, self._screen, datetime.now().date(), self._loop.call_later)
+        self._scroll = Scroll(self._style, self._screen, clock.today(), self._loop.call_later)
         self._history = HistoryQueries(lambda: self._recorder.path)
         self._queries = QueryCommands(self._history, self._outbox, self._writer, self._style, self._answer)
         self._context = Context(random.choice)
@@ -83,7 +84,7 @@ class Chatter:
         """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
         guard.on_error(self._unforeseen)
         self._resume()
-        for trouble in filter(None, (zone_trouble(), clock_trouble(_now()))):
+        for trouble in filter(None, (zone_trouble(), clock_trouble(self._clock.now()))):
             self.note(trouble)
         ticking = guard.watched(self._tick())
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -120,7 +121,7 @@ class Chatter:
 
     def pending(self) -> Sequence[Message]:
         """Messages that stand above the prompt, once they have waited for a moment."""
-        before = time.monotonic() - PENDING_SHOWN_AFTER
+        before = self._clock.monotonic() - PENDING_SHOWN_AFTER
         return [entry.message for entry in self._writer.unconfirmed if entry.typed <= before]
 
     def people(self) -> Sequence[str]:
@@ -189,7 +190,7 @@ class Chatter:
         seen = self._timeline.caught_up()
         new = seen.skipped + len(seen.messages)
         if self._before and new:
-            since = self._style.since(self._before, datetime.now().date())
+            since = self._style.since(self._before, self._clock.today())
             last = f", the last {len(seen.messages)}:" if seen.skipped else ""
             self.note(f"{new:,} new{' since ' if since else ''}{since}{last}")
         elif seen.skipped:
@@ -250,7 +251,7 @@ class Chatter:
 
     def _show(self, seen: FoldResult) -> None:
         if seen.messages:
-            self._scroll.messages(seen.messages, plausible(_now()) if self._timeline.live else None)
+            self._scroll.messages(seen.messages, plausible(self._clock.now()) if self._timeline.live else None)
             self._history.more_came()
         self._scroll.unreadable(seen.unreadable)
         if self._own and self._timeline.live:
@@ -297,7 +298,3 @@ class Chatter:
             os.dup2(nowhere, number)
         self._departure.hurry(0)
         await self._departure.completed()
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

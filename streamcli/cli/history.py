@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from streamcli.storage import word_index
 from streamcli.storage.directories import Places, address_key
 from streamcli.storage.history_queries import HistoryQueries
 from streamcli.storage.recorder import Recorder
+from streamcli.system.clock import Clock
 from streamcli.system.printing import Printer
 from streamcli.ui.days import Days
 from streamcli.ui.json_lines import wire_line
@@ -43,13 +43,13 @@ class Asked:
     json: bool = False
 
 
-async def show(settings: Settings, asked: Asked, target: Target) -> int:
+async def show(settings: Settings, asked: Asked, target: Target, clock: Clock) -> int:
     """Print what is asked for and return 0; raises NothingFound, and without history Unreachable and NotPermitted."""
     style = MessageStyle("", os.isatty(1) and wants_colour())
     limits = "" if asked.words is None else word_index.limits(asked.words)
     if asked.words is not None and not word_index.query(asked.words):
         raise UsageError(f"There is nothing to look for in {quoted(asked.words)}. {limits}".rstrip())
-    taking = _TakingIn(settings, target, lambda text: print(style.note(text), file=sys.stderr))
+    taking = _TakingIn(settings, target, clock, lambda text: print(style.note(text), file=sys.stderr))
     why_not = await taking.run()
     if why_not and not taking.recorder.path:
         raise taking.refusal or Unreachable(
@@ -109,14 +109,14 @@ def _lines(style: MessageStyle, messages: Sequence[Message]) -> list[str]:
 class _TakingIn:
     """Reads what is new in the log into the history, as a chat does, but draws nothing."""
 
-    def __init__(self, settings: Settings, target: Target, say: Callable[[str], None]) -> None:
-        self._timeout = settings.timeout
+    def __init__(self, settings: Settings, target: Target, clock: Clock, say: Callable[[str], None]) -> None:
+        self._timeout, self._now = settings.timeout, clock.monotonic
         self._loop = asyncio.get_running_loop()
         self._say = say
         self.recorder = Recorder(Places(settings.user), address_key(settings.controller, settings.stream), self._note)
-        self._session = LogSession(target, settings.timeout)
+        self._session = LogSession(target, settings.timeout, now=clock.monotonic)
         cursor, _ = self.recorder.resume(0)
-        self._reader = Reader(self._session.log, ReadMode.LOOK, self, self.recorder, cursor=cursor)
+        self._reader = Reader(self._session.log, ReadMode.LOOK, self, self.recorder, cursor=cursor, now=clock.monotonic)
         self._gone = f"the stream {settings.stream} does not exist on that server"
         self._ends_at = 0.0  # monotonic seconds
         self._opened = self._read = False
@@ -144,7 +144,7 @@ class _TakingIn:
     async def _watch(self) -> None:
         """End the reading when it stands still, and show how far it is while it takes long."""
         shown = False
-        while not (self._read or self._session.status.words) and (left := self._ends_at - time.monotonic()) > 0:
+        while not (self._read or self._session.status.words) and (left := self._ends_at - self._now()) > 0:
             await self._session.news_within(min(left, SAID_EVERY))
             if self._opened and (progress := self._reader.progress) is not None and os.isatty(2) and not self._read:
                 print(f"\rreading the log {progress:4.0%}", end="", file=sys.stderr, flush=True)
@@ -153,7 +153,7 @@ class _TakingIn:
             print(file=sys.stderr)
 
     def _moved(self, within: float) -> None:
-        self._ends_at = time.monotonic() + within
+        self._ends_at = self._now() + within
         self._session.moved()
 
     # What the reader brings (streamcli.log.reader.Listener).

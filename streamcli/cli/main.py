@@ -17,6 +17,7 @@ from docopt import DocoptExit, docopt
 
 from streamcli import __version__
 from streamcli.errors import CannotCreate, StreamcliError, UsageError, from_os_error
+from streamcli.system import clock
 from streamcli.system.standard_files import STDIN, patient
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _chat(arguments: dict[str, Any]) -> int:
     settings = _settings(arguments, reads=True)
 
     async def chat(target: Target) -> int:
-        chatter = Chatter(settings, target)
+        chatter = Chatter(settings, target, clock.SYSTEM)
         gc.freeze()
         gc.set_threshold(*RARELY)
         gc.enable()
@@ -255,7 +256,7 @@ def _tail(arguments: dict[str, Any]) -> int:
     )
 
     async def tail(target: Target) -> int:
-        return await Tail(settings, wanted, target).run()
+        return await Tail(settings, wanted, target, clock.SYSTEM).run()
 
     return runtime.run(settings, tail, start=False)
 
@@ -269,7 +270,7 @@ def _history(arguments: dict[str, Any]) -> int:
     count = SHOWN if arguments["--last"] is None else whole_number("--last", arguments["--last"])
     words = " ".join(arguments["<words>"]) if arguments["search"] else None
     asked = Asked(count, words, arguments["--json"])
-    return runtime.run(settings, lambda target: show(settings, asked, target), start=False)
+    return runtime.run(settings, lambda target: show(settings, asked, target, clock.SYSTEM), start=False)
 
 
 def _send(arguments: dict[str, Any]) -> int:
@@ -280,7 +281,9 @@ def _send(arguments: dict[str, Any]) -> int:
     settings = _settings(arguments)
     text = " ".join(arguments["<text>"]).encode("utf-8", "surrogateescape")
     source = [[text]] if arguments["<text>"] else lines(STDIN)
-    return runtime.run(settings, lambda target: send(settings, target, source), unstarted="0 messages are in the log.")
+    return runtime.run(
+        settings, lambda target: send(settings, target, source, clock.SYSTEM), unstarted="0 messages are in the log."
+    )
 
 
 def _settings(arguments: dict[str, Any], reads: bool = False) -> Settings:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import signal
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timezone
 
 from streamcli.config import Settings
 from streamcli.errors import InputError, Interrupted, StreamcliError, from_os_error
 from streamcli.log.api import Target
 from streamcli.log.session import LogSession
 from streamcli.model.message import MAX_EVENT_BYTES, Ids, TooLong, clock_trouble, encode, make, plausible
+from streamcli.system.clock import Clock
 from streamcli.system.guard import start_thread
 from streamcli.system.signals import on_signal
 
@@ -27,13 +25,13 @@ ANSWERS_WITHIN = 0.5  # seconds that an interrupted send waits for the server's 
 class Sender:
     """Hands events to the log and counts what the server has acknowledged."""
 
-    def __init__(self, settings: Settings, target: Target) -> None:
-        self._room = settings.room
+    def __init__(self, settings: Settings, target: Target, clock: Clock) -> None:
+        self._room, self._now = settings.room, clock.monotonic
         self.acknowledged_count = 0
         self._unacknowledged: deque[bytes] = deque()
         self._in_flight = 0
         self._handed_over = 0.0  # monotonic seconds, when something was handed over or acknowledged last
-        self._session = LogSession(target, settings.timeout)
+        self._session = LogSession(target, settings.timeout, now=clock.monotonic)
         self._connection = self._session.log.append_for(self)
 
     async def send(self, batches: asyncio.Queue[list[bytes] | StreamcliError | None]) -> None:
@@ -64,8 +62,8 @@ class Sender:
 
     async def _last_answers(self) -> None:
         """Wait a moment for the server's answers to what it was given."""
-        end = time.monotonic() + ANSWERS_WITHIN
-        while self._in_flight and (left := end - time.monotonic()) > 0:
+        end = self._now() + ANSWERS_WITHIN
+        while self._in_flight and (left := end - self._now()) > 0:
             await self._session.news_within(left)
 
     def _hand_over(self, events: list[bytes]) -> None:
@@ -77,7 +75,7 @@ class Sender:
             self._connection.append(self._room, events)
 
     def _moved(self) -> None:
-        self._handed_over = time.monotonic()
+        self._handed_over = self._now()
         self._session.moved()
 
     # What the log tells (streamcli.log.api.AppendListener).
@@ -111,21 +109,22 @@ async def send(
     settings: Settings,
     target: Target,
     source: Iterable[list[bytes]],
+    clock: Clock,
 ) -> int:
     """Send the lines that ``source`` brings. Returns 0 when all is in the log.
 
     Raises InputError for a line that can't be sent, Unreachable, NotPermitted, and Interrupted; each says how many are
     in the log.
     """
-    ids = Ids(lambda: time.time_ns() // 1_000_000, os.urandom)
+    ids = Ids(clock.milliseconds, clock.random_bytes)
 
     def event(text: str) -> bytes:
-        now, id = plausible(_now()), ids.next()
+        now, id = plausible(clock.now()), ids.next()
         return encode(make("chat", text, sender=settings.user, id=id, room=settings.room, sent_at=now, typed_at=now))
 
-    if trouble := clock_trouble(_now()):
+    if trouble := clock_trouble(clock.now()):
         print(f"streamcli: {trouble}", file=sys.stderr)
-    sender = Sender(settings, target)
+    sender = Sender(settings, target, clock)
     batches: asyncio.Queue[list[bytes] | StreamcliError | None] = asyncio.Queue(2)
     loop = asyncio.get_running_loop()
 
@@ -181,7 +180,3 @@ def _batches(pieces: Iterable[list[bytes]], event: Callable[[str], bytes]) -> It
                 return
         if batch:
             yield batch
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

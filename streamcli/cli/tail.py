@@ -8,7 +8,6 @@ import signal
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.errors import Interrupted, StreamcliError, from_os_error
@@ -19,6 +18,7 @@ from streamcli.model.cursor import LogOpened
 from streamcli.model.event import Arrived
 from streamcli.model.message import Message, Unreadable
 from streamcli.storage.seen_keys import Passing
+from streamcli.system.clock import Clock
 from streamcli.system.printing import Printer
 from streamcli.system.signals import on_signal
 from streamcli.system.standard_files import STDERR
@@ -44,19 +44,19 @@ class Wanted:
 class Tail:
     """Reads the log and prints what is new."""
 
-    def __init__(self, settings: Settings, wanted: Wanted, target: Target) -> None:
+    def __init__(self, settings: Settings, wanted: Wanted, target: Target, clock: Clock) -> None:
         self._wanted = wanted
         interactive = os.isatty(1)
         self._style = MessageStyle("", interactive and wants_colour(), whole=WHOLE if interactive else "")
-        self._days = Days(self._style, datetime.now().date())
+        self._days = Days(self._style, clock.today())
         self._kept: deque[Message] = deque(maxlen=wanted.last)
         self._unreadable: Counter[str] = Counter()
         self._read_once = False
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._printer = Printer(self._cannot_print)
-        self._session = LogSession(target, settings.timeout, self._status_changed)
-        self._reader = Reader(self._session.log, ReadMode.LOOK, self, Passing())
+        self._session = LogSession(target, settings.timeout, self._status_changed, clock.monotonic)
+        self._reader = Reader(self._session.log, ReadMode.LOOK, self, Passing(), now=clock.monotonic)
 
     async def run(self) -> int:
         """Print until the end of the log, or for ever; returns 0.

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from streamcli.log.api import Log
 from streamcli.model.event import Entry
 from streamcli.model.message import Ids, Kind, Message, Unreadable, encode, hand_over, make, plausible
+from streamcli.system.clock import Clock
 
 NOT_PERMITTED = "the server does not permit this user to write to the stream"
 
@@ -28,14 +28,6 @@ class Unconfirmed:
     acknowledged: float | None = None  # monotonic seconds
     log: str = ""  # the one that acknowledged it
     watched: bool = True  # whether its not being read back is held against the reader
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Where time comes from: the wall clock with its time zone, and a clock that only grows (seconds)."""
-
-    now: Callable[[], datetime]
-    monotonic: Callable[[], float]
 
 
 class Owner(Protocol):

@@ -13,15 +13,16 @@ from datetime import datetime, timezone
 
 seconds = os.environ.get("STREAMCLI_TEST_CLOCK")
 if seconds and "worker" not in sys.orig_argv[-1]:
-    from streamcli.chat import chatter
-    from streamcli.cli import send
-    from streamcli.log.wheel import groups
+    from dataclasses import replace
 
+    from streamcli.log.wheel import groups
+    from streamcli.system import clock
+
+    now = float(seconds)
+    clock.SYSTEM = replace(
+        clock.SYSTEM, now=lambda: datetime.fromtimestamp(now, timezone.utc), time_ns=lambda: int(now * 1e9)
+    )
     wrong = types.ModuleType("time")
-    wrong.__dict__.update(vars(time), time_ns=lambda: int(float(seconds) * 1e9), time=lambda: float(seconds))
-    for module in (chatter, send, groups):
-        assert module.time is time
-        vars(module)["time"] = wrong
-    for each in (chatter, send):
-        assert callable(each._now)
-        vars(each)["_now"] = lambda: datetime.fromtimestamp(float(seconds), timezone.utc)
+    wrong.__dict__.update(vars(time), time_ns=clock.SYSTEM.time_ns)
+    assert vars(groups)["time"] is time
+    vars(groups)["time"] = wrong

@@ -16,8 +16,8 @@ import os
 import sys
 import time
 import traceback
-import types
-from datetime import datetime, timedelta, timezone
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 SET_AGAIN_AFTER = 8.0  # seconds
@@ -48,17 +48,19 @@ def _lead_through(controller: str, store: str) -> None:
 
 
 def _set_the_clock(first: float, second: float) -> None:
-    from streamcli.chat import chatter
+    from streamcli.system import clock
 
-    begun = time.monotonic()
+    begun, right = time.monotonic(), clock.SYSTEM
 
     def off() -> float:
         return first if time.monotonic() - begun < SET_AGAIN_AFTER else second
 
-    wrong = types.ModuleType("time")
-    wrong.__dict__.update(vars(time), time_ns=lambda: time.time_ns() + int(off() * 1e9))
-    change(chatter, "time", wrong)
-    change(chatter, "_now", lambda: datetime.now(timezone.utc) + timedelta(seconds=off()))
+    wrong = replace(
+        right,
+        now=lambda: right.now() + timedelta(seconds=off()),
+        time_ns=lambda: right.time_ns() + int(off() * 1e9),
+    )
+    change(clock, "SYSTEM", wrong)
 
 
 def _plant() -> None:

@@ -1,0 +1,27 @@
+"""Where the time and chance of the program come from, so that tests can pass in their own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The wall clock (UTC, and today's local date), nanoseconds since 1970, a clock that only grows, random bytes."""
+
+    now: Callable[[], datetime]
+    today: Callable[[], date]
+    time_ns: Callable[[], int]
+    monotonic: Callable[[], float]  # seconds
+    random_bytes: Callable[[int], bytes] = os.urandom
+
+    def milliseconds(self) -> int:
+        """Milliseconds since 1970."""
+        return self.time_ns() // 1_000_000
+
+
+SYSTEM = Clock(lambda: datetime.now(timezone.utc), date.today, time.time_ns, time.monotonic)
