@@ -66,18 +66,16 @@ def growth(testbed: Testbed, messages: int) -> dict[str, float]:
     with Writer(testbed.url, stream, testbed.env) as writer, testbed.terminal("tim", stream) as tim:
         tim.connected("first")
         writer.fill(WARM)
-        before = _prompt_memory_after(tim, WARM)
-        left = messages
-        while left:
-            part = min(left, PART)
-            writer.fill(part)
-            after = _prompt_memory_after(tim, part)
-            left -= part
+        written, before = WARM, _prompt_memory_after(tim, WARM)
+        while (left := WARM + messages - written) > 0:
+            writer.fill(min(left, PART))
+            written += min(left, PART)
+            after = _prompt_memory_after(tim, written)
     return {"messages": messages, "grown": after - before, "rss": after}
 
 
-def _prompt_memory_after(tim: Terminal, messages: int) -> float:
-    tim.until(f": m{messages - 1:06}. ".encode())
+def _prompt_memory_after(tim: Terminal, written: int) -> float:
+    tim.until(f": m{written - 1:06}. ".encode())
     _leave_alone(tim, SETTLE)
     return processes_of(tim.pid)["prompt"].memory_info().rss / MIB
 
