@@ -9,25 +9,25 @@ import os
 import random
 import signal
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from streamcli import commands
 from streamcli.chat.departure import Departure, Manner, named
+from streamcli.chat.incoming import Incoming
 from streamcli.chat.queries import QueryCommands
 from streamcli.chat.status_line import StatusLine
 from streamcli.commands import Context, Query, Quit, Send, Show, UsageHint
 from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.log.api import ConnectionStatus, ReadMode, Target
-from streamcli.log.reader import Beginning, Reader
+from streamcli.log.reader import Reader
 from streamcli.log.session import LogSession
 from streamcli.log.writer import Writer
-from streamcli.model.cursor import LogOpened
-from streamcli.model.event import Arrived, Entry
-from streamcli.model.message import Ids, Message, TooLong, clock_trouble, plausible, replace_surrogates
+from streamcli.model.event import Entry
+from streamcli.model.message import Ids, Message, TooLong, clock_trouble, replace_surrogates
 from streamcli.storage.directories import Places, address_key, place_of
 from streamcli.storage.history_queries import HistoryQueries
-from streamcli.storage.outbox_thread import OutboxThread, counted
+from streamcli.storage.outbox_thread import OutboxThread
 from streamcli.storage.recorder import Recorder
 from streamcli.system import guard, log_file
 from streamcli.system.clock import Clock
@@ -37,7 +37,7 @@ from streamcli.ui import Screen
 from streamcli.ui.render import MessageStyle
 from streamcli.ui.sanitiser import clean_line
 from streamcli.ui.scrollback import Scroll
-from streamcli.views.timeline import SHOWN_AT_START, FoldResult, Timeline
+from streamcli.views.timeline import SHOWN_AT_START
 
 PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
 WHOLE = "/history shows all"
@@ -54,7 +54,6 @@ class Chatter:
         self._interactive = os.isatty(0) and os.isatty(1) and os.environ.get("TERM") not in (None, "dumb")
         whole = WHOLE if self._interactive else ""
         self._style = MessageStyle(settings.user, self._interactive and wants_colour(), room=settings.room, whole=whole)
-        self._timeline = Timeline()
         self._loop = asyncio.get_running_loop()
         self._clock = clock
         ids = Ids(clock.milliseconds, clock.random_bytes)
@@ -65,25 +64,24 @@ class Chatter:
         self._session = LogSession(target, settings.timeout, self._status_changed, clock.monotonic)
         self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
         cursor, self._shown_at_start = self._recorder.resume(SHOWN_AT_START)
-        log = self._session.log
-        self._reader = Reader(
-            log, ReadMode.FOLLOW, self, self._recorder, self._own_unread_since, cursor, clock.monotonic
-        )
-        self._writer = Writer(log, settings.user, settings.room, ids, clock, self._outbox, self)
+        log, now = self._session.log, clock.monotonic
         self._screen = self._make_screen()
-        self._scroll = Scroll(self._style, self._screen, clock.today(), self._loop.call_later)
+        self._writer = Writer(log, settings.user, settings.room, ids, clock, self._outbox, self)
+        scroll = Scroll(self._style, self._screen, clock.today(), self._loop.call_later)
+        self._incoming = Incoming(self._writer, scroll, self._screen, self._style, clock, self)
+        known = self._incoming.own_unread_since
+        self._reader = Reader(log, ReadMode.FOLLOW, self._incoming, self._recorder, known, cursor, now)
         self._history = HistoryQueries(lambda: self._recorder.path)
         self._queries = QueryCommands(self._history, self._outbox, self._writer, self._style, self._answer)
         self._context = Context(random.choice)
-        self._before: Message | None = None  # the last message that the history held at the start
-        self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
         manner = Manner(self._interactive, settings.timeout, self.note, self._connection, self._place)
         self._departure = Departure(manner, self._writer, self._outbox, self._screen)
 
     async def run(self) -> int:
         """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
         guard.on_error(self._unforeseen)
-        self._resume()
+        self._incoming.resume(self._shown_at_start)
+        self._shown_at_start = []
         for trouble in filter(None, (zone_trouble(), clock_trouble(self._clock.now()))):
             self.note(trouble)
         ticking = guard.watched(self._tick())
@@ -126,7 +124,7 @@ class Chatter:
 
     def people(self) -> Sequence[str]:
         """Who has spoken, the last one at the end."""
-        names = (unicodedata.normalize("NFC", name) for name in self._timeline.people)
+        names = (unicodedata.normalize("NFC", name) for name in self._incoming.timeline.people)
         return list(dict.fromkeys(clean_line(name) for name in names if name != self._settings.user))
 
     def typed(self, line: str) -> None:
@@ -163,53 +161,11 @@ class Chatter:
         """Go, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
         self._departure.leave(ask=ask, code=code)
 
-    # What the reader brings (streamcli.log.reader.Listener).
+    # What is told by what comes (streamcli.chat.incoming.Tells) and by the writer (streamcli.log.writer.Owner).
 
-    def opened(self, opened: LogOpened, beginning: Beginning) -> None:
-        """A reader begins."""
-        self._timeline.open(beginning.another)
-        if beginning.another:
-            self.note("This is another log than before: the server or the stream was made anew. Your history is kept.")
-            self._before = None
-            self._scroll.another_log()
-            self._writer.log_replaced(opened.log)
-            self._own.clear()
-        elif beginning.missed:
-            self.note("The head of the log was cut off meanwhile: what was not read before is gone.")
-        self._writer.reader_replaced()
-        self._screen.refresh()
-
-    def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
-        """Fold a batch in and draw what is new."""
-        self._own += self._writer.ours_among(event.content for event in batch)
-        self._show(self._timeline.take(batch))
-        self._screen.after_drawing(shown)
-
-    def caught_up(self) -> None:
-        """Draw the end of what was there before."""
-        seen = self._timeline.caught_up()
-        new = seen.skipped + len(seen.messages)
-        if self._before and new:
-            since = self._style.since(self._before, self._clock.today())
-            last = f", the last {len(seen.messages)}:" if seen.skipped else ""
-            self.note(f"{new:,} new{' since ' if since else ''}{since}{last}")
-        elif seen.skipped:
-            self.note(f"{counted(seen.skipped)} came before these.")
-        self._before = None
-        self._show(seen)
-        self._writer.live()
+    def more_came(self) -> None:
+        """Index it, when there is time."""
         self._history.more_came()
-        self._screen.refresh()
-
-    def stuck(self, passable: bool) -> None:
-        """An event of no bytes stands in the reader's way."""
-        if not passable:
-            self.note(
-                "An empty event stands in this stream of several segments: some messages behind it can't be read. "
-                "What comes from now on is read."
-            )
-
-    # What the writer tells (streamcli.log.writer.Owner).
 
     def acknowledged(self) -> None:
         """A message of ours is in the log, or nobody waits for it any more."""
@@ -242,29 +198,8 @@ class Chatter:
         self._departure.typed_more()
         self._loop.call_later(PENDING_SHOWN_AFTER, self._screen.refresh)
 
-    def _resume(self) -> None:
-        """Draw the last screenful from disk, before any network."""
-        shown, self._shown_at_start = self._shown_at_start, []
-        self._timeline.resume(shown)
-        self._scroll.messages(shown)
-        self._before = shown[-1] if shown else None
-
-    def _show(self, seen: FoldResult) -> None:
-        if seen.messages:
-            self._scroll.messages(seen.messages, plausible(self._clock.now()) if self._timeline.live else None)
-            self._history.more_came()
-        self._scroll.unreadable(seen.unreadable)
-        if self._own and self._timeline.live:
-            # Also those that came with many others and were only counted.
-            self._writer.read_back(self._own)
-            self._own.clear()
-            self.acknowledged()
-
     def _connection(self) -> str:
-        return self._status.words(self._timeline.live, self._reader.progress)
-
-    def _own_unread_since(self) -> float | None:
-        return self._writer.unread_since() if self._timeline.live else None
+        return self._status.words(self._incoming.timeline.live, self._reader.progress)
 
     def _status_changed(self, status: ConnectionStatus) -> None:
         if status.refusal and not self._interactive:
@@ -281,7 +216,7 @@ class Chatter:
         """Keep the seconds in the bottom line true while there are some."""
         while True:
             await asyncio.sleep(1)
-            if self._status.counts_seconds or not self._timeline.live:
+            if self._status.counts_seconds or not self._incoming.timeline.live:
                 self._screen.refresh()
 
     def _unforeseen(self, error: BaseException) -> None:
