@@ -8,12 +8,13 @@ import os
 import queue
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Protocol
 
-from streamcli.errors import FileTrouble, StreamcliError, Unreachable, from_os_error
+from streamcli.errors import FileTrouble, StreamcliError, Unreachable, Unusable, from_os_error
 from streamcli.server.jar_lock import Jar
 from streamcli.server.progress import Progress
 
@@ -26,6 +27,7 @@ _ATTEMPTS = 3
 _PAUSE = 0.5  # seconds before the second attempt; the third waits twice as long
 _TIMEOUT = 10  # seconds without a byte
 _REDRAW = 0.2  # seconds
+_ENDS_WITHIN = 0.5  # seconds that the end waits for threads
 _BLOCK = 1 << 16  # bytes
 
 
@@ -52,8 +54,9 @@ def fetch(missing: list[Jar], partial: Path, folder: Path, progress: Progress, a
         job.todo.put(jar)
     total = already + sum(jar.size for jar in missing)
     # Daemons, not a pool: a pool's threads are joined at exit, and Ctrl-C would wait for a stalled connection.
-    for _ in range(min(_THREADS, len(missing))):
-        threading.Thread(target=job.work, daemon=True).start()
+    threads = [threading.Thread(target=job.work, daemon=True) for _ in range(min(_THREADS, len(missing)))]
+    for thread in threads:
+        thread.start()
     left = len(missing)
     try:
         while left:
@@ -68,6 +71,10 @@ def fetch(missing: list[Jar], partial: Path, folder: Path, progress: Progress, a
         progress.download(total, total)
     finally:
         job.cancelled.set()
+        # A thread that still computes while the interpreter ends can crash it; one that waits for the network can't.
+        end = time.monotonic() + _ENDS_WITHIN
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
 
 class _Job:
@@ -79,6 +86,7 @@ class _Job:
         self.cancelled = threading.Event()
         self.received: dict[str, int] = {}  # bytes by file name
         self._partial, self._folder = partial, folder
+        self._trusted = _trusted(os.environ.get(_CERTIFICATES_VARIABLE) or None)
         self._repository = (os.environ.get(REPOSITORY_VARIABLE) or REPOSITORY).rstrip("/")
 
     def work(self) -> None:
@@ -133,9 +141,8 @@ class _Job:
 
     def _open(self, jar: Jar) -> http.client.HTTPResponse:
         url = "/".join((self._repository, *jar.group.split("."), jar.artifact, jar.version, jar.name))
-        trusted = ssl.create_default_context(cafile=os.environ.get(_CERTIFICATES_VARIABLE) or None)
         try:
-            answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=_TIMEOUT, context=trusted)
+            answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=_TIMEOUT, context=self._trusted)
         except urllib.error.HTTPError as error:
             error.close()
             missing = error.code == http.HTTPStatus.NOT_FOUND
@@ -144,6 +151,15 @@ class _Job:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _unreachable(error) from error
         return answer
+
+
+def _trusted(file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise Unusable(
+            f"The certificates in {file} can't be read: {error.strerror}. {_CERTIFICATES_VARIABLE} names that file."
+        ) from error
 
 
 def _read(answer: _Readable) -> bytes:

@@ -124,6 +124,9 @@ def test_a_repository_that_is_not_trusted_is_said(
     monkeypatch.setenv("STREAMCLI_MAVEN_URL", repository.encrypt(authority))
     with pytest.raises(Unreachable, match="certificate can't be verified"):
         ensure_jars(Quiet(), lock, tmp_path / "jars")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing"))
+    with pytest.raises(Unusable, match="nothing can't be read: No such file.* REQUESTS_CA_BUNDLE names that file"):
+        ensure_jars(Quiet(), lock, tmp_path / "jars")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
     ensure_jars(Quiet(), lock, tmp_path / "jars")
 
