@@ -125,7 +125,7 @@ def test_a_repository_that_is_not_trusted_is_said(
     with pytest.raises(Unreachable, match="certificate can't be verified"):
         ensure_jars(Quiet(), lock, tmp_path / "jars")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing"))
-    with pytest.raises(Unusable, match="nothing can't be read: No such file.* REQUESTS_CA_BUNDLE names that file"):
+    with pytest.raises(Unusable, match=r"nothing can't be read: No such file.* REQUESTS_CA_BUNDLE names that file"):
         ensure_jars(Quiet(), lock, tmp_path / "jars")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
     ensure_jars(Quiet(), lock, tmp_path / "jars")
