@@ -205,7 +205,7 @@ class FaultRunner:
         elif person:
             happened = self._on_person(fault, person)
         else:
-            happened = self._on_door(verb, what, fault)
+            happened = self._on_proxy(verb, what, fault)
         if happened is None:
             return False
         self._last_hit[fault.who] = now
@@ -268,6 +268,8 @@ class FaultRunner:
             person.next_clock = fault.how
             person.leave()
             return proof.from_the_log
+        if fault.kind != "disk full":
+            raise LookupError(f"nobody knows how to do this to a person: {fault.kind}")
         life, pid = person.life, person.pid
         assert life and pid
         limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
@@ -283,10 +285,12 @@ class FaultRunner:
         self._ends.append((time.monotonic() + fault.length, free))
         return proof.refused(life)
 
-    def _on_door(self, verb: str, what: str, fault: Fault) -> Proof | None:
+    def _on_proxy(self, verb: str, what: str, fault: Fault) -> Proof | None:
         proxy = self._testbed.proxies.by_name[what]
         if verb == "cut":
             return (lambda: True) if proxy.cut() else None  # nobody was connected: later, then
+        if verb not in ("slow", "hole"):
+            raise LookupError(f"nobody knows how to do this to a connection: {fault.kind}")
         happened = proof.counted(lambda: proxy.delayed if verb == "slow" else proxy.held)
         if verb == "slow":
             proxy.slow(float(fault.how))

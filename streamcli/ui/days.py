@@ -1,4 +1,4 @@
-"""Day lines between messages, the same in every view: one for each day, in the order of the log. Pure."""
+"""Where a day line stands between messages, the same in every view: one for each day, in the log's order. Pure."""
 
 from __future__ import annotations
 
