@@ -6,7 +6,6 @@ the file ``health.json``, and it dies as soon as one of them fails: a dead serve
 
 from __future__ import annotations
 
-import fcntl
 import json
 import locale
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from streamcli.server import probe
+from streamcli.system import locks
 
 _LOOK = 0.02  # seconds between looks at a port while starting
 _BEAT = 2.0  # seconds between looks at the bookie
@@ -69,10 +69,7 @@ def _speak_utf8() -> None:
 
 def _lock(path: Path) -> None:
     """Keep other servers away from the data for as long as this process lives."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # never closed
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if locks.try_hold(path) is None:  # else it is never closed
         print(f"Error: the data folder {path.parent} is in use by another server", flush=True)
         os._exit(_LOCKED)
 

@@ -16,7 +16,9 @@ from typing import Final
 
 from streamcli.errors import from_os_error
 from streamcli.model.address import Controller, Stream
-from streamcli.storage.database import ensure_private, locked
+from streamcli.storage.database import ensure_private
+from streamcli.system import private_files
+from streamcli.system.locks import locked
 from streamcli.system.paths import data_dir
 
 MAX_PART: Final = 200  # bytes of a folder's name; file systems take 255
@@ -123,7 +125,7 @@ def replace(path: Path, data: bytes) -> None:
     """Write a file as a whole, so that it is never seen half."""
     fresh = path.with_name(f"{path.name}.new")
     try:
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fd = private_files.opened(fresh, os.O_WRONLY | os.O_TRUNC)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()

@@ -22,14 +22,14 @@ from streamcli.storage.database import (
     Closing,
     Damaged,
     connect,
-    locked,
     newest,
     set_aside,
     transaction,
     translating_errors,
-    try_lock,
 )
 from streamcli.storage.migrations import OUTBOX, migrate
+from streamcli.system import private_files
+from streamcli.system.locks import locked, try_lock
 from streamcli.system.paths import ensure_dir
 
 _Ids = Iterable[str] | None
@@ -177,7 +177,7 @@ class Outbox(Closing):
     def _come_to_life(self) -> int:
         path = self._terminals / self.terminal
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = private_files.opened(path, os.O_RDWR | os.O_EXCL)
         except OSError as error:
             raise from_os_error(error, path) from error
         try_lock(fd)
