@@ -16,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from streamcli.errors import StreamcliError
 from streamcli.server import probe
-from streamcli.system import locks
+from streamcli.system import locks, private_files
 
 _LOOK = 0.02  # seconds between looks at a port while starting
 _BEAT = 2.0  # seconds between looks at the bookie
@@ -173,10 +174,8 @@ def _watch(zookeeper: Any, with_bookie: bool, health: Path) -> None:
     while True:
         now = _bookie_health(zookeeper) if with_bookie else "none"
         if now != last:
-            fresh = health.with_suffix(".new")
-            with suppress(OSError):  # a full disk, for example
-                fresh.write_text(json.dumps({"pid": os.getpid(), "bookie": now}))
-                fresh.replace(health)
+            with suppress(StreamcliError):  # a full disk, for example
+                private_files.write(health, json.dumps({"pid": os.getpid(), "bookie": now}))
                 last = now
         time.sleep(_BEAT if now in ("ok", "none") else _LOOK * 10)
 

@@ -55,21 +55,12 @@ def ensure_private(root: Path, folder: Path) -> Path:
         try:
             if not step.exists():
                 ensure_dir(step)
-                _sync(step.parent)
+                private_files.sync(step.parent)
             if ensure_dir(step).stat().st_mode & 0o077:
                 step.chmod(0o700)
         except OSError as error:
             raise from_os_error(error, step) from error
     return folder
-
-
-def _sync(folder: Path) -> None:
-    # What is synced to a file is lost all the same when its folder's name is not on the disk yet.
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def newest(folder: Path, stem: str) -> Path:
