@@ -7,7 +7,6 @@ tried again with the next line, every few seconds, and before leaving.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +19,7 @@ from streamcli.model.message import Message
 from streamcli.storage.directories import Places, place_of
 from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox, count_in
-from streamcli.system.guard import watch
+from streamcli.system.guard import post, watch
 
 T = TypeVar("T")
 TRY_AGAIN_AFTER = 3.0  # seconds until what could not be kept is tried again, without another line
@@ -227,8 +226,7 @@ class OutboxThread:
         self._post(self._say, text)
 
     def _post(self, what: Callable[[T], object], argument: T) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
-            self._loop.call_soon_threadsafe(what, argument)
+        post(self._loop, what, argument)
 
 
 def counted(count: int) -> str:

@@ -11,7 +11,7 @@ import select
 import sys
 from collections.abc import Callable
 
-from streamcli.system.guard import start_thread
+from streamcli.system.guard import post, start_thread
 from streamcli.system.standard_files import STDERR, STDOUT, write_all
 
 _GONE = select.POLLERR | select.POLLHUP
@@ -66,5 +66,4 @@ class Printer:
             self._post(self._failed, BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
 
     def _post(self, what: Callable[..., object], *values: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
-            self._loop.call_soon_threadsafe(what, *values)
+        post(self._loop, what, *values)
