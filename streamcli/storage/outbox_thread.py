@@ -61,7 +61,7 @@ class OutboxThread:
                 left = self._open()
             except StreamcliError as error:
                 self._say_once(error)
-            self._post(adopted, left)
+            post(self._loop, adopted, left)
 
         watch(self._thread.submit(job))
 
@@ -87,7 +87,7 @@ class OutboxThread:
                 outbox.sent(ids)
             finally:
                 # Once more: on a slow disk a message is read back before it was reported as kept.
-                self._post(self._kept.difference_update, ids)
+                post(self._loop, self._kept.difference_update, ids)
 
         self._do(forget)
 
@@ -173,7 +173,7 @@ class OutboxThread:
             outbox.add(messages)
         except BaseException:
             self._to_add.extendleft(reversed(messages))
-            self._post(self._try_again_later, None)
+            post(self._loop, self._try_again_later, None)
             raise
         return [message.id for message in messages]
 
@@ -198,7 +198,7 @@ class OutboxThread:
         def job() -> None:
             result = self._tried(work)
             if result is not None:
-                self._post(then, result)
+                post(self._loop, then, result)
 
         watch(self._thread.submit(job))
 
@@ -223,10 +223,7 @@ class OutboxThread:
             self._tell(f"{error} What you type is sent, but lost if streamcli ends before.")
 
     def _tell(self, text: str) -> None:
-        self._post(self._say, text)
-
-    def _post(self, what: Callable[[T], object], argument: T) -> None:
-        post(self._loop, what, argument)
+        post(self._loop, self._say, text)
 
 
 def counted(count: int) -> str:
