@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -111,3 +112,16 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert file.read_text() == "new\n"
     assert file.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_file_and_folder_are_on_the_disk_before_it_is_said_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[bool, list[str]]] = []
+
+    def fsync(fd: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(fd).st_mode), [one.suffix for one in tmp_path.iterdir()]))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    private_files.write(tmp_path / "state.json", "text")
+    assert synced == [(False, [".new"]), (True, [".json"])]
