@@ -18,6 +18,7 @@ from enum import Enum
 
 from streamcli.log.token_call import DENIED, UNAUTHENTICATED, Stranger, ask
 from streamcli.model.address import Controller, Stream
+from streamcli.system.guard import post
 
 # OpenSSL's numbers for what is wrong with a certificate.
 _OTHER_HOST, _OUT_OF_DATE = (62, 64), (9, 10)
@@ -179,8 +180,7 @@ async def _addresses(controller: Controller) -> list[str]:
             addresses = list(dict.fromkeys(str(info[4][0]) for info in infos))
         except Exception as caught:
             error = caught
-        with contextlib.suppress(RuntimeError):  # the program has ended meanwhile
-            loop.call_soon_threadsafe(tell, error, addresses)
+        post(loop, tell, error, addresses)
 
     threading.Thread(target=look_up, name="name-lookup", daemon=True).start()
     return await found

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from streamcli.log.frames import Frame, Received, pack_json, read_frames
 from streamcli.log.redaction import redacted
 from streamcli.model.address import Controller
+from streamcli.system.guard import post
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -113,8 +114,7 @@ class WorkerProcess:
             self._logging.join()
             self._process.stdout.close()  # type: ignore[union-attr]
             self._settle()
-            with contextlib.suppress(RuntimeError):  # the loop is closed when the program ends first
-                self._loop.call_soon_threadsafe(self._end)
+            post(self._loop, self._end)
 
     def _keep_log(self) -> None:
         assert self._process.stderr

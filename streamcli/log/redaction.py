@@ -24,7 +24,6 @@ def redacted(text: str, login: Login | None) -> str:
 
 
 def _forms(login: Login) -> list[str]:
-    pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
     alone = base64.b64encode(login.password.encode()).decode()
     plain = [login.password, json.dumps(login.password)[1:-1], json.dumps(login.password, ensure_ascii=False)[1:-1]]
-    return [form for form in (pair, pair.rstrip("="), alone, *plain) if form]
+    return [form for form in (login.basic, login.basic.rstrip("="), alone, *plain) if form]

@@ -8,7 +8,6 @@ server hashes slowly on purpose).
 from __future__ import annotations
 
 import asyncio
-import base64
 from typing import TYPE_CHECKING
 
 from streamcli.model.address import Controller, Stream
@@ -74,8 +73,7 @@ def _headers(controller: Controller) -> list[tuple[str, str]]:
         ("content-type", "application/grpc"),
     ]
     if login := controller.login:
-        pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
-        headers.append(("authorization", f"Basic {pair}"))
+        headers.append(("authorization", f"Basic {login.basic}"))
     return headers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -18,6 +19,11 @@ class Login:
 
     user: str
     password: str = field(repr=False)
+
+    @property
+    def basic(self) -> str:
+        """The account as HTTP's Basic takes it: encoded, not encrypted."""
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 @dataclass(frozen=True)

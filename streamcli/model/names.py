@@ -7,6 +7,7 @@ import unicodedata
 from typing import Final
 
 from streamcli.errors import UsageError
+from streamcli.model.address import DEFAULT_STREAM
 
 MAX_NAME: Final = 64
 """Longest name of a user or room, in characters."""
@@ -22,8 +23,6 @@ MAX_GROUP: Final = 255
 
 MAX_SLOT: Final = 19
 """Longest slot that is used, with what marks the second group of a slot."""
-
-DEFAULT_STREAM: Final = "stream"
 
 _JOINERS = "\u200c\u200d"
 # Letters by category that draw nothing: with them two different names look the same.

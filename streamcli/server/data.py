@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
 from pathlib import Path
 
 from streamcli.errors import CannotCreate, FileTrouble, Unusable, from_os_error
-from streamcli.system import paths
+from streamcli.system import locks, paths
 
 FORMAT = "format"  # the file that says the folder is ready for use
 LOCK = "lock"  # held by the server's process as long as it lives
@@ -71,14 +70,7 @@ def _stays_locked(folder: Path) -> bool:
 
 def is_locked(folder: Path) -> bool:
     """Whether a server works on ``folder`` now."""
-    try:
-        with (folder / LOCK).open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return locks.is_held(folder / LOCK)
 
 
 def free(folder: Path) -> int:

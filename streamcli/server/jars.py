@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from streamcli.errors import from_os_error
 from streamcli.server.fetch import fetch
 from streamcli.server.jar_lock import LOCK_FILE, Jar, is_good, read_lock
 from streamcli.server.progress import Progress
-from streamcli.system import paths
+from streamcli.system import locks, paths
 
 _VERIFIED = "verified"
 _PARTIAL = "partial-"
@@ -61,13 +61,14 @@ def _complete(folder: Path, jars: list[Jar], seal: str) -> bool:
 @contextmanager
 def _only_one(folder: Path, progress: Progress) -> Iterator[None]:
     """Hold the folder's lock; a second process waits here, and goes on at once when the first one dies."""
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.stage("another terminal is fetching the server's jars, waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    path = folder / "lock"
+    if (fd := locks.try_hold(path)) is None:
+        progress.stage("another terminal is fetching the server's jars, waiting for it")
+        fd = locks.hold(path)
+    try:
         yield
+    finally:
+        os.close(fd)
 
 
 def _complete_folder(folder: Path, jars: list[Jar], progress: Progress) -> None:

@@ -6,7 +6,6 @@ the file ``health.json``, and it dies as soon as one of them fails: a dead serve
 
 from __future__ import annotations
 
-import fcntl
 import json
 import locale
 import os
@@ -17,7 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from streamcli.errors import StreamcliError
 from streamcli.server import probe
+from streamcli.system import locks, private_files
 
 _LOOK = 0.02  # seconds between looks at a port while starting
 _BEAT = 2.0  # seconds between looks at the bookie
@@ -69,10 +70,7 @@ def _speak_utf8() -> None:
 
 def _lock(path: Path) -> None:
     """Keep other servers away from the data for as long as this process lives."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # never closed
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if locks.try_hold(path) is None:  # else it is never closed
         print(f"Error: the data folder {path.parent} is in use by another server", flush=True)
         os._exit(_LOCKED)
 
@@ -176,10 +174,8 @@ def _watch(zookeeper: Any, with_bookie: bool, health: Path) -> None:
     while True:
         now = _bookie_health(zookeeper) if with_bookie else "none"
         if now != last:
-            fresh = health.with_suffix(".new")
-            with suppress(OSError):  # a full disk, for example
-                fresh.write_text(json.dumps({"pid": os.getpid(), "bookie": now}))
-                fresh.replace(health)
+            with suppress(StreamcliError):  # a full disk, for example
+                private_files.write(health, json.dumps({"pid": os.getpid(), "bookie": now}))
                 last = now
         time.sleep(_BEAT if now in ("ok", "none") else _LOOK * 10)
 

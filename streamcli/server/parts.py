@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from pathlib import Path
 
@@ -205,7 +204,7 @@ def _auth(ports: Ports, secret: Credentials) -> dict[str, object]:
         "autoScale.security.auth.token.signingKey.basis": secret.signing_key,
         "pravega.client.auth.method": "Basic",
         "pravega.client.auth.loadDynamic": "false",
-        "pravega.client.auth.token": base64.b64encode(f"{login.user}:{login.password}".encode()).decode(),
+        "pravega.client.auth.token": login.basic,
         "java.security.auth.login.config": "jaas.conf",
         "zookeeper.sessionRequireClientSASLAuth": "true",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import socket
 import struct
@@ -132,7 +131,7 @@ def _get(port: int, path: str, timeout: float, login: Login | None = None) -> by
     """The body of a 200 answer, or None. HTTP 1.0, so that it is not chunked and ends with the connection."""
     answer, header = b"", ""
     if login:
-        header = f"Authorization: Basic {base64.b64encode(f'{login.user}:{login.password}'.encode()).decode()}\r\n"
+        header = f"Authorization: Basic {login.basic}\r\n"
     try:
         with socket.create_connection(("127.0.0.1", port), timeout) as one:
             one.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n{header}\r\n".encode())

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 
-from streamcli.system import paths, private_files
+from streamcli.system import locks, paths, private_files
 
 FETCHING, STARTING, RUNNING, STOPPED = "fetching", "starting", "running", "stopped"
 _SAME_START = 2.0  # seconds: the boot time that create_time() builds on may be corrected by a little
@@ -153,13 +151,6 @@ def change(pid: int, allowed: tuple[str, ...], phase: str, now: float) -> bool:
         return True
 
 
-@contextmanager
-def lock(name: str, wait: bool = True) -> Iterator[bool]:
+def lock(name: str, wait: bool = True) -> AbstractContextManager[bool]:
     """Hold the file lock ``name``; with ``wait`` False give False when another process has it. Dies with its holder."""
-    with private_files.opened(paths.ensure_dir(folder()) / name) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    return locks.asked_for(paths.ensure_dir(folder()) / name, None if wait else 0)

@@ -7,7 +7,6 @@ last connection is closed, so a terminal that still had a set-aside or deleted f
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import time
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from streamcli.errors import CannotCreate, FileTrouble, StreamcliError, Unusable, from_os_error
+from streamcli.system import private_files
 from streamcli.system.paths import ensure_dir
 
 Used = TypeVar("Used", bound="Closing")
 
 APPLICATION: Final = 0x73636C69  # "scli" in the header of our files
 BUSY: Final = 2.0  # seconds to wait for another terminal's transaction; a reader silent for 3 s is replaced
-LOCK_WAIT: Final = 2.0  # seconds to wait for a terminal that is opening its files
 WAL_PAGES: Final = 4000  # a checkpoint costs two syncs; at 100,000 messages a second 1000 pages are full 10 times
 _DAMAGE: Final = ("malformed", "not a database", "no such table", "no such column", "has no column", "could not decode")
 
@@ -56,48 +55,12 @@ def ensure_private(root: Path, folder: Path) -> Path:
         try:
             if not step.exists():
                 ensure_dir(step)
-                _sync(step.parent)
+                private_files.sync(step.parent)
             if ensure_dir(step).stat().st_mode & 0o077:
                 step.chmod(0o700)
         except OSError as error:
             raise from_os_error(error, step) from error
     return folder
-
-
-def _sync(folder: Path) -> None:
-    # What is synced to a file is lost all the same when its folder's name is not on the disk yet.
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def locked(path: Path, wait: float = LOCK_WAIT) -> Iterator[None]:
-    """Hold the lock file at ``path``; raises FileTrouble when another holds it for longer than ``wait`` seconds."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise from_os_error(error, path) from error
-    try:
-        deadline = time.monotonic() + wait
-        while not try_lock(fd):
-            if time.monotonic() > deadline:
-                raise FileTrouble(f"Another streamcli holds {path} locked. Is one of them suspended?")
-            time.sleep(0.005)
-        yield
-    finally:
-        os.close(fd)
-
-
-def try_lock(fd: int) -> bool:
-    """Whether the lock on this open file is ours now. Never waits; the kernel lets it go when its process ends."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def newest(folder: Path, stem: str) -> Path:
@@ -114,7 +77,7 @@ def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Conne
     with translating_errors(path):
         # Only a new file is opened here: closing any descriptor of a database drops this process's locks on it.
         with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.close(private_files.opened(path, os.O_RDWR | os.O_EXCL))
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
         connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)

@@ -8,7 +8,6 @@ screenful before there is any network.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +15,9 @@ from typing import Final
 
 from streamcli.errors import from_os_error
 from streamcli.model.address import Controller, Stream
-from streamcli.storage.database import ensure_private, locked
+from streamcli.storage.database import ensure_private
+from streamcli.system import private_files
+from streamcli.system.locks import locked
 from streamcli.system.paths import data_dir
 
 MAX_PART: Final = 200  # bytes of a folder's name; file systems take 255
@@ -57,7 +58,7 @@ class Places:
         )
         named = folder / ADDRESS
         if not named.exists():
-            replace(named, address.encode())
+            private_files.write(named, address)
         return folder
 
     def other_outboxes(self, address: str) -> list[tuple[str, Path]]:
@@ -79,8 +80,7 @@ class Places:
             known = self._addresses()
             if known.get(address) == log:
                 return
-            text = json.dumps(known | {address: log}, indent=1)
-            replace(folder / "addresses.json", text.encode())
+            private_files.write(folder / "addresses.json", json.dumps(known | {address: log}, indent=1))
 
     def _addresses(self) -> dict[str, str]:
         path = self._user / "addresses.json"
@@ -117,17 +117,3 @@ def folder_name(text: str) -> str:
         return name
     # A '.' is followed by two hex digits everywhere else, so this can't be another text's name.
     return f"{name[: MAX_PART - 40]}.x-{blake2b(name.encode(), digest_size=16).hexdigest()}"
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a file as a whole, so that it is never seen half."""
-    fresh = path.with_name(f"{path.name}.new")
-    try:
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        fresh.replace(path)
-    except OSError as error:
-        raise from_os_error(error, path) from error

@@ -24,7 +24,6 @@ from streamcli.storage.database import (
     Closing,
     Damaged,
     connect,
-    locked,
     newest,
     set_aside,
     transaction,
@@ -32,6 +31,7 @@ from streamcli.storage.database import (
 )
 from streamcli.storage.migrations import HISTORY, migrate
 from streamcli.storage.stored_event import kept, messages
+from streamcli.system.locks import locked
 
 Kept = TypeVar("Kept", bound="History")
 _ASKED_AT_ONCE: Final = 500  # SQLite before 3.32 takes at most 999 parameters

@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from streamcli.errors import from_os_error
@@ -22,14 +22,14 @@ from streamcli.storage.database import (
     Closing,
     Damaged,
     connect,
-    locked,
     newest,
     set_aside,
     transaction,
     translating_errors,
-    try_lock,
 )
 from streamcli.storage.migrations import OUTBOX, migrate
+from streamcli.system import private_files
+from streamcli.system.locks import is_held, locked, try_lock
 from streamcli.system.paths import ensure_dir
 
 _Ids = Iterable[str] | None
@@ -177,7 +177,7 @@ class Outbox(Closing):
     def _come_to_life(self) -> int:
         path = self._terminals / self.terminal
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = private_files.opened(path, os.O_RDWR | os.O_EXCL)
         except OSError as error:
             raise from_os_error(error, path) from error
         try_lock(fd)
@@ -194,11 +194,10 @@ class Outbox(Closing):
         for path in self._terminals.iterdir():
             if path.name == self.terminal:
                 continue
-            with _opened(path) as fd:
-                if fd is not None and try_lock(fd):
-                    dead.append(path)
-                elif fd is not None:
-                    alive.append(path.name)
+            if is_held(path):
+                alive.append(path.name)
+            else:  # or it has just closed, and its file is gone
+                dead.append(path)
         return dead, alive
 
 
@@ -213,16 +212,3 @@ def count_in(folder: Path) -> int:
             return int(connection.execute("SELECT count(*) FROM entry").fetchone()[0])
         finally:
             connection.close()
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int | None]:
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:  # it has just closed
-        yield None
-        return
-    try:
-        yield fd
-    finally:
-        os.close(fd)

@@ -7,7 +7,6 @@ tried again with the next line, every few seconds, and before leaving.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +19,7 @@ from streamcli.model.message import Message
 from streamcli.storage.directories import Places, place_of
 from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox, count_in
-from streamcli.system.guard import watch
+from streamcli.system.guard import post, watch
 
 T = TypeVar("T")
 TRY_AGAIN_AFTER = 3.0  # seconds until what could not be kept is tried again, without another line
@@ -62,7 +61,7 @@ class OutboxThread:
                 left = self._open()
             except StreamcliError as error:
                 self._say_once(error)
-            self._post(adopted, left)
+            post(self._loop, adopted, left)
 
         watch(self._thread.submit(job))
 
@@ -88,7 +87,7 @@ class OutboxThread:
                 outbox.sent(ids)
             finally:
                 # Once more: on a slow disk a message is read back before it was reported as kept.
-                self._post(self._kept.difference_update, ids)
+                post(self._loop, self._kept.difference_update, ids)
 
         self._do(forget)
 
@@ -174,7 +173,7 @@ class OutboxThread:
             outbox.add(messages)
         except BaseException:
             self._to_add.extendleft(reversed(messages))
-            self._post(self._try_again_later, None)
+            post(self._loop, self._try_again_later, None)
             raise
         return [message.id for message in messages]
 
@@ -199,7 +198,7 @@ class OutboxThread:
         def job() -> None:
             result = self._tried(work)
             if result is not None:
-                self._post(then, result)
+                post(self._loop, then, result)
 
         watch(self._thread.submit(job))
 
@@ -224,11 +223,7 @@ class OutboxThread:
             self._tell(f"{error} What you type is sent, but lost if streamcli ends before.")
 
     def _tell(self, text: str) -> None:
-        self._post(self._say, text)
-
-    def _post(self, what: Callable[[T], object], argument: T) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
-            self._loop.call_soon_threadsafe(what, argument)
+        post(self._loop, self._say, text)
 
 
 def counted(count: int) -> str:

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 
 from streamcli.errors import Unusable
 from streamcli.model.message import Message, replace_surrogates
-from streamcli.storage.database import Closing, Damaged, connect, locked, newest, transaction, translating_errors
+from streamcli.storage.database import Closing, Damaged, connect, newest, transaction, translating_errors
 from streamcli.storage.stored_event import messages
+from streamcli.system.locks import locked
 
 STEP: Final = 1000  # messages indexed at a time: some 20 ms
 MOST_WORDS: Final = 32

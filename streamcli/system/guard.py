@@ -37,8 +37,13 @@ def on_error(end: Callable[[BaseException], None]) -> None:
 
 def report(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
     """From any thread: ``error`` was not foreseen and ends the command."""
-    with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
-        loop.call_soon_threadsafe(_raise, error)
+    post(loop, _raise, error)
+
+
+def post(loop: asyncio.AbstractEventLoop, what: Callable[..., object], *arguments: object) -> None:
+    """From any thread: call ``what`` in ``loop``, unless that is closed because the program is ending."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(what, *arguments)
 
 
 def watched(work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from streamcli.errors import StreamcliError, from_os_error
+from streamcli.system import private_files
+from streamcli.system.locks import locked
 from streamcli.system.paths import ensure_dir, state_dir
 
 MAX_BYTES = 512 * 1024
@@ -39,10 +40,8 @@ class _SharedFile(RotatingFileHandler):
     """A log file that several processes write to and rotate; each line is one append."""
 
     def _open(self) -> TextIOWrapper:
-        def private(path: str, flags: int) -> int:
-            return os.open(path, flags | os.O_CLOEXEC, 0o600)
-
-        return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=private)
+        opener = private_files.opened
+        return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=opener)
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:
         """Also follows when another process has rotated."""
@@ -51,7 +50,7 @@ class _SharedFile(RotatingFileHandler):
 
     def doRollover(self) -> None:
         """Rotate, unless another process has done so since this one looked."""
-        with locked(Path(f"{self.baseFilename}.lock")):
+        with locked(Path(f"{self.baseFilename}.lock"), wait=None):
             self._follow()
             if self.stream and os.fstat(self.stream.fileno()).st_size > self.maxBytes // 2:
                 super().doRollover()
@@ -64,17 +63,6 @@ class _SharedFile(RotatingFileHandler):
         if self.stream and (there is None or not os.path.samestat(there, os.fstat(self.stream.fileno()))):
             self.stream.close()
             self.stream = self._open()
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at ``path``."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 _terminal = _Terminal()
@@ -131,9 +119,7 @@ def worker_log() -> IO[bytes]:
     path = ensure_dir(log_path().parent) / "workers.log"
     try:
         too_large = path.exists() and path.stat().st_size > MAX_BYTES
-        fd = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | (os.O_TRUNC if too_large else 0), 0o600
-        )
+        fd = private_files.opened(path, os.O_WRONLY | os.O_APPEND | (os.O_TRUNC if too_large else 0))
     except OSError as error:
         raise from_os_error(error, path) from error
     return os.fdopen(fd, "ab", buffering=0)

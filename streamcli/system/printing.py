@@ -11,7 +11,7 @@ import select
 import sys
 from collections.abc import Callable
 
-from streamcli.system.guard import start_thread
+from streamcli.system.guard import post, start_thread
 from streamcli.system.standard_files import STDERR, STDOUT, write_all
 
 _GONE = select.POLLERR | select.POLLHUP
@@ -54,17 +54,13 @@ class Printer:
             except OSError as error:
                 if fd == STDOUT:  # of standard error that can't be written nothing can be said
                     broken = True
-                    self._post(self._failed, error)
+                    post(self._loop, self._failed, error)
             if then:
-                self._post(then)
+                post(self._loop, then)
 
     def _watch(self) -> None:
         # An idle writer would notice only with the next message that its reader is gone.
         waiting = select.poll()
         waiting.register(STDOUT, 0)
         if any(event & _GONE for _, event in waiting.poll()):
-            self._post(self._failed, BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
-
-    def _post(self, what: Callable[..., object], *values: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
-            self._loop.call_soon_threadsafe(what, *values)
+            post(self._loop, self._failed, BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))

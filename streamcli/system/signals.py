@@ -8,10 +8,11 @@ traceback. A handler of Python's own runs in any case, before the loop's next st
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Callable
 from typing import Any
+
+from streamcli.system.guard import post
 
 
 def on_signal(number: signal.Signals, act: Callable[..., object], *arguments: Any) -> None:
@@ -19,8 +20,7 @@ def on_signal(number: signal.Signals, act: Callable[..., object], *arguments: An
     loop = asyncio.get_running_loop()
 
     def handle(*received: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the program is ending
-            loop.call_soon_threadsafe(act, *arguments)
+        post(loop, act, *arguments)
 
     loop.add_signal_handler(number, lambda: None)  # so that the byte wakes up a loop that waits
     signal.signal(number, handle)

@@ -11,9 +11,10 @@ import pytest
 
 from streamcli.errors import CannotCreate, FileTrouble, Unusable
 from streamcli.storage import database
-from streamcli.storage.database import Damaged, ensure_private, locked, newest
+from streamcli.storage.database import Damaged, ensure_private, newest
 from streamcli.storage.outbox import Outbox
 from streamcli.storage.word_index import WordIndex
+from streamcli.system.locks import locked
 from tests.storage.events import PLACE, message, talk
 from tests.storage.reading import History
 

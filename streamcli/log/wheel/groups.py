@@ -7,7 +7,6 @@ the group is made: whoever finds such a file unlocked knows that its terminal is
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from streamcli.errors import from_os_error
 from streamcli.model.address import Stream
 from streamcli.model.names import reader_group
+from streamcli.system import locks
 from streamcli.system.paths import ensure_dir
 
 _log = logging.getLogger(__name__)
@@ -33,18 +33,10 @@ class GroupNames:
         self._saved = False
         self._path = ensure_dir(folder) / f"{_unique()}.json"
         try:
-            self._fd = self._own_file()
+            self._fd = locks.hold(self._path)  # waits for one that looks at it before it is locked, and removes it
             self._take_left_over()
         except OSError as error:
             raise from_os_error(error, self._path) from error
-
-    def _own_file(self) -> int:
-        while True:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.fstat(fd).st_nlink:
-                return fd
-            os.close(fd)  # another terminal found it empty before it was locked, and removed it
 
     def next(self) -> str:
         """A name that was never used, remembered on disk before it is returned; the last one counts as left over."""
@@ -89,10 +81,11 @@ class GroupNames:
                     os.close(fd)
 
     def _locked_names(self, path: Path, fd: int) -> list[str]:
+        if not locks.try_lock(fd):
+            return []
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             kept = json.loads(os.pread(fd, 1 << 20, 0) or b"{}")
-        except (BlockingIOError, ValueError):
+        except ValueError:
             return []
         if not kept.get("groups"):
             path.unlink(missing_ok=True)  # its terminal was killed before it made a group
