@@ -16,7 +16,14 @@ HANG = 100.0  # seconds; fifty workers one after the other take a minute on a ma
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, HANG))
+    async def settled() -> None:
+        try:
+            await asyncio.wait_for(main, HANG)
+        finally:
+            for _ in range(3):
+                await asyncio.sleep(0)  # connections that were closed just now are gone only then
+
+    asyncio.run(settled())
 
 
 async def until(what: Callable[[], object]) -> None:
@@ -39,10 +46,12 @@ class FakeController:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            await reader.read(100)
-            if self.says is None:
-                await reader.read()
-            else:
-                writer.write(self.says)
-            writer.close()
+            try:
+                await reader.read(100)
+                if self.says is None:
+                    await reader.read()
+                else:
+                    writer.write(self.says)
+            finally:
+                writer.close()
             await writer.wait_closed()
