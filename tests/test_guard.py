@@ -245,7 +245,7 @@ def test_frames_that_we_cannot_take_are_reported_once_a_new_worker_was_of_no_use
 def test_the_program_still_starts_where_python_may_not_use_the_time_zone(tmp_path: Path, zone: str) -> None:
     env = {**make_home(tmp_path), "TZ": zone}
     with Terminal([*STREAMCLI, NOWHERE, "tim"], env, columns=150) as tim:
-        tim.see(f"The time zone {zone} can't be used: times are shown in UTC. Set TZ to a valid one.")
+        tim.see(f"The time zone {zone} is not valid: times are shown in UTC. Set TZ to a valid one.")
         tim.see_last("connecting")
         os.kill(tim.pid, 15)
         assert tim.end() == 0

@@ -117,7 +117,7 @@ def test_what_waits_for_another_address_is_named(tmp_path: Path) -> None:
     (places.outbox(older) / ADDRESS).unlink()  # as an older version left it
     with chat(tmp_path) as tim:
         tim.enter("／quit")
-        tim.see("／quit is no command; did you mean /quit? (／／quit sends it as text)")
+        tim.see("／quit is not a command; did you mean /quit? (／／quit sends it as text)")
         tim.enter("/outbox")
         tim.see("-- Nothing waits for this address.")
         tim.see("-- 2 messages for tcp://127.0.0.1:9, s/t: to be sent by a start with that address.")
