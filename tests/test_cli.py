@@ -149,7 +149,7 @@ def test_a_full_disk_costs_the_typed_lines_but_not_the_chat(people: People) -> N
     with Terminal(limited, people.env("tim"), columns=300).connected() as tim:
         tim.enter("hello")
         tim.see("tim: hello")
-        tim.see("What you type is not kept for the arrow keys")
+        tim.see("The input history is not saved")
         tim.see("What you type is sent, but lost if")
         tim.see("Nothing more is kept in the history until the next start")
         tim.enter("again")

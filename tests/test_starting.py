@@ -215,7 +215,7 @@ def test_a_chat_goes_on_without_the_file_of_typed_lines(people: People) -> None:
     typed = Path(people.env("tim")["HOME"]) / ".local/state/streamcli/typed"
     typed.mkdir(parents=True)
     tim = people.joins("tim")
-    tim.see("What you type is not kept for the arrow keys")
+    tim.see("The input history is not saved")
     tim.enter("hello")
     tim.see("tim: hello")
     tim.type("\x1b[A")
