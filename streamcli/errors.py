@@ -92,5 +92,5 @@ def from_os_error(error: OSError, path: os.PathLike[str] | str) -> StreamcliErro
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return FileTrouble(f"The disk is full: can't write {path}. Free some space and try again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        return CannotCreate(f"Can't create or write {path}: {reason}. Check its owner and permissions.")
+        return CannotCreate(f"Can't create or write {path}: {reason}. Check who owns it and its permissions.")
     return FileTrouble(f"Reading or writing {path} failed: {reason}.")

@@ -80,7 +80,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     before = f"mkdir -p '{gone}'; cd '{gone}'; rmdir '{gone}'"
     env = make_home(tmp_path)
     shown = run({**env, "STREAMCLI_CA": "rel.pem"}, "send", "--url", "tls://h:1", "x", before=before)
-    one_line(shown, 73, "The current folder does not exist any more")
+    one_line(shown, 73, "The current folder no longer exists")
     assert "program" in run(env, "doctor", "--url", NOBODY, "--timeout", "1", before=before).stdout
     one_line(run(env, "send", "--url", NOBODY, "--timeout", "1", "x", before=before), 69, "nobody listens")
 

@@ -130,5 +130,5 @@ def test_a_relative_data_dir_in_a_deleted_folder(home: Path, tmp_path: Path, mon
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with pytest.raises(CannotCreate, match="--data-dir rel is relative to the current folder, which is gone"):
+    with pytest.raises(CannotCreate, match="--data-dir rel is relative to the current folder, which no longer exists"):
         server.chosen(False, "rel", False)
