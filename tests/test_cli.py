@@ -154,7 +154,7 @@ def test_a_full_disk_costs_the_typed_lines_but_not_the_chat(people: People) -> N
         tim.see("Nothing more is kept in the history until the next start")
         tim.enter("again")
         tim.see("tim: again")
-        for words in ("arrow keys", "What you type is sent", "Nothing more is kept"):
+        for words in ("input history is not saved", "What you type is sent", "Nothing more is kept"):
             assert tim.count(words) == 1
 
 

@@ -131,7 +131,7 @@ def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> No
     login_file.touch(0o600)
     login_file.write_text('url = "http://secret"\naccount = "a"\npassword = "b"\n')
     shown = run(env | {"STREAMCLI_LOGIN_FILE": str(login_file)}, "send", "--url", NOBODY, "x")
-    one_line(shown, 78, str(login_file), "its url is none of a controller")
+    one_line(shown, 78, str(login_file), "its url must be a controller's")
     assert "secret" not in shown.stderr
 
 
@@ -241,7 +241,7 @@ def test_typed_lines_live_in_memory_where_their_file_can_not_be_used(
     history.append_string("hello")
     history.close()
     assert history.get_strings() == ["hello"]
-    assert len(said) == 1 and said[0].startswith("What you type is not kept"), said
+    assert len(said) == 1 and said[0].startswith("The input history is not saved"), said
 
 
 def test_lines_that_were_loaded_once_are_there_without_waiting_for_a_thread(tmp_path: Path) -> None:

@@ -188,12 +188,12 @@ def encode(message: Message) -> bytes:
 
 
 def as_typed(event: bytes) -> bytes:
-    """Return an event of ours without ``sent_at``: the bytes that never change, and that a signature would cover."""
+    """Return one of our events without ``sent_at``: the bytes that never change, and that a signature would cover."""
     return _HANDED_OVER.sub(b"}", event)
 
 
 def hand_over(event: bytes, sent_at: datetime | None) -> bytes:
-    """Return an event of ours with ``sent_at``, as it is written to the log; None if the clock is not set."""
+    """Return one of our events with ``sent_at``, as it is written to the log; None if the clock is not set."""
     typed = as_typed(event)
     return typed if sent_at is None else typed[:-1] + f', "sent_at": "{_stamp(sent_at)}"}}'.encode()
 
