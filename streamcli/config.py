@@ -1,4 +1,4 @@
-"""Settings: an option beats the environment, that beats the settings file, that beats the default."""
+"""Settings. Precedence: command-line option, environment variable, settings file, default."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_LAST = 1_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """What a chat needs to know; without ``controller`` it is the embedded server."""
+    """Settings of one run. ``controller`` None means the embedded server; ``timeout`` is in seconds."""
 
     controller: Controller | None
     user: str
@@ -47,18 +47,18 @@ class Settings:
 
     @property
     def group_owner(self) -> str:
-        """Whose name the reader groups begin with: a server's access rules know the account, not who speaks."""
+        """Prefix of the reader groups' names: the account, if any, since access rules are written for accounts."""
         login = self.controller.login if self.controller else None
         return login.user if login else self.user
 
 
 def settle(options: Mapping[str, str | None], environment: Mapping[str, str], file: Path | None = None) -> Settings:
-    """Work the settings out; raise UsageError for a bad value, Unusable for a bad file."""
+    """Resolve the settings. Raises UsageError for a bad option, Unusable for a bad file or environment variable."""
     file = file or config_file()
     kept = _read(file)
 
     def value(key: str, valid: Callable[[str], T], default: T) -> T:
-        """The setting's value. An error of what is not from the command line names where it is from."""
+        """The setting's value. An error in a variable or in the file names the variable or the key."""
         if (option := options.get(key)) is not None:
             return valid(option)
         if text := environment.get(variable := f"STREAMCLI_{key.upper()}"):
@@ -73,7 +73,7 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
             raise Unusable(f"Check {where}. {error}") from None
 
     def path(key: str) -> Path | None:
-        """A path in the settings is relative to their folder, one in the environment to the current folder."""
+        """A path; relative to the settings file's folder or, from the environment, to the current folder."""
         near = file.parent if not environment.get(f"STREAMCLI_{key.upper()}") else Path()
         return value(key, lambda text: cast("Path | None", _path(near, text)), None)
 
@@ -117,15 +117,15 @@ def whole_number(option: str, text: str) -> int:
 
 def _path(near: Path, text: str) -> Path:
     if not text or "\0" in text:
-        raise UsageError("The path is empty." if not text else "A path holds no NUL character.")
+        raise UsageError("The path is empty." if not text else "A path can't contain a NUL character.")
     try:
         return (near / Path(text).expanduser()).absolute()
     except RuntimeError:
-        raise UsageError(f"{text} names a home folder that is not known: write the whole path.") from None
+        raise UsageError(f"The home folder in {text} is unknown: write the full path.") from None
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a file for reading, but never wait for the other end of a named pipe."""
+    """Open a file for reading without blocking on a named pipe that has no writer."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(fd, True)
     return os.fdopen(fd, "rb")
@@ -134,7 +134,7 @@ def _opened(path: Path) -> BinaryIO:
 def _read(file: Path) -> dict[str, str]:
     try:
         with _opened(file) as opened:
-            text = opened.read().decode("utf-8-sig")  # some editors begin a file with a byte order mark
+            text = opened.read().decode("utf-8-sig")  # some editors write a byte order mark
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -144,35 +144,35 @@ def _read(file: Path) -> dict[str, str]:
     try:
         kept: dict[str, Any] = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Unusable(f"The settings in {file} are no valid TOML: {error}.") from error
+        raise Unusable(f"The settings in {file} are not valid TOML: {error}.") from error
     for key, value in kept.items():
         if key not in KEYS:
-            raise Unusable(f"The settings in {file}: there is no setting {quoted(key)}. There are {', '.join(KEYS)}.")
-        if not isinstance(value, str):  # its value is not said: it may be a password
-            raise Unusable(f"The settings in {file}: the value of {key} must be a text, in quotes.")
+            raise Unusable(f"The settings in {file}: unknown setting {quoted(key)}. Allowed: {', '.join(KEYS)}.")
+        if not isinstance(value, str):  # the value may be a password, so it is not repeated
+            raise Unusable(f"The settings in {file}: the value of {key} must be a string, in quotes.")
     return kept
 
 
 def _authorities(path: Path | None) -> str | None:
-    """The PEM file ``path``, which is looked at here: the client library does not say what it has against it."""
+    """The path of the CA certificates (PEM). Checked here, because the client library's errors give no reason."""
     if path is None:
         return None
     try:
         if path.is_fifo():
-            raise Unusable(f"The authorities' certificates in {path} can't be used: it is a pipe. Name a file.")
+            raise Unusable(f"The CA certificates in {path} can't be used: it is a pipe. Name a regular file.")
         ssl.create_default_context(cafile=path)
     except OSError as error:
-        reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-        raise Unusable(f"The authorities' certificates in {path} can't be used: {reason}.") from None
+        reason = "it contains no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise Unusable(f"The CA certificates in {path} can't be used: {reason}.") from None
     return str(path)
 
 
 def _login(controller: Controller, environment: Mapping[str, str], path: Path | None) -> Login | None:
-    """The account for ``controller``: the environment's, or the login file's if that is meant for this server."""
+    """The account for ``controller``: from the environment, or from the login file if its url is this server's."""
     user, password = environment.get("STREAMCLI_ACCOUNT"), environment.get("STREAMCLI_PASSWORD")
     if user or password:
         if not (user and password):
-            raise Unusable("STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD belong together: set both or none.")
+            raise Unusable("STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD must be set together: set both or none.")
         return _checked(user, password, "STREAMCLI_ACCOUNT")
     if path is None:
         return None
@@ -181,23 +181,23 @@ def _login(controller: Controller, environment: Mapping[str, str], path: Path | 
         meant = parse_url(login["url"])
     except UsageError:
         raise Unusable(
-            f"The login file {path}: its url is none of a controller, such as tcp://127.0.0.1:9090."
+            f"The login file {path}: its url must be a controller's, such as tcp://127.0.0.1:9090."
         ) from None
     if (meant.tls, meant.host, meant.port) != (controller.tls, controller.host, controller.port):
-        return None  # a password is shown to the server it is for and to no other
+        return None  # never send a password to a server other than its own
     return _checked(login["account"], login["password"], str(path))
 
 
 def _read_login(path: Path) -> dict[str, str]:
-    """The login file's texts. No error repeats what stands in it."""
-    wanted = f"The login file {path} needs the texts url, account and password, as TOML."
+    """The login file's values. No error repeats its contents, which include a password."""
+    wanted = f"The login file {path} must contain exactly url, account and password, as TOML strings."
     try:
         with _opened(path) as file:
             about = os.fstat(file.fileno())
             if stat.S_IMODE(about.st_mode) & 0o077:
-                raise Unusable(f"Others can read the login file {path}. Make it yours alone: chmod 600 {path}")
+                raise Unusable(f"Other users can read the login file {path}. Run: chmod 600 {path}")
             if about.st_uid not in (0, os.getuid()):
-                raise Unusable(f"The login file {path} belongs to another user. Make one of your own.")
+                raise Unusable(f"The login file {path} belongs to another user. Create your own.")
             login = tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
         raise Unusable(f"The login file {path} can't be read: {error.strerror}.") from None
@@ -210,7 +210,7 @@ def _read_login(path: Path) -> dict[str, str]:
 
 def _checked(user: str, password: str, where: str) -> Login:
     if ":" in user or not (user + password).isprintable():
-        raise Unusable(f"{where}: an account's name has no colon, and neither it nor the password a control character.")
+        raise Unusable(f"{where}: the account can't contain a colon, and neither value can contain control characters.")
     return Login(user, password)
 
 
@@ -218,23 +218,23 @@ def _login_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        raise UsageError("You have no login name here: say who you are with --id NAME.") from None
+        raise UsageError("Your login name is unknown on this machine: give a name with --id NAME.") from None
 
 
 def zone_trouble() -> str:
-    """What to say when Python can't use the system's time zone, which TZ may name; "" when it can."""
+    """A warning if Python can't use the system's time zone (or that of TZ); "" if it can."""
     try:
-        for month in (1, 7):  # in one of them it is summer
+        for month in (1, 7):  # covers winter and summer time
             datetime(2026, month, 1, tzinfo=timezone.utc).astimezone()
         if "/" in (name := os.environ.get("TZ", "").lstrip(":")) and not name.startswith("/"):
-            import zoneinfo  # takes 5 ms, and hardly anybody needs it
+            import zoneinfo  # imported late: takes 5 ms and is rarely needed
 
-            zoneinfo.ZoneInfo(name)  # what the system does not know it takes for UTC, and says nothing
+            zoneinfo.ZoneInfo(name)  # raises; the system would silently use UTC for an unknown name
     except (ValueError, OSError, KeyError):
-        return f"The time zone {os.environ.get('TZ', '')} can't be used: times are shown in UTC. Set TZ to a valid one."
+        return f"The time zone {os.environ.get('TZ', '')} is not valid: times are shown in UTC. Set TZ to a valid one."
     return ""
 
 
 def wants_colour(environment: Mapping[str, str] = os.environ) -> bool:
-    """Colour unless NO_COLOR is set to anything (no-color.org)."""
+    """Whether to use colour: yes, unless NO_COLOR is set to a non-empty value (no-color.org)."""
     return not environment.get("NO_COLOR")

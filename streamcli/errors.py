@@ -1,16 +1,16 @@
-"""Every error a person can meet: one sentence each, and the exit code that goes with it.
+"""The errors that are shown to the user, each with its exit code.
 
-StreamcliError            70  our fault
-├── NothingFound           1  there is nothing of what was asked for
-├── UsageError            64  the command line is wrong
+StreamcliError            70  internal error
+├── NothingFound           1  nothing was found
+├── UsageError            64  wrong command line
 ├── InputError            65  the input can't be sent
 ├── NoSuchStream          66  the stream does not exist
-├── Unreachable           69  no server in time
-├── CannotCreate          73  a file or folder can't be made
+├── Unreachable           69  no server answered in time
+├── CannotCreate          73  a file or folder can't be created
 ├── FileTrouble           74  reading or writing a file failed, disk full
-├── NotPermitted          77  no right, wrong password
+├── NotPermitted          77  permission denied, wrong password
 ├── Unusable              78  settings or platform can't be used
-└── Interrupted          130  the person broke it off
+└── Interrupted          130  the user interrupted it
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import ClassVar
 
 
 class StreamcliError(Exception):
-    """An error whose text is a whole sentence for the person: what happened and what to do."""
+    """An error whose text is shown to the user as it is: what happened and what to do."""
 
     exit_code: ClassVar[int] = 70
 
 
 class NothingFound(StreamcliError):
-    """There is nothing of what was asked for."""
+    """Nothing was found."""
 
     exit_code = 1
 
@@ -39,7 +39,7 @@ class UsageError(StreamcliError):
 
 
 class InputError(StreamcliError):
-    """What was given to send can't be sent."""
+    """The input of `send` can't be sent."""
 
     exit_code = 65
 
@@ -57,7 +57,7 @@ class Unreachable(StreamcliError):
 
 
 class CannotCreate(StreamcliError):
-    """A file or folder can't be made."""
+    """A file or folder can't be created."""
 
     exit_code = 73
 
@@ -69,13 +69,13 @@ class FileTrouble(StreamcliError):
 
 
 class NotPermitted(StreamcliError):
-    """The server does not let this user do that, or the password is wrong."""
+    """The server denied permission, or the password is wrong."""
 
     exit_code = 77
 
 
 class Unusable(StreamcliError):
-    """The settings or this platform can't be used."""
+    """The settings are invalid, or this platform is not supported."""
 
     exit_code = 78
 
@@ -87,10 +87,10 @@ class Interrupted(StreamcliError):
 
 
 def from_os_error(error: OSError, path: os.PathLike[str] | str) -> StreamcliError:
-    """Word a failure of the file system at ``path`` for the person."""
+    """Translate a file system error at ``path`` into one with an exit code and a text for the user."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return FileTrouble(f"The disk is full: {path} can't be written. Free some space and try again.")
+        return FileTrouble(f"The disk is full: can't write {path}. Free some space and try again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        return CannotCreate(f"Can't make or write {path}: {reason}. Check who owns it and its permissions.")
+        return CannotCreate(f"Can't create or write {path}: {reason}. Check who owns it and its permissions.")
     return FileTrouble(f"Reading or writing {path} failed: {reason}.")

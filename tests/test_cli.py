@@ -56,7 +56,7 @@ BAD_LINES = [
     (["tcp://127.0.0.1:1", "tim", "more"], "more"),
     (["sevrer", "start"], "streamcli server start"),
     (["server"], "streamcli server start"),
-    (["tail", "foo"], "These arguments don't fit tail"),
+    (["tail", "foo"], "Wrong arguments for tail. Usage: streamcli tail"),
     (["tcp://127.0.0.1:1", "x", "--url", "tcp://127.0.0.1:2"], "differ"),
     (["127.0.0.1:9090", "tim"], "tcp://127.0.0.1:9090"),
     (["http://127.0.0.1:9090", "tim"], "http"),
@@ -76,10 +76,10 @@ BAD_LINES = [
     (["tail", "--last", "00000001999999999999"], "--last"),
     (["history", "--last", "0" * 10_000], "--last"),
     (["search", "--last", "9" * 10_000, "x"], "--last"),
-    (["search", "-foo"], "-foo is no option of search. A text that begins with - goes behind --: search -- -foo."),
+    (["search", "-foo"], "-foo is not an option of search. Put text that begins with - after --: search -- -foo."),
     (["send", "hello", "--foo"], "send -- --foo"),
     (["search", "--last=3", "-f", "x"], "search -- -f"),
-    (["tail", "-x"], "-x does not fit here"),
+    (["tail", "-x"], "Unexpected argument: -x"),
     (["search", ""], "There is nothing to look for"),
     (["search", "+++", ":-)"], "There is nothing to look for in '+++ :-)'"),
 ]
@@ -149,12 +149,12 @@ def test_a_full_disk_costs_the_typed_lines_but_not_the_chat(people: People) -> N
     with Terminal(limited, people.env("tim"), columns=300).connected() as tim:
         tim.enter("hello")
         tim.see("tim: hello")
-        tim.see("What you type is not kept for the arrow keys")
+        tim.see("The input history is not saved")
         tim.see("What you type is sent, but lost if")
         tim.see("Nothing more is kept in the history until the next start")
         tim.enter("again")
         tim.see("tim: again")
-        for words in ("arrow keys", "What you type is sent", "Nothing more is kept"):
+        for words in ("input history is not saved", "What you type is sent", "Nothing more is kept"):
             assert tim.count(words) == 1
 
 

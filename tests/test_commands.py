@@ -84,44 +84,46 @@ def _parse(line: str) -> Action:
         ("/quit", Quit()),
         ("/exit", Quit()),
         ("/Exit\n", Quit()),
-        ("/help quit", Show(("/quit  leave the chat", "the same: /exit"))),
-        ("/help /EXIT", Show(("/quit  leave the chat", "the same: /exit"))),
-        ("/help greet", Show(("/greet  say hi to everybody", "the same: greet alone on a line"))),
-        ("/help me", Show(("/me TEXT  say what you do: /me waves",))),
+        ("/help quit", Show(("/quit  leave the chat", "also: /exit"))),
+        ("/help /EXIT", Show(("/quit  leave the chat", "also: /exit"))),
+        ("/help greet", Show(("/greet  say hi to everyone", "also: greet alone on a line"))),
+        ("/help me", Show(("/me TEXT  describe what you are doing: /me waves",))),
         (
             "/help search",
             Show(
                 (
-                    "/search WORDS  find messages by their words, the last may be a beginning",
-                    "Words are letters and digits, in upper or lower case, with or without accents; signs are not "
-                    "looked at. In Chinese, Japanese, Thai and other scripts without blanks between words only the "
-                    "beginning of a phrase is found.",
+                    "/search WORDS  search messages; the last word matches as a prefix",
+                    "Case, accents, punctuation and symbols are ignored. In Chinese, Japanese, Thai and other scripts "
+                    "without blanks between words, a search matches only the beginning of a phrase.",
                 )
             ),
         ),
-        ("/gret", UsageHint("/gret is no command; did you mean /greet? (//gret sends it as text)")),
-        ("/Qiut now", UsageHint("/Qiut is no command; did you mean /quit? (//Qiut sends it as text)")),
-        ("/help gret", UsageHint("/gret is no command; did you mean /greet? (//gret sends it as text)")),
+        ("/gret", UsageHint("/gret is not a command; did you mean /greet? (//gret sends it as text)")),
+        ("/Qiut now", UsageHint("/Qiut is not a command; did you mean /quit? (//Qiut sends it as text)")),
+        ("/help gret", UsageHint("/gret is not a command; did you mean /greet? (//gret sends it as text)")),
         (
             "/etc/passwd",
-            UsageHint("/etc/passwd is no command; /help shows what there is. (//etc/passwd sends it as text)"),
+            UsageHint("/etc/passwd is not a command; see /help. (//etc/passwd sends it as text)"),
         ),
-        ("／quit", UsageHint("／quit is no command; did you mean /quit? (／／quit sends it as text)")),
-        ("\u3000／QUIT\u3000now", UsageHint("／QUIT is no command; did you mean /quit? (／／QUIT sends it as text)")),
-        ("／ｑｕｉｔ", UsageHint("／ｑｕｉｔ is no command; did you mean /quit? (／／ｑｕｉｔ sends it as text)")),
-        ("/ｑｕｉｔ", UsageHint("/ｑｕｉｔ is no command; did you mean /quit? (//ｑｕｉｔ sends it as text)")),
-        ("⁄me waves", UsageHint("⁄me is no command; did you mean /me? (⁄⁄me sends it as text)")),
-        ("／食べる", UsageHint("／食べる is no command; /help shows what there is. (／／食べる sends it as text)")),
-        ("／", UsageHint("／ is no command; /help shows what there is. (／／ sends it as text)")),
+        ("／quit", UsageHint("／quit is not a command; did you mean /quit? (／／quit sends it as text)")),
+        (
+            "\u3000／QUIT\u3000now",
+            UsageHint("／QUIT is not a command; did you mean /quit? (／／QUIT sends it as text)"),
+        ),
+        ("／ｑｕｉｔ", UsageHint("／ｑｕｉｔ is not a command; did you mean /quit? (／／ｑｕｉｔ sends it as text)")),
+        ("/ｑｕｉｔ", UsageHint("/ｑｕｉｔ is not a command; did you mean /quit? (//ｑｕｉｔ sends it as text)")),
+        ("⁄me waves", UsageHint("⁄me is not a command; did you mean /me? (⁄⁄me sends it as text)")),
+        ("／食べる", UsageHint("／食べる is not a command; see /help. (／／食べる sends it as text)")),
+        ("／", UsageHint("／ is not a command; see /help. (／／ sends it as text)")),
         ("／／quit", Send("chat", "／quit")),
         ("／\u3000食べる", Send("chat", "／\u3000食べる")),
         (" ／食べる", Send("chat", " ／食べる")),
         ("5／6", Send("chat", "5／6")),
-        ("/", UsageHint("A slash alone is no command; /help shows what there is. (// sends it as text)")),
-        ("/greet all", UsageHint("/greet takes nothing after it; just type /greet")),
-        ("/quit now", UsageHint("/quit takes nothing after it; just type /quit")),
-        ("/me", UsageHint("/me needs something after it: /me TEXT")),
-        ("/me  ", UsageHint("/me needs something after it: /me TEXT")),
+        ("/", UsageHint("A single slash is not a command; see /help. (// sends it as text)")),
+        ("/greet all", UsageHint("/greet takes no argument: type /greet")),
+        ("/quit now", UsageHint("/quit takes no argument: type /quit")),
+        ("/me", UsageHint("/me needs an argument: /me TEXT")),
+        ("/me  ", UsageHint("/me needs an argument: /me TEXT")),
     ],
 )
 def test_a_line_means(line: str, action: Action) -> None:
@@ -173,8 +175,8 @@ def test_every_completion_says_what_the_command_does() -> None:
 def test_the_table_for_the_docs_has_a_row_for_each_command() -> None:
     rows = markdown_table().splitlines()
     assert rows[:2] == ["| Type | to |", "| --- | --- |"]
-    assert rows[2] == "| `/greet`, `greet` | say hi to everybody |"
-    assert rows[-1] == "| `//text` | send a text that begins with a slash |"
+    assert rows[2] == "| `/greet`, `greet` | say hi to everyone |"
+    assert rows[-1] == "| `//text` | send text that begins with a slash |"
     assert len(rows) == 3 + len(COMMANDS)
 
 

@@ -102,7 +102,7 @@ def test_an_id_too_long_for_the_stream_is_a_usage_error_at_once(tmp_path: Path, 
     command = [word if word != "tim" else "é" * 30 for word in COMMANDS[name]]
     code, said = runs(tmp_path, "", *command, *arguments, "--stream", "s" * 90)
     assert code == 64
-    assert "The id and the name of the stream are too long together" in said
+    assert "The id and the stream's name together are too long" in said
     assert said.count("\n") == 1
 
 
@@ -140,7 +140,7 @@ def test_an_unforeseen_error_gives_the_terminal_back_and_names_what_is_unsent(tm
         tim.see_last("1 pending")
         tim.enter("/help")
         assert tim.end() == 70
-        tim.see("Not sent yet: “not lost”. The next start with tcp://127.0.0.1:1, scope/stream sends it.")
+        tim.see("Not sent yet: “not lost”. The next start with tcp://127.0.0.1:1, scope/stream will send it.")
         tim.see("Something is wrong in streamcli itself (ArithmeticError)")
         assert tim.raw.rfind(b"\x1b[?2004l") > tim.raw.rfind(b"\x1b[?2004h"), "bracketed paste is still on"
 
@@ -245,7 +245,7 @@ def test_frames_that_we_cannot_take_are_reported_once_a_new_worker_was_of_no_use
 def test_the_program_still_starts_where_python_may_not_use_the_time_zone(tmp_path: Path, zone: str) -> None:
     env = {**make_home(tmp_path), "TZ": zone}
     with Terminal([*STREAMCLI, NOWHERE, "tim"], env, columns=150) as tim:
-        tim.see(f"The time zone {zone} can't be used: times are shown in UTC. Set TZ to a valid one.")
+        tim.see(f"The time zone {zone} is not valid: times are shown in UTC. Set TZ to a valid one.")
         tim.see_last("connecting")
         os.kill(tim.pid, 15)
         assert tim.end() == 0

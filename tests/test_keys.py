@@ -165,20 +165,20 @@ def test_many_pasted_lines_wait_for_a_key_that_nobody_types_ahead(people: People
     tim.type("see: ")
     tim.paste("\n".join(MANY))
     tim.type("hey why sorry")
-    tim.see("5 pasted lines wait: Ctrl-Y sends them, Ctrl-C drops them.")
+    tim.see("5 pasted lines are waiting: Ctrl-Y sends them, Ctrl-C drops them.")
     tim.see_typed("tim> see: hey why sorry")
     tim.paste("and\none more")
-    tim.see("7 pasted lines wait")
+    tim.see("7 pasted lines are waiting")
     tim.type("\x03")
     tim.see("7 pasted lines were not sent.")
     tim.see_typed("tim> see: hey why sorry")
     tim.paste("\n".join([*MANY, "/drop"]) + "\n")
-    tim.see("6 pasted lines wait")
+    tim.see("6 pasted lines are waiting")
     tim.type("\r")
     tim.see("tim: see: hey why sorry")
     tim.type("\x19")
     tim.see("tim: /drop")
-    tim.wait(lambda: tim.count("pasted lines wait") == 0, "no question")
+    tim.wait(lambda: tim.count("pasted lines are waiting") == 0, "no question")
     assert raw.texts() == ["see: hey why sorry", *MANY, "/drop"]
 
 
@@ -186,9 +186,9 @@ def test_many_pasted_lines_wait_for_a_key_that_nobody_types_ahead(people: People
 def test_pasted_lines_that_wait_are_not_left_behind_unsaid(people: People, way: str) -> None:
     tim = people.joins("tim")
     tim.paste("\n".join("abcde"))
-    tim.see("5 pasted lines wait")
+    tim.see("5 pasted lines are waiting")
     tim.type("\x04")
-    tim.see("-- 5 pasted lines wait: Ctrl-Y sends them, Ctrl-C drops them.")
+    tim.see("-- 5 pasted lines are waiting: Ctrl-Y sends them, Ctrl-C drops them.")
     if way == "signal":
         os.kill(tim.pid, signal.SIGTERM)
     else:

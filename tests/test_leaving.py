@@ -91,7 +91,9 @@ def test_leaving_a_stalled_server_names_what_is_unsent(people: People, server: S
         tim.see_last("1 pending")
         seconds = time_to_leave(tim, WAYS[name])
         assert settings_of(tim) == before
-        tim.see(f"Not sent yet: “nobody reads this”. The next start with {people.url}, scope/{people.stream} sends it.")
+        tim.see(
+            f"Not sent yet: “nobody reads this”. The next start with {people.url}, scope/{people.stream} will send it."
+        )
     tell(f"left with {name} in {seconds:.3f} s, server stalled")
 
 
@@ -111,7 +113,7 @@ def test_what_is_not_kept_is_asked_about(people: People, server: Server) -> None
         tim.enter("nobody reads this")
         tim.see_last("1 pending")
         tim.type("\x04")
-        tim.see("Not sent: “nobody reads this”. Leave once more to go without sending.", deadline=GUARD)
+        tim.see("Not sent: “nobody reads this”. Leave again to quit without sending.", deadline=GUARD)
         time_to_leave(tim, WAYS["Ctrl-D"])
         tim.see("Not sent: “nobody reads this”.", times=2)
 
@@ -127,7 +129,7 @@ def test_a_signal_while_it_may_still_ask_is_obeyed(people: People, server: Serve
             os.kill(terminal.pid, signal.SIGTERM)
 
         time_to_leave(tim, both)
-        assert tim.count("Leave once more") == 0
+        assert tim.count("Leave again") == 0
 
 
 def test_it_asks_again_when_something_new_is_unsent(people: People, server: Server) -> None:
@@ -136,11 +138,11 @@ def test_it_asks_again_when_something_new_is_unsent(people: People, server: Serv
         tim.enter("first")
         tim.see_last("1 pending")
         tim.type("\x04")
-        tim.see("Leave once more", times=1)
+        tim.see("Leave again", times=1)
         tim.enter("second")
         tim.see_last("2 pending")
         tim.type("\x04")
-        tim.see("Leave once more", times=2)
+        tim.see("Leave again", times=2)
         tim.see("Not sent: “first”, “second”.")
     tim.see("tim: second")
     time_to_leave(tim, WAYS["Ctrl-D"])

@@ -352,11 +352,11 @@ def test_search_finds_what_was_said_at_once_and_long_ago(people: People, raw: Ra
     tim.enter("/search BRO")
     tim.see("alex: the quick brown fox", times=2)
     tim.enter("/search filler")
-    tim.see("20 messages the newest of more:")
+    tim.see("Newest 20 of more than 20 matches:")
     tim.enter("/search nowhere")
     tim.see("Nothing found.")
     tim.enter("/search ***")
-    tim.see("There is nothing to look for in “***”.")
+    tim.see("No words to search for in “***”.")
 
 
 def test_a_clock_that_is_off_is_marked_and_the_logs_order_stays(people: People, raw: Raw) -> None:

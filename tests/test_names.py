@@ -81,7 +81,7 @@ def test_an_ordinary_name_is_taken_trimmed_and_composed(typed: str, used: str) -
         ("tim\u200b", "U+200B"),
         ("tim\u3164", "U+3164"),
         ("tim\U000e0061", "U+E0061"),
-        ("\u0301", "nothing to see"),
+        ("\u0301", "no visible character"),
     ],
 )
 def test_a_name_that_can_not_be_seen_or_sent_is_refused_in_one_sentence(typed: str, complaint: str) -> None:
@@ -165,7 +165,7 @@ def test_the_access_rule_of_one_user_covers_no_group_of_another(user: str, other
 
 
 def test_a_group_too_long_for_the_server_is_refused() -> None:
-    with pytest.raises(UsageError, match="too long together"):
+    with pytest.raises(UsageError, match="together are too long"):
         reader_group("é" * 30, "a", "s" * 100)
 
 

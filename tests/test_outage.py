@@ -156,7 +156,7 @@ def test_the_embedded_server_dies_comes_back_empty_and_is_stopped(own_server: Se
         tim.see_last("1 pending")
         tim.type("\x04")
         assert tim.end(GUARD) == 0
-        tim.see(f"Not sent yet: “not sent”. The next start with the embedded server, scope/{stream} sends it.")
+        tim.see(f"Not sent yet: “not sent”. The next start with the embedded server, scope/{stream} will send it.")
         alex.type("\x04")
         assert alex.end(GUARD) == 0
     assert not psutil.pid_exists(again.pid)
@@ -236,7 +236,7 @@ def test_a_pipe_without_a_server_gives_up_with_one_line(people: People, proxy: F
     assert time.monotonic() - begun >= 2
     assert (tim.returncode, out, len(err.splitlines())) == (69, "", 1), err
     place = f"{proxy.url}, scope/{people.stream}"
-    assert err.startswith(f"streamcli: Not sent yet: “hi”. The next start with {place} sends it. Still connecting")
+    assert err.startswith(f"streamcli: Not sent yet: “hi”. The next start with {place} will send it. Still connecting")
     assert "nobody listens on that port" in err
 
 

@@ -117,16 +117,16 @@ def test_what_waits_for_another_address_is_named(tmp_path: Path) -> None:
     (places.outbox(older) / ADDRESS).unlink()  # as an older version left it
     with chat(tmp_path) as tim:
         tim.enter("／quit")
-        tim.see("／quit is no command; did you mean /quit? (／／quit sends it as text)")
+        tim.see("／quit is not a command; did you mean /quit? (／／quit sends it as text)")
         tim.enter("/outbox")
-        tim.see("-- Nothing waits for this address.")
-        tim.see("-- 2 messages for tcp://127.0.0.1:9, s/t: to be sent by a start with that address.")
-        assert tim.count("-- 2 messages for another address: to be sent by a start with that address.") == 1
+        tim.see("-- No unsent messages for this address.")
+        tim.see("-- 2 messages for tcp://127.0.0.1:9, s/t: start with that address to send.")
+        assert tim.count("-- 2 messages for another address: start with that address to send.") == 1
         tim.enter("for here")
         tim.see_last("1 pending")
         tim.type("\x04")
         assert tim.end() == 0
-        tim.see(f"Not sent yet: “for here”. The next start with {NOWHERE}, scope/stream sends it.")
+        tim.see(f"Not sent yet: “for here”. The next start with {NOWHERE}, scope/stream will send it.")
     for address in (mistyped, older):
         with Outbox(places.outbox(address)) as outbox:
             assert [entry.text() for entry in outbox.adopt()] == ["for elsewhere", "too"]
@@ -140,7 +140,7 @@ def test_the_outbox_is_shown_in_part_when_there_is_much_in_it(tmp_path: Path) ->
         tim.see_last("1000 pending")
         tim.enter("/outbox")
         tim.see("-- … and 980 more")
-        assert (tim.count("-- waits: number"), tim.count("number 1009.")) == (20, 0)
+        assert (tim.count("-- unsent: number"), tim.count("number 1009.")) == (20, 0)
 
 
 def test_what_a_search_does_not_see_is_said(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_what_a_search_does_not_see_is_said(tmp_path: Path) -> None:
         tim.enter("/search C++")
         tim.see("1 message found: Signs (+) are not looked at.")
         tim.enter("/search ++")
-        tim.see("There is nothing to look for in “++”. Signs (+) are not looked at.")
+        tim.see("No words to search for in “++”. Signs (+) are not looked at.")
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_a_login_file_is_enough(closed: Secured, tmp_path: Path) -> None:
     login.chmod(0o640)
     refused = run(tmp_path, {}, "send", "hi")
     assert (refused.code, refused.err.count("\n")) == (78, 1)
-    assert f"Others can read the login file {login}" in refused.err
+    assert f"Other users can read the login file {login}" in refused.err
     login.chmod(0o600)
     assert run(tmp_path, {}, "send", "hi").code == 0
 

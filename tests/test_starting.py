@@ -80,7 +80,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     before = f"mkdir -p '{gone}'; cd '{gone}'; rmdir '{gone}'"
     env = make_home(tmp_path)
     shown = run({**env, "STREAMCLI_CA": "rel.pem"}, "send", "--url", "tls://h:1", "x", before=before)
-    one_line(shown, 73, "The current folder does not exist any more")
+    one_line(shown, 73, "The current folder no longer exists")
     assert "program" in run(env, "doctor", "--url", NOBODY, "--timeout", "1", before=before).stdout
     one_line(run(env, "send", "--url", NOBODY, "--timeout", "1", "x", before=before), 69, "nobody listens")
 
@@ -93,13 +93,13 @@ def test_settings_are_read_with_a_byte_order_mark_and_errors_name_their_place(tm
     for text, *words in (
         ('id = ""', "Check id in", str(file), "The id is empty"),
         ('room = "two words"', "Check room in", str(file), "one word"),
-        ("room = 5", "the value of room must be a text"),
-        ('nickname = "x"', "there is no setting 'nickname'"),
-        ('"\\u001b[31m" = "x"', r"there is no setting '\x1b[31m'"),
-        ("id = " + "[" * 5000, "no valid TOML"),
-        ('login_file = "a\\u0000b"', "Check login_file in", "no NUL character"),
+        ("room = 5", "the value of room must be a string"),
+        ('nickname = "x"', "unknown setting 'nickname'"),
+        ('"\\u001b[31m" = "x"', r"unknown setting '\x1b[31m'"),
+        ("id = " + "[" * 5000, "not valid TOML"),
+        ('login_file = "a\\u0000b"', "Check login_file in", "NUL character"),
         ('login_file = ""', "Check login_file in", str(file), "The path is empty"),
-        ('login_file = "~nobody-here/x"', "Check login_file in", "home folder that is not known"),
+        ('login_file = "~nobody-here/x"', "Check login_file in", "is unknown: write the full path"),
         ('url = "nonsense"', "Check url in", str(file)),
     ):
         file.write_text(f"\ufeff{text}\n", "utf-8")
@@ -108,7 +108,7 @@ def test_settings_are_read_with_a_byte_order_mark_and_errors_name_their_place(tm
     one_line(run(env, *send), 69, "nobody listens")
     one_line(run({**env, "STREAMCLI_ROOM": "two words"}, *send), 78, "Check the variable STREAMCLI_ROOM")
     nobody = {"STREAMCLI_LOGIN_FILE": "~nobody-here/x"}
-    one_line(run(env | nobody, *send), 78, "Check the variable STREAMCLI_LOGIN_FILE", "home folder that is not known")
+    one_line(run(env | nobody, *send), 78, "Check the variable STREAMCLI_LOGIN_FILE", "is unknown: write the full path")
 
 
 def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> No
     ca = {"STREAMCLI_CA": str(pipe)}
     one_line(run(env | ca, "send", "--url", "tls://localhost:1", "x"), 78, str(pipe), "it is a pipe")
     login = {"STREAMCLI_LOGIN_FILE": str(pipe)}
-    one_line(run(env | login, "send", "--url", NOBODY, "x"), 78, str(pipe), "needs the texts")
+    one_line(run(env | login, "send", "--url", NOBODY, "x"), 78, str(pipe), "must contain exactly url")
     file = tmp_path / ".config/streamcli/config.toml"
     file.parent.mkdir(parents=True)
     pipe.rename(file)
@@ -131,7 +131,7 @@ def test_a_named_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> No
     login_file.touch(0o600)
     login_file.write_text('url = "http://secret"\naccount = "a"\npassword = "b"\n')
     shown = run(env | {"STREAMCLI_LOGIN_FILE": str(login_file)}, "send", "--url", NOBODY, "x")
-    one_line(shown, 78, str(login_file), "its url is none of a controller")
+    one_line(shown, 78, str(login_file), "its url must be a controller's")
     assert "secret" not in shown.stderr
 
 
@@ -215,7 +215,7 @@ def test_a_chat_goes_on_without_the_file_of_typed_lines(people: People) -> None:
     typed = Path(people.env("tim")["HOME"]) / ".local/state/streamcli/typed"
     typed.mkdir(parents=True)
     tim = people.joins("tim")
-    tim.see("What you type is not kept for the arrow keys")
+    tim.see("The input history is not saved")
     tim.enter("hello")
     tim.see("tim: hello")
     tim.type("\x1b[A")
@@ -241,7 +241,7 @@ def test_typed_lines_live_in_memory_where_their_file_can_not_be_used(
     history.append_string("hello")
     history.close()
     assert history.get_strings() == ["hello"]
-    assert len(said) == 1 and said[0].startswith("What you type is not kept"), said
+    assert len(said) == 1 and said[0].startswith("The input history is not saved"), said
 
 
 def test_lines_that_were_loaded_once_are_there_without_waiting_for_a_thread(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`Departure`: how a chat ends. What was just typed gets a moment, and what stays unsent is named."""
+"""`Departure`: ends a chat. Waits briefly for messages just typed, and reports those that stay unsent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamcli.system.guard import watched
 from streamcli.ui import Screen
 from streamcli.ui.sanitiser import clean_line
 
-LEAVE_WITHIN = 0.3  # seconds that leaving waits for what was just typed
+LEAVE_WITHIN = 0.3  # seconds that leaving waits for messages just typed
 NAMED_LINES = 5
 
 _log = logging.getLogger(__name__)
@@ -25,20 +25,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Manner:
-    """What decides how one chat may end."""
+    """The circumstances that decide how a chat ends."""
 
-    interactive: bool  # somebody sits at a terminal and can be asked
-    patience: float  # seconds without any progress that the end of a pipe waits for a server
-    note: Callable[[str], None]  # says something to the person
-    connection: Callable[[], str]  # how the connection is
-    place: str  # where messages go
+    interactive: bool  # there is a terminal, so the user can be asked
+    patience: float  # seconds without progress after which a chat in a pipe stops waiting for the server
+    note: Callable[[str], None]  # shows a notice
+    connection: Callable[[], str]  # describes the connection's state
+    place: str  # the address that messages go to
 
 
 class Departure:
-    """Ends one chat, once. All calls are for the loop's thread."""
+    """Ends one chat, once. Event-loop thread only."""
 
     def __init__(self, manner: Manner, writer: Writer, outbox: OutboxThread, screen: Screen) -> None:
-        """Begin in the task that runs the chat."""
+        """Create it in the task that runs the chat."""
         self._manner, self._writer, self._outbox, self._screen = manner, writer, outbox, screen
         self._loop = asyncio.get_running_loop()
         self._chat = asyncio.current_task()
@@ -51,36 +51,36 @@ class Departure:
 
     @property
     def begun(self) -> bool:
-        """Is the chat on its way out?"""
+        """Whether the chat is ending."""
         return self._task is not None
 
     @property
     def is_certain(self) -> bool:
-        """Is it, without asking whether to stay?"""
+        """Whether it is ending and the user won't be asked whether to stay."""
         return self.begun and not self._may_stay
 
     def leave(self, *, ask: bool = False, code: int = 0) -> None:
-        """Go, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
+        """Leave after waiting briefly for messages just typed; with ``ask``, stay the first time if any is unsent."""
         if self._task and ask:
             return
-        # Who is told to go while it asks whether to stay does go.
+        # A signal overrides the pending "leave?" question.
         self._may_stay, self.code = ask and self._manner.interactive, code
         if not self._task:
             self._by = self._loop.time() + (LEAVE_WITHIN if self._is_quick else self._manner.patience)
             self._task = watched(self._leave())
 
     def hurry(self, code: int) -> None:
-        """Go at a signal: there is less time than the end of a pipe gives."""
+        """Leave because of a signal: wait only LEAVE_WITHIN, in a pipe too."""
         self._hurried = True
         self._by = min(self._by, self._loop.time() + LEAVE_WITHIN)
         self._news.set()
         if self._task and self._task.done():
-            self._screen.close(LEAVE_WITHIN)  # only the reader of a pipe is waited for
+            self._screen.close(LEAVE_WITHIN)  # waiting only for a pipe's reader
         else:
             self.leave(code=code)
 
     def fail(self, error: BaseException) -> None:
-        """Go because of ``error``; at once if there is another one on the way out."""
+        """Leave because of ``error``; at the second error, immediately."""
         if self.failure is None:
             self.failure = log_file.our_fault(error)
             self.hurry(self.failure.exit_code)
@@ -88,16 +88,16 @@ class Departure:
             self._chat.cancel()
 
     def refuse(self, error: StreamcliError) -> None:
-        """Go because the server refuses us and nobody is there to change that."""
+        """Leave because the server refuses us and there is no user to fix that."""
         self.failure = self.failure or error
         self.hurry(error.exit_code)
 
     def news(self) -> None:
-        """A message of ours was acknowledged or read back, or nobody waits for it any more."""
+        """Check again: a message was acknowledged, read back or given up."""
         self._news.set()
 
     def typed_more(self) -> None:
-        """There may be something unsent that was not asked about."""
+        """Ask again when leaving: there may be new unsent messages."""
         self._asked = False
 
     async def completed(self) -> None:
@@ -116,23 +116,23 @@ class Departure:
             await asyncio.wait([asyncio.create_task(self._outbox.settle())], timeout=LEAVE_WITHIN)
         kept = self._outbox.keeps(entry.message.id for entry in unsent)
         if unsent and not kept and self._may_stay and not self._asked:
-            self._manner.note(f"Not sent: {named(unsent)}. Leave once more to go without sending.")
+            self._manner.note(f"Not sent: {named(unsent)}. Leave again to quit without sending.")
             self._asked, self._task = True, None
             return
         try:
             if unsent:
                 self._name_unsent(unsent, kept)
-                await asyncio.sleep(0)  # it is drawn at the end of this step, and the prompt must still be there
+                await asyncio.sleep(0)  # let it be drawn while the prompt still exists
         finally:
             self._screen.close(LEAVE_WITHIN if self._hurried else None)
 
     async def _until_sent(self) -> None:
-        """Wait for what was just typed; of a pipe, until all it brought is in the log and was seen."""
+        """Wait for the acknowledgement of messages just typed; in a pipe, until all are read back."""
         before = 0
         while left := len(self._writer.unsent if self._manner.interactive else self._writer.unconfirmed):
             now = self._loop.time()
             if left != before and not self._is_quick:
-                self._by = now + self._manner.patience  # a long pipe takes long: only standing still counts
+                self._by = now + self._manner.patience  # much input takes long: only time without progress counts
             if now >= self._by:
                 return
             before = left
@@ -143,7 +143,7 @@ class Departure:
     def _name_unsent(self, entries: Sequence[Entry], kept: bool) -> None:
         text = f"Not sent{' yet' if kept else ''}: {named(entries)}."
         if kept:
-            text += f" The next start with {self._manner.place} sends it."
+            text += f" The next start with {self._manner.place} will send it."
         _log.warning("%s", text)
         if self._manner.interactive or self.code:
             self._manner.note(text)

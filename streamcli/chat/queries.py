@@ -1,4 +1,4 @@
-"""`QueryCommands`: answers /history, /search, /outbox, /retry and /drop above the prompt."""
+"""`QueryCommands`: runs /history, /search, /outbox, /retry and /drop and shows the results above the prompt."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from streamcli.ui.render import MessageStyle
 from streamcli.ui.sanitiser import clean_line
 
 FOUND_SHOWN = 20
-OUTBOX_SHOWN = 20  # of what waits, and of what failed
+OUTBOX_SHOWN = 20  # unsent messages, and as many failed ones
 REASON = 200  # characters of a server's reason
-QUOTED = 60  # characters of what was looked for
-INDEXING = 0.3  # seconds that a search waits for the word index to follow
+QUOTED = 60  # characters of the search text
+INDEXING = 0.3  # seconds that a search waits for the word index to catch up
 
 _log = logging.getLogger(__name__)
 
 
 class Resender(Protocol):
-    """Who sends again."""
+    """Sends failed messages again."""
 
     def send_again(self, entries: Sequence[Entry]) -> None:
-        """Take on what had failed."""
+        """Queue ``entries`` for sending."""
 
 
 class QueryCommands:
-    """Asks the threads that know, and says what they answer; nothing here waits."""
+    """Runs queries in the threads of the history and the outbox, and shows their results. Never blocks the loop."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class QueryCommands:
         self._asking: set[asyncio.Task[None]] = set()
 
     def ask(self, question: Query) -> None:
-        """Say the answer when it is there."""
+        """Start the query; its result is shown when it is ready."""
         task = asyncio.create_task(self._ask(question))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
@@ -62,7 +62,7 @@ class QueryCommands:
             self._say(await self._answer(question))
         except StreamcliError as error:
             self._say(str(error))
-        except Exception as error:  # the task is awaited by nobody: a person would wait for an answer that never comes
+        except Exception as error:  # nothing awaits the task, so the error would get lost
             _log.exception("%s failed", type(question).__name__)
             self._say(str(our_fault(error)))
 
@@ -81,40 +81,42 @@ class QueryCommands:
         if isinstance(question, Retry):
             entries = await self._outbox.retry()
             self._resender.send_again(entries)
-            return f"Sending {_named(entries)} once more." if entries else "Nothing has failed."
+            return f"Sending {_named(entries)} again." if entries else "No message has failed."
         assert isinstance(question, Drop)
         entries = await self._outbox.drop()
-        return f"Forgotten: {_named(entries)}." if entries else "Nothing has failed."
+        return f"Deleted from the outbox: {_named(entries)}." if entries else "No message has failed."
 
     async def _found(self, words: str) -> str:
         limits = word_index.limits(words)
         if not word_index.query(words):
-            return f"There is nothing to look for in “{clean_line(words, QUOTED)}”. {limits}"
+            return f"No words to search for in “{clean_line(words, QUOTED)}”. {limits}"
         found = await self._history.search(words, FOUND_SHOWN + 1, INDEXING)
         messages = list(reversed(found.messages[:FOUND_SHOWN]))
-        behind = f" The newest {found.behind:,} are not looked through yet." if found.behind else ""
-        behind += f" {limits}" if limits else ""
+        are = "is" if found.behind == 1 else "are"
+        notes = f" The newest {counted(found.behind)} {are} not indexed yet." if found.behind else ""
+        notes += f" {limits}" if limits else ""
         if not messages:
-            return f"Nothing found.{behind}"
-        more = "the newest of more" if len(found.messages) > FOUND_SHOWN else "found"
-        return "\n".join([f"{counted(len(messages))} {more}:{behind}", *self._quoted(messages, self._style)])
+            return f"Nothing found.{notes}"
+        many = len(found.messages) > FOUND_SHOWN
+        head = f"Newest {FOUND_SHOWN} of more than {FOUND_SHOWN} matches" if many else f"{counted(len(messages))} found"
+        return "\n".join([f"{head}:{notes}", *self._quoted(messages, self._style)])
 
     async def _content(self) -> str:
         content = await self._outbox.content()
         if content is None:
-            return "The outbox can't be used; the log file says why."
+            return "The outbox can't be used; see the log file."
         lines = _first(
             [f"failed: {entry.text()} ({clean_line(entry.reason or '', REASON)})" for entry in content.failures]
         )
-        lines += _first([f"waits: {entry.text()}" for entry in content.waiting])
+        lines += _first([f"unsent: {entry.text()}" for entry in content.waiting])
         if content.failures:
-            lines.append("/retry sends what failed once more, /drop forgets it.")
+            lines.append("/retry sends failed messages again, /drop deletes them.")
         if not lines and content.elsewhere:
-            lines = ["Nothing waits for this address."]
+            lines = ["No unsent messages for this address."]
         elif not lines:
-            lines = ["The outbox is empty: all that was typed is in the log."]
-        for place, count in content.elsewhere.items():
-            lines.append(f"{counted(count)} for {place}: to be sent by a start with that address.")
+            lines = ["The outbox is empty: everything you typed is in the log."]
+        for address, count in content.elsewhere.items():
+            lines.append(f"{counted(count)} for {address}: start with that address to send.")
         return "\n".join(lines)
 
     def _quoted(self, messages: Sequence[Message], style: MessageStyle) -> list[str]:
@@ -126,7 +128,7 @@ class QueryCommands:
 
 
 def _first(lines: list[str]) -> list[str]:
-    """As many as a person can look at, and how many more there are."""
+    """The first OUTBOX_SHOWN lines, and how many more there are."""
     more = len(lines) - OUTBOX_SHOWN
     return lines if more <= 0 else [*lines[:OUTBOX_SHOWN], f"… and {more:,} more"]
 

@@ -1,4 +1,4 @@
-"""The command line: what it may hold, and what runs for it. The usage text is its one source."""
+"""The command line: parses the arguments according to the usage text and runs the command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streamcli.config import Settings
     from streamcli.log.api import Target
 
-# Not a docstring: python -OO drops those.
+# Not a docstring, because python -OO removes docstrings.
 USAGE: Final = """\
 streamcli: a terminal chat whose only server is a Pravega log.
 
@@ -40,53 +40,53 @@ Usage:
   streamcli --version
   streamcli --help
 
-Without a command it is the chat. Without a URL it is on the embedded server, which is started when
-needed; a URL is a Pravega controller's, such as tcp://127.0.0.1:9090 or tls://chat.example.org:9090.
-If it asks for an account, that comes from STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD or a login file,
-never from an option. Without an id you speak under your login name. send takes its arguments as one
-message, or each line of standard input as one, and ends when all are in the log. tail prints messages
-from the head of the log and follows. history and search print what this machine remembers, after a
-look whether there is more, without a server too. doctor says what works and what does not.
+Without a command, open the chat. Without a URL, use the embedded server, and start it if needed; a
+URL is a Pravega controller's, such as tcp://127.0.0.1:9090 or tls://chat.example.org:9090. A
+server's account comes from STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD or from a login file, never
+from an option. The default id is your login name. send sends its arguments as one message, or each
+line of standard input as one, and ends when all are in the log. tail prints messages from the head
+of the log and follows it. history and search read new messages from the log if a server answers,
+then print this machine's history. doctor reports what works and what does not.
 
 Options:
   --url URL        the controller, instead of <url> [STREAMCLI_URL]
-  --id NAME        who speaks, instead of <id> [STREAMCLI_ID]
+  --id NAME        your name in the chat, instead of <id> [STREAMCLI_ID]
   --scope SCOPE    the log's scope (default: scope) [STREAMCLI_SCOPE]
   --stream STREAM  the log's stream (default: stream) [STREAMCLI_STREAM]
-  --room ROOM      the room you speak in (default: lobby) [STREAMCLI_ROOM]; tail: only this room
+  --room ROOM      the room to send to (default: lobby) [STREAMCLI_ROOM]; tail: show only this room
   --json           tail, history, search: print each message as one line of JSON
   --no-follow      tail: stop at the end of the log
-  --last N         tail: begin with the last N messages; history, search: print so many (default: 50)
-  --in-memory      server start: keep nothing when the server ends
-  --data-dir DIR   server start: where to keep everything; remembered for later starts
-  --no-auth        server start: ask for no password, which is for tests
+  --last N         tail: start with the last N messages; history, search: print N (default: 50)
+  --in-memory      server start: keep all data in memory; it is lost when the server ends
+  --data-dir DIR   server start: the data folder; remembered for later starts
+  --no-auth        server start: require no password; for tests only
   --timeout S      how many seconds to wait for a server (default: 10)
-  --verbose        write the program's log to the terminal as well
+  --verbose        also write the program's log to the terminal
   --version        print the version
   -h, --help       print this text
 """
 COMMANDS = ("send", "tail", "history", "search", "server", "doctor")
-# How many objects more before Python looks for cycles: messages have none, and by default it looks after 700 objects,
-# which takes a quarter of the time in which a long log is read.
+# Thresholds of the garbage collector. Messages form no cycles, and with the default (700 objects) collecting takes a
+# quarter of the time of reading a long log.
 RARELY = (20_000, 20, 20)
 
 
 def main() -> None:
-    """The command ``streamcli``: run it and leave with the exit code of docs/command-line.md."""
+    """Entry point of ``streamcli``. Exits with a code listed in docs/command-line.md."""
     _open_what_is_closed()
     sys.stdout, sys.stderr = patient(sys.stdout), patient(sys.stderr, forgiving=True)
     if not os.environ.get("HOME"):
-        os.environ.pop("HOME", None)  # an empty one would make files of ours in the root folder
+        os.environ.pop("HOME", None)  # with an empty HOME, files would be created in the root folder
     sys.exit(run(sys.argv[1:]))
 
 
 def _failed_to_write(error: OSError) -> int:
-    # Files of ours are worded where they are used; what is left is the current folder and the output.
+    # Errors of our own files are translated where they occur; what is left is the current folder and the output.
     try:
         Path.cwd()
     except FileNotFoundError:
         if error.errno == errno.ENOENT:
-            text = "The current folder does not exist any more. Change to another one, then try again."
+            text = "The current folder no longer exists. Change to another one and try again."
             print(f"streamcli: {text}", file=sys.stderr)
             return CannotCreate.exit_code
     worded = from_os_error(error, error.filename or "the output")
@@ -96,11 +96,11 @@ def _failed_to_write(error: OSError) -> int:
 
 
 def _forget_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's last flush says nothing
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's final flush reports no error
 
 
 def _open_what_is_closed() -> None:
-    # Who starts us with a closed standard file means nothing, and the next file we open must not take its place.
+    # Otherwise the next file that is opened would take the place of the closed standard file.
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(fd)
@@ -110,12 +110,12 @@ def _open_what_is_closed() -> None:
 
 
 def run(argv: list[str]) -> int:
-    """Do what the command line says and return the exit code; every error becomes one line on standard error."""
+    """Run the command line and return the exit code. Every error is printed as one line to standard error."""
     verbose = "--verbose" in argv
-    logging.getLogger("streamcli").addHandler(logging.NullHandler())  # before the log is set up, errors are said once
+    logging.getLogger("streamcli").addHandler(logging.NullHandler())  # else an early error would be printed twice
     try:
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on what was begun is put away
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on Ctrl-C cleans up before exiting
         code = _dispatch(_parse(argv))
         sys.stdout.flush()
         return code
@@ -148,7 +148,7 @@ def _parse(argv: list[str]) -> dict[str, Any]:
         raise
     url = arguments["<url>"]
     if url in COMMANDS:
-        raise UsageError(f"These arguments don't fit {url}, which goes: {_usage_of(url)}. See streamcli --help.")
+        raise UsageError(f"Wrong arguments for {url}. Usage: {_usage_of(url)}. See streamcli --help.")
     if url and "://" not in url:
         near = difflib.get_close_matches(url, COMMANDS, n=1)
         offer = f"did you mean “{_usage_of(near[0])}”?" if near else "a URL looks like tcp://127.0.0.1:9090."
@@ -158,7 +158,7 @@ def _parse(argv: list[str]) -> dict[str, Any]:
             raise UsageError(f"{first} and {second} differ: give one of them. See streamcli --help.")
     for option in ("--in-memory", "--data-dir", "--no-auth"):
         if arguments[option] and not arguments["start"]:
-            raise UsageError(f"{option} belongs to `streamcli server start`. See streamcli --help.")
+            raise UsageError(f"{option} is only for `streamcli server start`. See streamcli --help.")
     return arguments
 
 
@@ -168,17 +168,17 @@ def _usage_of(command: str) -> str:
 
 
 def _misfit(text: str, argv: list[str]) -> str:
-    """What docopt objects to, in words."""
+    """Translate docopt's error into the beginning of a sentence."""
     if unknown := re.findall(r"(?:Option|Argument)\(.*?'([^']+)'", text):
         if word := _meant_as_text(argv):
-            return f"{word} is no option of {argv[0]}. A text that begins with - goes behind --: {argv[0]} -- {word}"
-        return f"{', '.join(unknown)} does not fit here"
+            return f"{word} is not an option of {argv[0]}. Put text that begins with - after --: {argv[0]} -- {word}"
+        return f"Unexpected argument: {', '.join(unknown)}"
     first = text.strip().partition("\n")[0].rstrip(".")
-    return "the arguments don't fit together" if not first or first.lower().startswith("usage") else first
+    return "The arguments don't fit together" if not first or first.lower().startswith("usage") else first
 
 
 def _meant_as_text(argv: list[str]) -> str:
-    """The argument of send or search that looks like an option and is none of ours; of -foo docopt says -f, -o, -o."""
+    """The argument of send or search that looks like an unknown option. (For -foo, docopt reports -f, -o, -o.)"""
     if not argv or argv[0] not in ("send", "search"):
         return ""
     before = argv[: argv.index("--")] if "--" in argv else argv
@@ -207,7 +207,7 @@ def _server(arguments: dict[str, Any]) -> int:
     from streamcli.cli import server
     from streamcli.config import seconds
 
-    os.environ.pop("STREAMCLI_PASSWORD", None)  # the server's processes live long, and it is not theirs
+    os.environ.pop("STREAMCLI_PASSWORD", None)  # the server's long-lived processes must not inherit it
     action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
     options = (arguments["--in-memory"], arguments["--data-dir"], arguments["--no-auth"])
     choice = server.chosen(*options) if action == "start" else None
@@ -215,7 +215,7 @@ def _server(arguments: dict[str, Any]) -> int:
 
 
 def _chat(arguments: dict[str, Any]) -> int:
-    gc.disable()  # what is imported now is there to stay: looking through it for garbage only delays the prompt
+    gc.disable()  # imported objects stay alive: collecting them would only delay the prompt
 
     from streamcli.chat.chatter import Chatter
     from streamcli.cli import runtime
@@ -229,7 +229,7 @@ def _chat(arguments: dict[str, Any]) -> int:
         gc.enable()
         return await chatter.run()
 
-    # A prompt need not wait for a server that is away; a first start has more to say than fits in the bottom line.
+    # A prompt need not wait for a server that is down.
     return runtime.run(settings, chat, patient=os.isatty(0) and os.isatty(1), unstarted="Nothing was read or sent.")
 
 
@@ -298,7 +298,7 @@ def _settings(arguments: dict[str, Any], reads: bool = False) -> Settings:
     settings = settle(options, os.environ)
     if reads:
         check_group(settings.group_owner, settings.stream.stream)
-    os.environ.pop("STREAMCLI_PASSWORD", None)  # no program that is started from here inherits it
+    os.environ.pop("STREAMCLI_PASSWORD", None)  # child processes must not inherit it
     return settings
 
 
@@ -308,4 +308,4 @@ def _log_path() -> str:
     try:
         return str(log_path())
     except StreamcliError as error:
-        return f"none can be kept. {error}"
+        return f"not available. {error}"

@@ -17,18 +17,21 @@ from streamcli.server.state import ServerOptions
 _NOT_RUNNING = 3
 _LOG_LINES = 100
 _WHAT_TO_DO = {
-    State.STARTING: "It will be there in a moment.",
+    State.STARTING: "It will be ready in a moment.",
     State.STOPPED: "`streamcli server start` starts it.",
-    State.CRASHED: "`streamcli server start` starts it again, `streamcli server logs` may say why.",
-    State.UNRESPONSIVE: "`streamcli server stop` ends it, `streamcli server logs` may say why.",
+    State.CRASHED: "`streamcli server start` restarts it, `streamcli server logs` may show why.",
+    State.UNRESPONSIVE: "`streamcli server stop` ends it, `streamcli server logs` may show why.",
     State.ABSENT: "`streamcli server start` starts it.",
 }
 
 
 def chosen(in_memory: bool, data_dir: str | None, no_auth: bool) -> ServerOptions:
-    """What ``server start`` with these options means: what is not said is the default, but the folder is remembered."""
+    """Return the options of ``server start``; those not given have their defaults, but the folder is remembered.
+
+    Raises UsageError or CannotCreate if the folder's name can't be used.
+    """
     if in_memory and data_dir is not None:
-        raise UsageError("--in-memory keeps nothing, and --data-dir says where to keep it: give one of them.")
+        raise UsageError("--in-memory and --data-dir exclude each other: give only one of them.")
     before = state.remembered()
     folder = before.data if data_dir is None else _absolute(data_dir)
     return replace(before, durable=not in_memory, data=folder, auth=not no_auth)
@@ -36,24 +39,22 @@ def chosen(in_memory: bool, data_dir: str | None, no_auth: bool) -> ServerOption
 
 def _absolute(data_dir: str) -> str:
     if not data_dir:
-        raise UsageError("--data-dir needs the name of a folder, and got an empty one.")
+        raise UsageError("--data-dir is empty: give the name of a folder.")
     try:
         return str(Path(data_dir).expanduser().absolute())
     except OSError as error:
         raise CannotCreate(
-            f"--data-dir {data_dir} is relative to the current folder, which is gone. Change to another folder."
+            f"--data-dir {data_dir} is relative to the current folder, which no longer exists. Change to another one."
         ) from error
     except RuntimeError as error:
-        raise UsageError(
-            f"--data-dir {data_dir}: no such user's home folder is known. Name the folder itself."
-        ) from error
+        raise UsageError(f"--data-dir: the home folder in {data_dir} is unknown. Write the full path.") from error
 
 
 def run(action: str, timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | None = None) -> int:
-    """Do one of the four actions and return the exit code; results go to ``out``, stages of a start to ``err``.
+    """Run one of the four actions and return the exit code. Results go to ``out``, a start's progress to ``err``.
 
-    ``timeout`` is how many seconds the server may take to get ready, or to end before it is killed; ``choice`` says how
-    it is to run. Raises StreamcliError.
+    ``timeout`` is in seconds: how long the server may take to become ready, or to end before it is killed. ``choice``
+    are the options of a start. Raises StreamcliError.
     """
     if action == "start":
         return _start(timeout, out, err, choice)
@@ -63,13 +64,13 @@ def run(action: str, timeout: float, out: TextIO, err: TextIO, choice: ServerOpt
         return _status(out)
     if action == "logs":
         return _logs(out)
-    raise UsageError(f"There is no `streamcli server {action}`; it is start, stop, status or logs.")
+    raise UsageError(f"Unknown command `streamcli server {action}`: use start, stop, status or logs.")
 
 
 def _start(timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | None) -> int:
     before = control.status()
     url = control.ensure_running(Lines(err), timeout, choice)
-    verb = "runs already" if before.state is State.RUNNING else "is running"
+    verb = "is already running" if before.state is State.RUNNING else "is running"
     out.write(f"The embedded server {verb} at {url}, {control.in_words(state.remembered())}\n")
     return 0
 
@@ -102,27 +103,25 @@ def _facts(now: Status) -> list[tuple[str, str]]:
         facts.append(("up", uptime(time.time() - now.since)))
     facts.append(("log", str(state.log_path())))
     if now.choice:
-        facts.append(
-            ("password", "asked for, known to your own clients" if now.choice.auth else "none: for tests only")
-        )
+        facts.append(("password", "required, known to your own clients" if now.choice.auth else "none: for tests only"))
         facts.append(("data", _data(now.choice)))
     return facts
 
 
 def _data(choice: ServerOptions) -> str:
     if not choice.durable:
-        return "in memory: all of it goes when the server ends"
+        return "in memory: lost when the server ends"
     folder = launch.data_folder(choice)
     try:
-        room = f"{data.words(data.free(folder))} free"
+        space = f"{data.words(data.free(folder))} free"
     except OSError as error:
-        room = f"can't be looked at: {error.strerror}"
+        space = f"can't be read: {error.strerror}"
     low = data.warning(folder)
-    return f"{folder}, {low or room}"
+    return f"{folder}, {low or space}"
 
 
 def uptime(seconds: float) -> str:
-    """A length of time in words, such as ``2 h 5 min``."""
+    """Format a duration, such as ``2 h 5 min``."""
     minutes, rest = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

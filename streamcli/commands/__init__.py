@@ -1,4 +1,4 @@
-"""Slash commands: a line becomes an action, a value that says what to do. Pure."""
+"""Slash commands: parse a typed line into an action, a value that says what to do. Pure."""
 
 from streamcli.commands.actions import (
     Action,

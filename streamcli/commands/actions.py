@@ -1,4 +1,4 @@
-"""What a line can mean: small values that can be compared, each saying what is to be done."""
+"""The actions that a typed line can mean: frozen, comparable values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from streamcli.model.message import Kind
 
 @dataclass(frozen=True)
 class Context:
-    """What commands need from outside: ``choose`` picks one of several texts (random.choice, or a fixed one)."""
+    """What commands need from outside: ``choose`` picks one of several texts (random.choice; in tests the first)."""
 
     choose: Callable[[Sequence[str]], str]
 
 
 @dataclass(frozen=True)
 class Send:
-    """Send ``text`` as a message of ``kind``; sender, id, room and time are added by who sends it."""
+    """Send ``text`` as a message of ``kind``; the caller adds sender, id, room and time."""
 
     kind: Kind
     text: str
@@ -26,45 +26,45 @@ class Send:
 
 @dataclass(frozen=True)
 class Show:
-    """Show ``lines`` to this person only."""
+    """Show ``lines`` on this terminal only."""
 
     lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class UsageHint:
-    """Tell this person, quietly and in one line, why nothing was done."""
+    """Tell the user in one line, on this terminal only, why nothing was done."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Show the last ``count`` messages of the history again."""
+    """Show the last ``count`` messages of the history."""
 
     count: int
 
 
 @dataclass(frozen=True)
 class Search:
-    """Show the messages of the history in which ``words`` stand."""
+    """Show the messages of the history that contain all ``words``."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Outbox:
-    """Show what waits to be sent and what failed."""
+    """Show the outbox: unsent and failed messages."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Send what failed once more."""
+    """Send the failed messages again."""
 
 
 @dataclass(frozen=True)
 class Drop:
-    """Forget what failed."""
+    """Delete the failed messages from the outbox."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class Quit:
 
 @dataclass(frozen=True)
 class Nothing:
-    """A blank line: there is nothing to do."""
+    """A blank line: do nothing."""
 
 
 Query: TypeAlias = Recall | Search | Outbox | Retry | Drop
-"""What is answered by this machine's memory."""
+"""Actions on the history and the outbox of this machine."""
 
 Action: TypeAlias = Send | Show | UsageHint | Query | Quit | Nothing

@@ -1,4 +1,4 @@
-"""From a line to an action, without touching anything."""
+"""Parse a typed line into an action. Pure."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from streamcli.commands.actions import Action, Context, Nothing, Send, UsageHint
 from streamcli.commands.table import Command, find, unknown
 from streamcli.model.message import replace_surrogates
 
-# U+FF0F is the slash of Chinese and Japanese keyboards; some layouts and input methods have the others.
+# U+FF0F is the slash of Chinese and Japanese keyboards; other layouts and input methods produce the others.
 _OTHER_SLASHES: Final = "／⁄∕⧸"
 
 
 def parse(line: str, context: Context) -> Action:
-    """Say what ``line`` means. Text is sent exactly as typed, only the line break at its end goes.
+    """Return the action that ``line`` means. Text is sent exactly as typed, without the final line break.
 
-    - ``/name`` is a command in upper or lower case. An unknown one is never sent: it was meant for us, not the room.
-    - ``//text`` sends "/text"; "/ text" is no command and is sent as it is.
-    - A slash of another script is no command and is never sent by mistake: ``／quit`` is asked about, and doubled it
-      sends the text (``／／quit`` sends "／quit").
+    - ``/name`` is a command, in upper or lower case. An unknown one is never sent: it was not meant for the room.
+    - ``//text`` sends "/text"; "/ text" is not a command and is sent as it is.
+    - A slash of another script never starts a command, nor is it sent by mistake: ``／quit`` yields a hint, and
+      doubling the slash sends the text (``／／quit`` sends "／quit").
     - ``greet`` and ``joke`` alone on a line are commands, in exactly this spelling.
-    - Blanks before a command we know don't turn it into a message. Before anything else they do.
+    - A known command may follow blanks; anything else after blanks is a message.
     """
     text = replace_surrogates(line.removesuffix("\n").removesuffix("\r"))
     if text.isspace() or not text:
@@ -38,7 +38,7 @@ def parse(line: str, context: Context) -> Action:
 
 
 def _command(text: str) -> tuple[Command | None, str, str]:
-    """Return the command ``text`` calls, if there is one, its name as typed, and what follows the name."""
+    """Return the command that ``text`` calls (or None), its name as typed, and its argument."""
     word, *rest = text.split(maxsplit=1)
     argument = rest[0].rstrip() if rest else ""
     if word.startswith("/"):
@@ -49,9 +49,9 @@ def _command(text: str) -> tuple[Command | None, str, str]:
 
 
 def _refusal_of_other_slash(text: str) -> str:
-    """Return what to say of a line that begins with a slash of another script, "" of all others.
+    """Return the hint for a line that begins with a slash of another script, "" for all others.
 
-    As with "/", blanks before it make it a text unless a command follows, and so does a blank after it.
+    As with "/", a blank after the slash makes it a message, and so do blanks before it unless a command follows.
     """
     word = text.split(maxsplit=1)[0]
     slash, name = word[0], unicodedata.normalize("NFKC", word[1:])
@@ -61,4 +61,4 @@ def _refusal_of_other_slash(text: str) -> str:
 
 
 def _refusal(name: str) -> str:
-    return unknown(name) if name else "A slash alone is no command; /help shows what there is. (// sends it as text)"
+    return unknown(name) if name else "A single slash is not a command; see /help. (// sends it as text)"

@@ -1,4 +1,4 @@
-"""The slash commands: one record each. Parsing, ``/help``, completion and the docs all read this table."""
+"""The table of slash commands, which parsing, ``/help``, completion and the docs all use."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MOST_RECALLED: Final = 1000
 
 
 class Arity(Enum):
-    """Whether something follows the command's name."""
+    """Whether a command takes an argument."""
 
-    NONE = "nothing"
-    OPTIONAL = "perhaps something"
-    REQUIRED = "a text"
+    NONE = "none"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
 
 
 @dataclass(frozen=True)
 class Command:
-    """One slash command. ``handler`` gets what follows the name, without blanks around it."""
+    """One slash command. ``handler`` gets the argument, without blanks around it."""
 
     name: str
     help: str
@@ -36,21 +36,21 @@ class Command:
     arguments: str = ""
     aliases: tuple[str, ...] = ()
     bare: bool = False
-    """Whether the name alone on a line, without the slash, means the same."""
+    """Whether the name alone on a line, without a slash, calls the command too."""
     more: str = ""
-    """What ``/help NAME`` says besides."""
+    """Further text for ``/help NAME``."""
 
     @property
     def usage(self) -> str:
-        """How it is typed: "/me TEXT"."""
+        """The syntax: "/me TEXT"."""
         return f"/{self.name} {self.arguments}".rstrip()
 
     def run(self, argument: str, context: Context) -> Action:
-        """Check the arity, then do it."""
+        """Return the handler's action, or a UsageHint if the argument is missing or unexpected."""
         if argument and self.arity is Arity.NONE:
-            return UsageHint(f"/{self.name} takes nothing after it; just type {self.usage}")
+            return UsageHint(f"/{self.name} takes no argument: type {self.usage}")
         if not argument and self.arity is Arity.REQUIRED:
-            return UsageHint(f"/{self.name} needs something after it: {self.usage}")
+            return UsageHint(f"/{self.name} needs an argument: {self.usage}")
         return self.handler(argument, context)
 
 
@@ -71,9 +71,7 @@ def _history(count: str, context: Context) -> Action:
         return Recall(RECALLED)
     if number := whole(count, MOST_RECALLED):
         return Recall(number)
-    return UsageHint(
-        f"/history takes a number from 1 to {MOST_RECALLED:,}; streamcli history --last N has no such limit."
-    )
+    return UsageHint(f"/history takes a number from 1 to {MOST_RECALLED:,}; use `streamcli history --last N` for more.")
 
 
 def _search(words: str, context: Context) -> Action:
@@ -105,49 +103,48 @@ def _quit(_: str, context: Context) -> Action:
 
 
 COMMANDS: Final = (
-    Command("greet", "say hi to everybody", _greet, bare=True),
+    Command("greet", "say hi to everyone", _greet, bare=True),
     Command("joke", "tell a joke", _joke, bare=True),
-    Command("me", "say what you do: /me waves", _me, Arity.REQUIRED, "TEXT"),
-    Command("help", "show the commands, or one of them", _help, Arity.OPTIONAL, "[COMMAND]"),
-    Command("history", "show the last messages again", _history, Arity.OPTIONAL, "[N]"),
+    Command("me", "describe what you are doing: /me waves", _me, Arity.REQUIRED, "TEXT"),
+    Command("help", "list the commands, or explain one", _help, Arity.OPTIONAL, "[COMMAND]"),
+    Command("history", "show the last N messages (default: 20)", _history, Arity.OPTIONAL, "[N]"),
     Command(
         "search",
-        "find messages by their words, the last may be a beginning",
+        "search messages; the last word matches as a prefix",
         _search,
         Arity.REQUIRED,
         "WORDS",
-        more="Words are letters and digits, in upper or lower case, with or without accents; signs are not looked at. "
-        "In Chinese, Japanese, Thai and other scripts without blanks between words only the beginning of a phrase is "
-        "found.",
+        more="Case, accents, punctuation and symbols are ignored. In Chinese, Japanese, Thai and other scripts without "
+        "blanks between words, a search matches only the beginning of a phrase.",
     ),
-    Command("outbox", "show what waits to be sent and what failed", _outbox),
-    Command("retry", "send what failed once more", _retry),
-    Command("drop", "forget what failed", _drop),
+    Command("outbox", "show unsent and failed messages", _outbox),
+    Command("retry", "send failed messages again", _retry),
+    Command("drop", "delete failed messages from the outbox", _drop),
     Command("quit", "leave the chat", _quit, aliases=("exit",)),
 )
 
-SLASH_HINT: Final = "send a text that begins with a slash"
+SLASH_HINT: Final = "send text that begins with a slash"
 
 _BY_NAME: Final = {name: command for command in COMMANDS for name in (command.name, *command.aliases)}
 _LONGEST_SHOWN = 40
 
 
 def find(name: str) -> Command | None:
-    """Return the command called ``name`` (without the slash, upper or lower case), or None."""
+    """Return the command called ``name`` (no slash, any case), or None."""
     return _BY_NAME.get(name.lower())
 
 
 def unknown(name: str, slash: str = "/") -> str:
-    """Say that ``name`` behind ``slash`` is no command, and offer what was perhaps meant."""
-    # NFKC makes full-width letters plain ones.
+    """Return a hint that ``name`` after ``slash`` is not a command, with a suggestion if one is close."""
+    # NFKC turns full-width letters into ASCII.
     near = difflib.get_close_matches(unicodedata.normalize("NFKC", name).lower(), _BY_NAME, n=1)
     shown = name if len(name) <= _LONGEST_SHOWN else name[:_LONGEST_SHOWN] + "…"
-    offer = f"did you mean /{near[0]}?" if near else "/help shows what there is."
-    return f"{slash}{shown} is no command; {offer} ({slash * 2}{shown} sends it as text)"
+    offer = f"did you mean /{near[0]}?" if near else "see /help."
+    return f"{slash}{shown} is not a command; {offer} ({slash * 2}{shown} sends it as text)"
 
 
 def completions(prefix: str) -> list[tuple[str, str]]:
-    """Return what a line that begins with ``prefix`` can become, each with its help. Empty unless it is a command."""
+    """Return the commands that begin with ``prefix`` (with its slash), each with its help text."""
     typed = prefix.lower()
     if not typed.startswith("/"):
         return []
@@ -178,5 +175,5 @@ def _overview() -> tuple[str, ...]:
 def _details(command: Command) -> tuple[str, ...]:
     same = [f"/{alias}" for alias in command.aliases]
     same += [f"{command.name} alone on a line"] if command.bare else []
-    more = [f"the same: {', '.join(same)}"] if same else []
+    more = [f"also: {', '.join(same)}"] if same else []
     return (f"{command.usage}  {command.help}", *more, *([command.more] if command.more else []))

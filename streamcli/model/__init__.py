@@ -1,1 +1,1 @@
-"""Values: messages, names, addresses, keys. Pure; only ``message`` loads pydantic."""
+"""Value types: messages, names, addresses, keys. Pure. Only ``message`` imports pydantic directly."""

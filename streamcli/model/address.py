@@ -1,4 +1,4 @@
-"""Which log: the controller's URL, as whom to speak to it, the scope and the stream."""
+"""Addresses of logs: the controller's URL, the account, the scope and the stream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_STREAM = "stream"
 
 @dataclass(frozen=True)
 class Login:
-    """A Pravega account. The password stands in no text that Python makes of it."""
+    """A Pravega account. Its repr does not contain the password."""
 
     user: str
     password: str = field(repr=False)
@@ -28,24 +28,24 @@ class Login:
 
 @dataclass(frozen=True)
 class Controller:
-    """Where a Pravega controller listens, and as whom to speak to it (None: it asks for no password)."""
+    """The address of a Pravega controller, and the account for it (None: no authentication)."""
 
     host: str
     port: int
     login: Login | None = None
     tls: bool = False
-    ca: str | None = None  # PEM file with the authorities that may vouch for a TLS server; None: the system's
+    ca: str | None = None  # PEM file with the CA certificates for TLS; None: the system's
 
     @property
     def url(self) -> str:
-        """The URL in the form the client library takes; no account stands in it."""
+        """The URL in the client library's form, without the account."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'tls' if self.tls else 'tcp'}://{host}:{self.port}"
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream's full name."""
+    """The full name of a stream."""
 
     scope: str = DEFAULT_SCOPE
     stream: str = DEFAULT_STREAM
@@ -55,28 +55,28 @@ class Stream:
 
 
 def parse_url(text: str) -> Controller:
-    """Read ``tcp://host:port`` or ``tls://host:port``; raise UsageError for anything else."""
+    """Parse ``tcp://host:port`` or ``tls://host:port``. Raises UsageError for anything else."""
     form = "a controller's URL looks like tcp://127.0.0.1:9090 or tls://chat.example.org:9090"
-    if "@" in text:  # never said again: what stands before it may be a password
+    if "@" in text:  # do not repeat the text: it may contain a password
         raise UsageError(f"An account does not belong in a URL, where others can see it; {form}.")
     if "://" not in text:
-        raise UsageError(f"{text!r} is no URL: {form}.")
+        raise UsageError(f"{text!r} is not a URL: {form}.")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise UsageError(f"{text!r} is no URL with a valid port: {form}.") from None
+        raise UsageError(f"{text!r} is not a URL with a valid port: {form}.") from None
     if parts.scheme not in ("tcp", "tls"):
         raise UsageError(f"{text!r}: the scheme {parts.scheme!r} is unknown; {form}.")
     if not host or not port or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise UsageError(f"{text!r} needs a host and a port and nothing else; {form}.")
+        raise UsageError(f"{text!r} must have a host, a port and nothing else; {form}.")
     if parts.scheme == "tls" and _is_ip(host):
         raise UsageError(f"{text!r}: TLS needs the server's name, not its IP address; {form}.")
     return Controller(host, port, tls=parts.scheme == "tls")
 
 
 def _is_ip(host: str) -> bool:
-    # The client library looks for host names only in a certificate, also where it holds addresses.
+    # The client library checks host names only, even if the certificate contains IP addresses.
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whose clock is wrong: a time of sending against those of the neighbours in the log, whose order is certain. Pure."""
+"""Detects senders' clock skew by comparing ``sent_at`` with neighbouring messages in log order. Pure."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Final
 
 from streamcli.model.message import Message
 
-OFF: Final = timedelta(minutes=1)  # less is said about by nobody: messages take a while, and clocks differ
-NEIGHBOURS: Final = 3  # of other senders on each side; of several the middle one counts, since one may be off too
-LOOKED_AT: Final = 4 * NEIGHBOURS  # messages on each side, among which they are looked for
+OFF: Final = timedelta(minutes=1)  # tolerance: messages take a while, and clocks differ
+NEIGHBOURS: Final = 3  # messages of other senders on each side, whose median counts, since one may be skewed too
+LOOKED_AT: Final = 4 * NEIGHBOURS  # messages searched for them on each side
 
 
 class SkewDetector:
-    """Judges messages in the log's order. What is off says nothing about the others.
+    """Judges messages in log order. A skewed message is not used to judge others.
 
-    A message can't have been sent after those behind it nor before those in front of it. A long silence is no error, so
-    only a time that runs against the order is one.
+    A message must have been sent after those before it and before those after it. A long gap is normal, so only a time
+    that contradicts the order counts as skew.
     """
 
     def __init__(self) -> None:
         self._before: deque[tuple[str, datetime]] = deque(maxlen=LOOKED_AT)
 
     def judge(self, messages: Sequence[Message], now: datetime | None = None) -> list[timedelta | None]:
-        """Of each message by how much its time is off (negative: too early), None where it is plausible.
+        """Return the skew of each message (negative: too early), None where its time is plausible.
 
-        ``now`` is our own clock when the last of ``messages`` came just now: nothing stands behind it yet.
+        Pass ``now``, the local time, when the messages have just arrived and none follows them yet.
         """
         behind = (messages[index : index + LOOKED_AT] for index in range(1, len(messages) + 1))
         return [self._judge(message, some, now) for message, some in zip(messages, behind, strict=True)]

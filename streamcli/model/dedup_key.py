@@ -1,4 +1,4 @@
-"""By what an event is known again: a retry writes the same message at another offset. Pure."""
+"""Deduplication key of an event; a retry has the same key at another offset. Pure."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Final
 
 from streamcli.model.message import Message, Unreadable
 
-_MADE_UP_ID: Final = re.compile(r"o(\d+)-[0-9a-f]{16}")  # message.decode's for an event without an id
+_MADE_UP_ID: Final = re.compile(r"o(\d+)-[0-9a-f]{16}")  # message.decode makes these for events without an id
 _NO_ORDER: Final = bytes(6)
 
 
 def dedup_key(content: Message | Unreadable, again: int = 1) -> bytes:
-    """Return 16 bytes that tell one message from all others, whatever the offset a retry gave it.
+    """Return the 16-byte key of a message, which does not depend on the offset if the message has an id.
 
-    They begin with 6 bytes that grow with time or offset, so that an index of them grows at its end; then 10 bytes of
-    hash of sender and id. ``again`` tells apart equal events without ids at the same offset of several segments.
+    6 bytes that grow with time or offset, so that an index is appended to at its end; then a 10-byte hash of sender and
+    id. ``again`` distinguishes equal events without ids at the same offset of different segments.
     """
     if isinstance(content, Unreadable):
         return _key(content.offset, f"{content.size} {again} {content.reason}")
     id = content.id
-    # The length keeps apart what would be one text when joined.
+    # The length prevents collisions between different pairs of id and sender.
     text = f"{len(id)} {id}{content.sender}"
     if id[:1] == "o" and (made_up := _MADE_UP_ID.fullmatch(id)):
         return _key(int(made_up[1]), text if again == 1 else f"{again} of {text}")
@@ -35,10 +35,10 @@ def dedup_key(content: Message | Unreadable, again: int = 1) -> bytes:
 
 
 class DedupKeys:
-    """The identities of what one life of a read worker brings.
+    """Computes the keys of the events that one read worker process delivers.
 
-    On several segments the same bytes can stand at the same offset of two of them, and are two events. A life brings
-    each once, so the n-th of this life is the n-th of any other.
+    Two segments can have equal bytes at the same offset: two events. A process delivers each once, so counting them
+    gives the same keys in every process.
     """
 
     def __init__(self, segments: int) -> None:
@@ -46,7 +46,7 @@ class DedupKeys:
         self._same: Counter[bytes] = Counter()
 
     def of(self, contents: Iterable[Message | Unreadable]) -> list[bytes]:
-        """The identities of the next events."""
+        """Return the keys of the next events."""
         return list(map(dedup_key if self.in_order else self._next, contents))
 
     def _next(self, content: Message | Unreadable) -> bytes:

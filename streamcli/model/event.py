@@ -1,4 +1,4 @@
-"""An event of the log on its way to the history and the screen. Pure."""
+"""Events of the log after decoding, and entries of the outbox. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamcli.model.message import Message, Unreadable
 
 
 class DecodedEvent(NamedTuple):
-    """One event of the log: its offset and the offset just past it (bytes), its data, and what they mean."""
+    """One event of the log: its offset, the offset just past it (both in bytes), its data, and the decoded content."""
 
     offset: int
     end: int
@@ -17,9 +17,9 @@ class DecodedEvent(NamedTuple):
 
 
 class Arrived(NamedTuple):
-    """What an event means, and whether it is new to this terminal.
+    """A decoded event, and whether it is new to this terminal.
 
-    It is not ``fresh`` when it is a duplicate, or when the history on disk held it already at the start.
+    It is not ``fresh`` if it is a duplicate, or if the history already contained it at the start.
     """
 
     content: Message | Unreadable
@@ -27,9 +27,9 @@ class Arrived(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A message of ours that waits in the outbox, or that failed for good when there is a ``reason`` (a sentence).
+    """A message in the outbox: unsent, or failed permanently if there is a ``reason`` (a sentence).
 
-    ``event`` are its bytes as they were typed, and are what is sent: another version may have written more into them.
+    ``event`` is the encoded message, which is what is sent: another version may have added fields to it.
     """
 
     message: Message
@@ -37,6 +37,6 @@ class Entry(NamedTuple):
     event: bytes = b""
 
     def text(self, width: int = 60) -> str:
-        """The message in at most ``width`` characters, to name it by. Not yet fit for a terminal: it is a person's."""
+        """The message's text, cut to ``width`` characters, to name it by. Not sanitised for a terminal."""
         text = " ".join(self.message.message.split())
         return text if len(text) <= width else text[: width - 1] + "…"

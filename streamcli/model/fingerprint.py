@@ -1,8 +1,8 @@
-"""By what an event's bytes are known again. Apart from `identity`, so that the workers need not load pydantic. Pure."""
+"""Fingerprint of an event's bytes. Separate from `dedup_key`, so that workers need not load pydantic. Pure."""
 
 from hashlib import blake2b
 
 
 def fingerprint(data: bytes) -> bytes:
-    """Return 16 bytes by which an event's bytes are known again."""
+    """Return a 16-byte hash of an event's bytes."""
     return blake2b(data, digest_size=16).digest()

@@ -1,14 +1,14 @@
-"""The wire format: one JSON object an event, a closed union of frozen models, one small type per kind.
+"""The wire format: one JSON object per event; one frozen model per kind, in a closed union.
 
-What is *not* here: where an event stands in the log (its offset), and how a message looks on a screen.
+Offsets and rendering are *not* part of it.
 
-How an event from elsewhere is read, decided once and here:
+Rules for decoding an event from any program:
 
-- ``sender`` and ``message`` must be strings, or the event is :class:`Unreadable`. An empty or blank sender reads "?".
-- Every other field that is absent, of a wrong type or absurd gets its default. The message matters more than they do.
+- ``sender`` and ``message`` must be strings, or the event is :class:`Unreadable`. An empty or blank sender becomes "?".
+- Any other field that is missing, of a wrong type or out of range gets its default, so that the message is shown.
 - An event without a usable ``kind`` is one of the original program: a chat message, unless it is ``greet`` or ``joke``.
-- A kind we don't know is kept as :class:`Unknown`, with its text.
-- A field we don't know is kept as it is written (:mod:`streamcli.model.unknown_fields`): docs/decisions/0015.
+- An unknown kind becomes :class:`Unknown`, with its text.
+- Unknown fields are kept as written (:mod:`streamcli.model.unknown_fields`): docs/decisions/0015.
 """
 
 from __future__ import annotations
@@ -40,36 +40,36 @@ from streamcli.model.original_jokes import joke_at
 from streamcli.model.unknown_fields import NONE, UnknownFields, depth
 
 MAX_EVENT_BYTES: Final = 64 * 1024
-"""The longest event we write. A longer one from elsewhere is read, and its text is cut to ``CUT_CHARACTERS``."""
+"""The longest event we write, in bytes. The text of a longer one is cut to ``CUT_CHARACTERS`` when it is read."""
 
 CUT_CHARACTERS: Final = 2000
 MAX_UNKNOWN_WHEN_CUT: Final = MAX_EVENT_BYTES // 2
-"""Of an event that is cut: bytes of unknown fields that are kept, so that with the cut text they still fit into one."""
+"""Bytes of unknown fields kept of an event that is cut, so that the rest still fits into one event."""
 
 MAX_NAME: Final = 64
 MAX_ID: Final = 128
-# Levels of nesting. Python gives up somewhere below 1,000, the sooner the deeper it is called, and an event must be
-# readable everywhere or nowhere.
+# Levels of nesting. Python's own limit, below 1,000, depends on the call stack, and an event must be readable
+# everywhere or nowhere.
 DEEPEST_EVENT: Final = 500
 DEFAULT_ROOM: Final = "lobby"
 NOBODY: Final = "?"
 
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME, pattern=r"\S")]
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID)]
-# Outside these years a local time can overflow, and whoever wrote it had no clock anyway.
+# Outside these years a local time can overflow, and the sender's clock was not set anyway.
 _FIRST: Final = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _END: Final = datetime(2200, 1, 1, tzinfo=timezone.utc)
 _Time = Annotated[AwareDatetime, Field(ge=_FIRST, lt=_END)]
 _Version = Annotated[int, Field(strict=True, ge=1, lt=2**31)]
-# No JSON is one of these, so an event that has a field of this name leaves the fast way.
+# JSON never validates as this type, so an event with a field of this name leaves the fast path.
 _Unknown = Annotated[UnknownFields, GetPydanticSchema(lambda source, handler: is_instance_schema(UnknownFields))]
 _Reason = Literal["empty", "not UTF-8", "not JSON", "nested too deep", "fields missing", "wrong types"]
 
 
 class _Event(BaseModel):
-    """What every kind has. Build our own with :func:`make`; typed text may need :func:`replace_surrogates` first."""
+    """Fields of every kind. Create new messages with :func:`make`."""
 
-    # Hardly any text comes twice but the fields' names, so only these are worth looking up.
+    # Only the fields' names repeat, so only they are worth caching.
     model_config = ConfigDict(frozen=True, extra="allow", cache_strings="keys")
 
     sender: _Name
@@ -83,32 +83,32 @@ class _Event(BaseModel):
 
 
 class Chat(_Event):
-    """Somebody says something."""
+    """An ordinary chat message."""
 
     kind: Literal["chat"] = "chat"
 
 
 class Greet(_Event):
-    """Somebody says hi; ``message`` is "greet", so that the original program shows it its way."""
+    """A greeting; ``message`` is "greet", which the original program understands."""
 
     kind: Literal["greet"] = "greet"
     message: str = "greet"
 
 
 class Joke(_Event):
-    """Somebody tells a joke; ``message`` is the joke."""
+    """A joke; ``message`` is its text."""
 
     kind: Literal["joke"] = "joke"
 
 
 class Emote(_Event):
-    """Somebody does something: ``/me waves``."""
+    """What the sender does: ``/me waves``."""
 
     kind: Literal["me"] = "me"
 
 
 class Unknown(_Event):
-    """A message of a kind this version doesn't know: kept, and shown as such."""
+    """A message of a kind that this version doesn't know; shown with its kind."""
 
     kind: Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
 
@@ -129,7 +129,7 @@ KINDS: Final[dict[str, type[Known]]] = {"chat": Chat, "greet": Greet, "joke": Jo
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An event nobody can make sense of: where it stands, how many bytes it has, and why, in plain words."""
+    """An event that can't be decoded: its offset and size in bytes, and the reason."""
 
     offset: int
     size: int
@@ -137,11 +137,11 @@ class Unreadable:
 
 
 class TooLong(ValueError):
-    """The message would take more than ``MAX_EVENT_BYTES`` in the log; ``size`` says how many."""
+    """The encoded message would exceed ``MAX_EVENT_BYTES``; ``size`` is its size in bytes."""
 
     def __init__(self, size: int) -> None:
-        """Remember how many bytes it would have taken."""
-        super().__init__(f"The message takes {size} bytes in the log, at most {MAX_EVENT_BYTES} are possible.")
+        """``size`` is in bytes."""
+        super().__init__(f"The message takes {size} bytes in the log; the maximum is {MAX_EVENT_BYTES}.")
         self.size = size
 
 
@@ -162,14 +162,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decode(data: bytes, offset: int) -> Message | Unreadable:
-    """Read the event that stands at ``offset``. Never raises; the same bytes at the same place always read the same."""
+    """Decode the event at ``offset``. Never raises; the same bytes at the same offset always give the same result."""
     if len(data) <= MAX_EVENT_BYTES:
-        # Nearly every event takes this way: one call, no Python per field. What it can't read is looked at calmly.
+        # The fast path, for nearly every event: one call, no Python per field.
         try:
             message = _FAST.validate_json(data)
             if message.__pydantic_extra__:
                 message.__pydantic_extra__.clear()
-                message.__dict__["unknown"] = UnknownFields(data, _KNOWN)  # a copy would take longer than all the rest
+                message.__dict__["unknown"] = UnknownFields(data, _KNOWN)  # model_copy takes longer than all the rest
             return message
         except ValidationError:
             pass
@@ -177,7 +177,7 @@ def decode(data: bytes, offset: int) -> Message | Unreadable:
 
 
 def encode(message: Message) -> bytes:
-    """Write ``message`` as an event: one JSON object in UTF-8 without empty fields. Raises :class:`TooLong`."""
+    """Encode ``message`` as an event: one JSON object in UTF-8, without None fields. Raises :class:`TooLong`."""
     fields = {name: value for name in _ORDER if (value := getattr(message, name)) is not None}
     text = json.dumps(fields, ensure_ascii=False, default=_stamp)
     text = text[:-1] + "".join(f", {name}: {value}" for name, value in message.unknown.fields) + "}"
@@ -188,15 +188,12 @@ def encode(message: Message) -> bytes:
 
 
 def as_typed(event: bytes) -> bytes:
-    """Return an event of ours without its time of sending: the bytes that are made once, and what a signature covers.
-
-    Everything else in it stays as it is, whoever wrote it.
-    """
+    """Return one of our events without ``sent_at``: the bytes that never change, and that a signature would cover."""
     return _HANDED_OVER.sub(b"}", event)
 
 
 def hand_over(event: bytes, sent_at: datetime | None) -> bytes:
-    """Return an event of ours as it is handed to the log at ``sent_at``; None when the clock was never set."""
+    """Return one of our events with ``sent_at``, as it is written to the log; None if the clock is not set."""
     typed = as_typed(event)
     return typed if sent_at is None else typed[:-1] + f', "sent_at": "{_stamp(sent_at)}"}}'.encode()
 
@@ -211,60 +208,60 @@ def make(
     sent_at: datetime | None = None,
     typed_at: datetime | None = None,
 ) -> Known:
-    """Build a message of our own. What a terminal couldn't decode in ``text`` is replaced."""
+    """Create a new message. Lone surrogates in ``text`` (input that was not UTF-8) are replaced."""
     return KINDS[kind](
         sender=sender, message=replace_surrogates(text), id=id, room=room, sent_at=sent_at, typed_at=typed_at
     )
 
 
 def plausible(now: datetime) -> datetime | None:
-    """Return ``now``, or None where no message can carry it: the clock was never set, or set to nonsense."""
+    """Return ``now``, or None if it is outside the years that a message can carry (the clock is not set)."""
     return now if _FIRST <= now < _END else None
 
 
 def clock_trouble(now: datetime) -> str:
-    """What to say once when ``now`` is not :func:`plausible`, and "" when it is."""
+    """A warning for the user if ``now`` is not :func:`plausible`, otherwise ""."""
     if plausible(now):
         return ""
     return f"This machine's clock says {now:%d %B %Y}: messages are sent without a time. Set the clock."
 
 
 def replace_surrogates(text: str) -> str:
-    """Put U+FFFD in place of lone surrogates, which no UTF-8 can hold."""
+    """Replace lone surrogates, which can't be encoded as UTF-8, with U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 @lru_cache(maxsize=1)
 def jokes() -> tuple[str, ...]:
-    """Return the jokes that can be told: an event of ours carries its text, so any version of pyjokes will do."""
-    # Imported late: most sessions never hear a joke, and the prompt should stand soon.
+    """Return the jokes to choose from. The event carries the joke's text, so any version of pyjokes will do."""
+    # Imported late: rarely needed, and it would delay the prompt.
     import pyjokes  # type: ignore[import-untyped]
 
     return tuple(sorted(pyjokes.get_jokes(language="en", category="neutral")))
 
 
 def new_id(now_ms: int, random: Callable[[int], bytes]) -> str:
-    """Make an id of 32 hex digits that sorts by time: 48 bits of milliseconds, then 80 random bits."""
+    """Return an id of 32 hex digits that sorts by time: 48 bits of milliseconds, then 80 random bits."""
     return f"{max(0, min(now_ms, 2**48 - 1)):012x}{random(10).hex()}"
 
 
 class Ids:
-    """A source of ids that only grow, even within a millisecond or when the clock is set back. One owner, no lock."""
+    """Generates strictly increasing ids, even within a millisecond or if the clock is set back. Not thread-safe."""
 
     def __init__(self, clock: Callable[[], int], random: Callable[[int], bytes]) -> None:
-        """Take the time in milliseconds from ``clock`` and n random bytes from ``random(n)``."""
+        """``clock()`` returns milliseconds, ``random(n)`` returns n random bytes."""
         self._clock, self._random = clock, random
         self._last = ""
 
     def next(self) -> str:
-        """Return an id greater than all before it."""
+        """Return an id greater than all previous ones."""
         fresh = new_id(self._clock(), self._random)
         self._last = fresh if fresh > self._last else f"{int(self._last, 16) + 1:032x}"
         return self._last
 
 
 def _decode_calmly(data: bytes, offset: int) -> Message | Unreadable:
-    """Read what the fast way refused: events of the original program, of newer versions, and from anywhere else."""
+    """Decode what the fast path rejected: events of the original program, of newer versions and of other programs."""
     raw = _parsed(data)
     if isinstance(raw, str):
         return Unreadable(offset, len(data), raw)
@@ -281,7 +278,7 @@ def _decode_calmly(data: bytes, offset: int) -> Message | Unreadable:
 
 
 def _parsed(data: bytes) -> dict[str, Any] | _Reason:
-    """Return the event's object with a string as sender and message, or why there is none."""
+    """Return the event's JSON object, whose sender and message are strings, or the reason why there is none."""
     if not data:
         return "empty"
     try:
@@ -303,12 +300,12 @@ def _parsed(data: bytes) -> dict[str, Any] | _Reason:
 
 
 def _number(digits: str) -> int:
-    # Python refuses to read thousands of digits, and no field of ours needs twenty.
+    # int() rejects thousands of digits, and none of our fields needs twenty.
     return int(digits) if len(digits) < 20 else 0
 
 
 def _usable(raw: dict[str, Any]) -> dict[str, Any]:
-    """Return those of the optional fields that make sense."""
+    """Return the optional fields that are valid."""
     usable: dict[str, Any] = {}
     for name in _OPTIONAL.keys() & raw.keys():
         value = raw[name]
@@ -328,12 +325,12 @@ def _of_kind(kind: object, fields: dict[str, Any], offset: int) -> Message:
 
 
 def _of_the_original(fields: dict[str, Any], offset: int) -> Message:
-    """Give a text without a kind the meaning it has in the original program."""
+    """Interpret a message without a kind as the original program does."""
     word = fields["message"].strip().lower()
     if word == "greet":
         return Greet(**fields | {"message": "greet"})
     if word == "joke":
-        # The original picks one at each receiver. By offset, everybody gets the same, again and again.
+        # In the original each receiver picks one. Choosing by offset gives everyone the same joke, always.
         return Joke(**fields | {"message": joke_at(offset)})
     return Chat(**fields)
 

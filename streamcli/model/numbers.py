@@ -1,12 +1,12 @@
-"""Whole numbers that a person types."""
+"""Parses whole numbers typed by the user."""
 
 from __future__ import annotations
 
 
 def whole(text: str, most: int) -> int | None:
-    """Read a number from 1 to ``most``, with as many zeros before it as somebody likes; None if it is anything else."""
+    """Parse a number from 1 to ``most``; leading zeros are allowed. None for anything else."""
     digits = text.lstrip("0")
-    # Its length first: Python refuses to read some thousand digits.
+    # Check the length first: int() rejects thousands of digits.
     if not digits.isascii() or not digits.isdigit() or len(digits) > len(str(most)) or int(digits) > most:
         return None
     return int(digits)

@@ -1,7 +1,6 @@
-"""What a joke event of the original program means: one of these, for ever. Pure.
+"""The jokes for "joke" events of the original program, which carry no text. Pure.
 
-Such an event holds no joke, only the word. No line here is ever changed, removed or moved: old events would say
-something else then (docs/decisions/0015-wire.md).
+Never change, remove or move a line: old events would show another joke (docs/decisions/0015-wire.md).
 """
 
 from __future__ import annotations
@@ -29,5 +28,5 @@ JOKES: Final = (
 
 
 def joke_at(offset: int) -> str:
-    """Return the joke that the event at ``offset`` means."""
+    """Return the joke for the event at ``offset``."""
     return JOKES[offset % len(JOKES)]

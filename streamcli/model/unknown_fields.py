@@ -1,7 +1,7 @@
-"""Fields of an event that this version does not know, kept as the JSON text that stood in the event. Pure.
+"""Unknown fields of an event, kept as their original JSON text. Pure.
 
-Values are never parsed and written again: numbers keep their digits, nested objects their order and their doubles. What
-another program could not read is changed: a lone surrogate becomes U+FFFD, and NaN and the infinities become null.
+Values are not parsed and encoded again: numbers keep their digits, nested objects their order and duplicate names. Only
+what is not valid JSON is changed: a lone surrogate becomes U+FFFD, and NaN and the infinities become null.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Collection
 from itertools import accumulate
 from typing import Final, TypeAlias
 
-MOST_FIELDS: Final = 1000  # of an event that are looked at
-DEEPEST: Final = 100  # levels of a value; some programs read no more than 128
+MOST_FIELDS: Final = 1000  # fields read of an event
+DEEPEST: Final = 100  # levels of nesting of a value; some programs can't read more than 128
 
 Fields: TypeAlias = tuple[tuple[str, str], ...]  # names and values, both as JSON text on one line
 
@@ -22,12 +22,12 @@ _STRING: Final = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _NOT_PLAIN: Final = re.compile(rf"{_STRING}|[ \t\r\n]+|NaN|-?Infinity")
 _BRACKET: Final = re.compile(rf"{_STRING}|[\[\]{{}}]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-# Only where a value ends is asked for. Python refuses to read thousands of digits as a number.
+# Used only to find where a value ends. Parsing numbers as str avoids int()'s limit on digits.
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
 
 class UnknownFields:
-    """The unknown fields of one event; looked for when they are first asked for, since few ever are."""
+    """The unknown fields of one event; parsed lazily, since few are ever needed."""
 
     __slots__ = ("_event", "_fields", "_known")
 
@@ -45,7 +45,7 @@ class UnknownFields:
 
     @classmethod
     def within(cls, limit: int, event: bytes, known: Collection[str]) -> UnknownFields:
-        """Those that fit into ``limit`` bytes, looked for now: ``event`` is too long to keep."""
+        """The fields that fit into ``limit`` bytes, parsed at once: ``event`` is too long to keep."""
         found = cls()
         found._fields = unknown_fields(event, known, limit)
         return found
@@ -64,10 +64,10 @@ NONE: Final = UnknownFields()
 
 
 def unknown_fields(data: bytes, known: Collection[str], limit: int) -> Fields:
-    """Return the fields of ``data``, a JSON object, that are not ``known``, in its order; of a double the last counts.
+    """Return the fields of ``data``, a JSON object, that are not ``known``, in order; of duplicates the last wins.
 
-    A name that differs from a known one in case only is left out: some programs would take the one for the other. So is
-    a value that is nested too deep, and what does not fit into ``limit`` bytes together with those before it.
+    Left out: names that differ from a known one in case only (some programs would confuse them), values nested too
+    deep, and what exceeds ``limit`` bytes in total.
     """
     event, found = data.decode("utf-8-sig"), dict[str, str]()
     at = _after_blanks(event, 0) + 1
@@ -91,7 +91,7 @@ def unknown_fields(data: bytes, known: Collection[str], limit: int) -> Fields:
             if event[at - 1] != ",":
                 break
     except (RecursionError, ValueError):
-        pass  # a value that Python does not read, though pydantic may have: what stands behind it is not reached
+        pass  # Python can't parse this value, though pydantic may have: the fields after it are lost
     return tuple(found.items())
 
 
@@ -105,7 +105,7 @@ def _quoted(text: str) -> str:
 
 
 def _plain(value: str) -> str:
-    """Return a value on one line and without what JSON does not have."""
+    """Return ``value`` as valid JSON on one line."""
     return _NOT_PLAIN.sub(_plain_token, value)
 
 
@@ -120,6 +120,6 @@ def _plain_token(found: re.Match[str]) -> str:
 
 
 def depth(value: str) -> int:
-    """Return how many levels of objects and lists stand in each other in a JSON text."""
+    """Return the nesting depth of objects and lists in a JSON text."""
     steps = (1 if token in "[{" else -1 for token in _BRACKET.findall(value) if len(token) == 1)
     return max(accumulate(steps), default=0)

@@ -1,4 +1,4 @@
-"""What a person sees and types: a prompt in the terminal's own scrollback, or plain lines without a terminal."""
+"""The user interface: a prompt below the terminal's own scrollback, or plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from streamcli.model.message import Message
 
 
 class ScreenDelegate(Protocol):
-    """What a screen shows beside the scrollback, and whom it tells what was typed. All in the loop's thread."""
+    """What a screen shows beside the scrollback, and callbacks for input. Called in the event loop's thread only."""
 
     def status(self) -> str:
         """The bottom line: connection and pending count."""
 
     def pending(self) -> Sequence[Message]:
-        """Messages that stand above the prompt until they are read back."""
+        """Messages shown above the prompt until they are read back, oldest first."""
 
     def people(self) -> Sequence[str]:
-        """Names to complete, who spoke last at the end."""
+        """Names to complete; the most recent speaker comes last."""
 
     def typed(self, line: str) -> None:
         """A line was entered."""
 
     def pasted(self, lines: Sequence[str]) -> None:
-        """These lines were pasted: they are sent as text, whatever they begin with."""
+        """These lines were pasted: send them as text, even if they look like commands."""
 
     def note(self, text: str) -> None:
-        """Say ``text`` in the program's own quiet words."""
+        """Show a notice of the program itself."""
 
     def leave(self, *, ask: bool = False, code: int = 0) -> None:
-        """The person wants to go; ``ask`` once more if something is unsent. ``code`` is the exit code."""
+        """Leave the chat with exit code ``code``; with ``ask``, confirm first if something is unsent."""
 
 
 class Screen(Protocol):
     """Where lines are drawn."""
 
     def draw(self, text: str) -> None:
-        """Put lines (clean, perhaps styled) into the scrollback; drawn together at the end of this step of the loop."""
+        """Add sanitised (perhaps styled) lines to the scrollback. Drawn together, at the end of this loop step."""
 
     def note(self, text: str) -> None:
-        """The same for the program's own words."""
+        """The same, for a notice of the program itself."""
 
     def refresh(self) -> None:
-        """What the host shows beside the scrollback has changed."""
+        """Draw the delegate's status and pending messages again: they have changed."""
 
     def after_drawing(self, then: Callable[[], None]) -> None:
-        """Call ``then`` when all that was drawn before is on its way to the person: the next may come."""
+        """Backpressure: call ``then`` when everything drawn so far has been written, so more can be read."""
 
     async def run(self) -> None:
-        """Read what is typed until :meth:`close`; the terminal is restored when this returns."""
+        """Read input until :meth:`close`. The terminal is restored when this returns."""
 
     def close(self, within: float | None = None) -> None:
-        """End :meth:`run`, with a slow reader of a pipe after so many seconds even if not all is printed."""
+        """End :meth:`run`; after ``within`` seconds even if a pipe's slow reader has not taken all the output."""

@@ -1,4 +1,4 @@
-"""The parts of prompt_toolkit that the prompt changes: when it draws, what it remembers of it, what it reads."""
+"""Subclasses of prompt_toolkit's application, output and input: delayed drawing, captured output, filtered input."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from streamcli.ui.sequences import SequenceParser
 
 
 class ChatApplication(Application[None]):
-    """Can wait a moment before it draws.
+    """A prompt_toolkit application that can delay drawing.
 
-    After Enter the message is on its way to the log and back, and drawing would take the core that it needs. Mostly it
-    comes back before the moment is over, and the emptied line is drawn with it, once instead of twice.
+    After Enter, drawing would compete for the CPU with the message's round trip to the log. The message mostly comes
+    back within the delay, and then the emptied line and the message are drawn together, once instead of twice.
     """
 
     waits = False
@@ -33,7 +33,7 @@ class ChatApplication(Application[None]):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._default_bindings = KeyBindings()  # see streamcli.ui.keys
-        # A lone Esc is known by the pause after it. By default that would swallow what is typed within 1.5 s.
+        # A lone Esc is recognised by the pause after it. The default would swallow keys typed within 1.5 s.
         self.ttimeoutlen, self.timeoutlen = 0.1, 0.01
         self._reflows = reflows(os.environ)
 
@@ -46,38 +46,38 @@ class ChatApplication(Application[None]):
         super()._on_resize()
 
     def invalidate(self) -> None:
-        """Draw soon, unless it waits."""
+        """Draw soon, unless drawing is delayed."""
         if not self.waits:
             super().invalidate()
 
     def go_on(self) -> None:
-        """Draw what was waited with, if it was not drawn meanwhile."""
+        """End the delay: draw now, unless something else has drawn already."""
         if self.waits:
             self.waits = False
             self.invalidate()
 
 
 class ChatOutput(Vt100_Output):
-    """Can tell what was written."""
+    """A terminal output that can capture what it writes."""
 
     _kept: list[str] | None = None
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write the buffer to the terminal."""
         if self._kept is not None:
             self._kept += self._buffer
         super().flush()
 
     def erase_down(self) -> None:
-        """Erase from the cursor, which stands in the first column, to the end of the screen.
+        """Erase from the cursor, which must be in the first column, to the end of the screen.
 
-        tmux keeps a copy in its scrollback of what is erased from the screen's very first cell on, so the first row is
-        erased by itself.
+        tmux copies the screen to its scrollback if it is erased from the very first cell, so the first row is erased
+        separately.
         """
         self.write_raw("\x1b7\x1b[K\x1b[B\r\x1b[J\x1b8")
 
     def written_by(self, draw: Callable[[], None]) -> str:
-        """Call ``draw`` and return what it has written."""
+        """Call ``draw`` and return what it wrote to the terminal."""
         self._kept = []
         draw()
         kept, self._kept = "".join(self._kept), None
@@ -85,7 +85,7 @@ class ChatOutput(Vt100_Output):
 
 
 class Painted(NamedTuple):
-    """How the prompt was drawn below the last message, so that the same can be written again."""
+    """The prompt as last drawn, kept so that the same bytes can be written again."""
 
     screen: Screen | None
     around: tuple[object, ...]
@@ -93,30 +93,30 @@ class Painted(NamedTuple):
     codes: str
 
     def fits(self, screen: Screen | None, around: tuple[object, ...]) -> bool:
-        """Whether ``screen``, which is there now, is this one, and would be if it were drawn now."""
+        """Whether ``screen`` is still the one drawn here, and nothing around the line has changed since."""
         return screen is not None and screen is self.screen and around == self.around
 
 
 def _drawn(screen: Screen, row: int) -> int:
-    """How many cells of a row hold more than nothing."""
+    """The width of a row in cells, without trailing blanks."""
     cells = screen.data_buffer[row]
     return max((x + 1 for x, cell in cells.items() if cell.char.strip()), default=0)
 
 
 def make_input() -> Input:
-    """Standard input, of which only keys are taken."""
+    """Open standard input as a source of keys; other escape sequences are dropped."""
     found = create_input()
     if isinstance(found, Vt100Input):
         if codecs.lookup(sys.stdin.encoding).name == "ascii":
-            # A locale that knows no letters beyond A to Z says nothing about the terminal, which sends UTF-8 today.
+            # Even in an ASCII locale, terminals send UTF-8 today.
             found.stdin_reader = PosixStdinReader(found.fileno(), encoding="utf-8")
         found.vt100_parser = SequenceParser(lambda key: found._buffer.append(key))
     return found
 
 
 def make_output() -> ChatOutput:
-    """The terminal."""
-    # Never asks the terminal for the cursor's place: nothing here needs it, and the answer can come as typed keys.
+    """Open the terminal for output."""
+    # Never query the cursor's position: nothing here needs it, and the answer could be taken for typed keys.
     output = cast(ChatOutput, ChatOutput.from_pty(sys.stdout, term=os.environ.get("TERM")))
     output.enable_cpr = False
     return output

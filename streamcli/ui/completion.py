@@ -1,4 +1,4 @@
-"""What Tab completes: commands at the start of a line, names anywhere."""
+"""Tab completion: commands at the start of a line, names anywhere."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from prompt_toolkit.document import Document
 from streamcli.commands import completions
 from streamcli.ui import ScreenDelegate
 
-LONGEST_TYPED = 256  # characters before the cursor in which a name may have begun
+LONGEST_TYPED = 256  # characters before the cursor that are searched for the start of a name
 
 
 class ChatCompleter(Completer):
-    """Completes what stands before the cursor, from the commands and from the names that ``host`` knows."""
+    """Completes the text before the cursor from the commands and from ``host.people()``."""
 
     def __init__(self, host: ScreenDelegate) -> None:
         self._host = host
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
-        """Commands at the start of a line, names anywhere."""
+        """Yield commands at the start of a line, names anywhere."""
         before = document.text_before_cursor
         if before.startswith("/") and " " not in before:
             for name, help in completions(before):
@@ -42,7 +42,7 @@ class ChatCompleter(Completer):
 
 
 def _beginnings(before: str) -> Iterator[str]:
-    """All that may be the beginning of a name, the longest first: names may have blanks in them."""
+    """Yield every text before the cursor that may begin a name, longest first: names may contain blanks."""
     first = max(0, len(before) - LONGEST_TYPED)
     for at in range(first, len(before)):
         if (at == first or not _is_of_a_word(before[at - 1])) and not before[at].isspace():
@@ -54,5 +54,5 @@ def _is_of_a_word(char: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Without case and accents."""
+    """``text`` without case and accents."""
     return "".join(char for char in unicodedata.normalize("NFKD", text).casefold() if not unicodedata.combining(char))

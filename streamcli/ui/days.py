@@ -1,4 +1,4 @@
-"""Where a day line stands between messages, the same in every view: one for each day, in the log's order. Pure."""
+"""Day separators between messages in log order, the same in every view. Pure."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _DAY = timedelta(days=1)
 
 
 class Days:
-    """Judges the messages of one view in order: under which day each stands, and whether its time is plausible."""
+    """Decides for the messages of one view, in order, where a day separator goes and whose time is implausible."""
 
     def __init__(self, style: MessageStyle, today: date | None = None) -> None:
-        """``today`` needs no line before the first message of the view."""
+        """A view that begins with messages of ``today`` gets no separator before them."""
         self._style, self._today = style, today
         self._day: date | None = None
         self._clocks = SkewDetector()
 
     def another_log(self) -> None:
-        """What follows comes from another log: the times of what was judged so far say nothing about it."""
+        """Forget earlier times: the messages that follow come from another log."""
         self._clocks = SkewDetector()
 
     def divide(
         self, messages: Sequence[Message], now: datetime | None = None
     ) -> Iterator[tuple[date | None, Message, timedelta | None]]:
-        """Yield each message after the day whose line stands before it, if one does, and by how much its time is off.
+        """Yield (day, message, skew): the day whose separator goes before the message, and the error of its time.
 
-        ``now`` when the messages have come just now.
+        Day and skew are None where there is none. Pass ``now`` when the messages have just arrived.
         """
         for message, off in zip(messages, self._clocks.judge(messages, now), strict=True):
             yield None if off else self._begun(self._style.local_day(message)), message, off
@@ -41,8 +41,8 @@ class Days:
         if self._day is None:
             self._day = day
             return None if day == self._today else day
-        # Around midnight two clocks that differ by seconds would go back and forth. More than a day back is no such
-        # thing: a clock was set right, and what follows must not stand under a day that is still to come.
+        # Clocks that differ by seconds would alternate between two days around midnight, so one day back is ignored.
+        # A larger step back means that a wrong clock was corrected.
         if day in (self._day, self._day - _DAY):
             return None
         self._day = day

@@ -1,4 +1,4 @@
-"""The lines a person has typed, kept for the arrow keys from day to day. Written beside the typing, never before it."""
+"""The persistent input history behind the arrow keys. Written in a thread, so that typing never waits for the disk."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ KEPT_BYTES = 256 * 1024
 
 
 class InputHistory(FileHistory):
-    """prompt_toolkit's history file with mode 0600, bounded, and written in a thread: a key never waits for a disk."""
+    """prompt_toolkit's history file, with mode 0600, bounded in size, and written in a thread."""
 
     def __init__(self, path: Path, on_trouble: Callable[[str], None]) -> None:
-        """``on_trouble(sentence)`` is called once, in any thread, when lines can't be kept: they live here only."""
+        """``on_trouble(sentence)`` is called once, in any thread, if the file fails; lines then stay in memory only."""
         super().__init__(str(path))
         self._path, self._on_trouble = path, on_trouble
         self._on_disk, self._cleared = True, list[str]()
@@ -34,14 +34,14 @@ class InputHistory(FileHistory):
             self._give_up(error)
 
     def store_string(self, string: str) -> None:
-        """Keep one line."""
+        """Add one line."""
         if self._on_disk and self._readable:
             self._disk.submit(self._store, string)
         else:
             self._cleared.append(string)
 
     def load_history_strings(self) -> Iterable[str]:
-        """All lines, newest first. This is asked for when the first key wants one, so it knows of earlier clearing."""
+        """Yield all lines, newest first. Called at the first key that needs one, so includes lines cleared before."""
         yield from reversed(self._cleared)
         if self._readable:
             try:
@@ -51,7 +51,7 @@ class InputHistory(FileHistory):
 
     @contextlib.contextmanager
     def only_here(self) -> Iterator[None]:
-        """What is kept in here is kept by this chat only, and not on the disk: it was never sent."""
+        """Keep lines added inside this context in memory only: a cleared line was never sent."""
         self._on_disk = False
         try:
             yield
@@ -59,7 +59,7 @@ class InputHistory(FileHistory):
             self._on_disk = True
 
     def close(self) -> None:
-        """Wait until what was typed is kept."""
+        """Wait until all lines are written."""
         self._disk.shutdown()
 
     def _store(self, string: str) -> None:
@@ -75,15 +75,15 @@ class InputHistory(FileHistory):
     def _say(self, error: OSError | StreamcliError) -> None:
         trouble, self._on_trouble = self._on_trouble, lambda sentence: None
         worded = error if isinstance(error, StreamcliError) else from_os_error(error, self._path)
-        trouble(f"What you type is not kept for the arrow keys: {worded}")
+        trouble(f"The input history is not saved: {worded}")
 
 
 class LoadedHistory(ThreadedHistory):
-    """Reads the file in a thread, once. From then on its lines are there at once, also for a key right after Enter."""
+    """Loads the file in a thread, once; afterwards its lines are available without delay."""
 
     async def load(self) -> AsyncGenerator[str, None]:
-        """All lines, newest first."""
-        # Each time by way of threads, as prompt_toolkit does it, a busy machine is slower than a person's arrow key.
+        """Yield all lines, newest first."""
+        # prompt_toolkit uses a thread each time, which on a busy machine is too slow for an arrow key after Enter.
         if self._loaded:
             for line in list(self._loaded_strings):
                 yield line
@@ -93,12 +93,12 @@ class LoadedHistory(ThreadedHistory):
 
 
 def _open(path: Path) -> None:
-    # Not blocking: of a named pipe the other end may never be opened.
+    # O_NONBLOCK: opening a named pipe could block for ever.
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     regular = stat.S_ISREG(os.fstat(fd).st_mode)
     os.close(fd)
     if not regular:
-        raise FileTrouble(f"{path} is no regular file. Move it away.")
+        raise FileTrouble(f"{path} is not a regular file. Move it away.")
     _trim(path)
 
 

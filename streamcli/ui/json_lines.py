@@ -1,4 +1,4 @@
-"""A message as one line of JSON, for programs, that a terminal can't obey either."""
+"""One message as one JSON line for programs, with control characters escaped."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import re
 from streamcli.model.message import CUT_CHARACTERS, Message, TooLong, encode
 from streamcli.model.unknown_fields import NONE
 
-# What a terminal might obey or a person not see; JSON can say it in another way.
+# Characters that control a terminal or are invisible; JSON can escape them.
 _ESCAPED = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
 def wire_line(message: Message) -> str:
-    """The message in the wire format, with what this version does not know of it.
+    """Return ``message`` in the wire format, unknown fields included.
 
-    What is too long for an event in our words loses text first, and then what is not known.
+    If that exceeds the size of an event, the text is cut first, and then the unknown fields are dropped.
     """
     for shorter in ({}, {"message": message.message[:CUT_CHARACTERS]}):
         message = message.model_copy(update=shorter)

@@ -1,7 +1,7 @@
-"""Key bindings of the prompt, as one table that the docs are made from.
+"""Key bindings of the prompt: one table, from which the docs are generated.
 
-prompt_toolkit's own bindings are not loaded: among them are some that accept the line past our Enter, start a search
-from Ctrl-S, record macros or open an editor. A key that is in none of the tables below does nothing.
+prompt_toolkit's own bindings are not loaded: some of them accept the line without our Enter handler, start a search
+from Ctrl-S, record macros or open an editor. A key that is not in the tables below does nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Handler = Callable[[KeyPressEvent], object]
 
 @dataclass(frozen=True)
 class Binding:
-    """One row of the table: the keys (as prompt_toolkit names them), how they are written, and what they do.
+    """One row of the table: the keys (prompt_toolkit's names), how the docs write them, and what they do.
 
-    ``action`` is a method of the screen. It is called only while the line has the focus, unless ``anywhere``.
+    ``action`` names a method of the screen, called only while the line has the focus unless ``anywhere`` is true.
     """
 
     keys: tuple[str, ...]
@@ -37,18 +37,18 @@ class Binding:
 
 BINDINGS: Final = (
     Binding(("enter", "c-j"), "Enter", "send the line", "enter"),
-    Binding(("tab",), "Tab", "complete a command or a name; in its menu Enter takes, Esc closes", "complete"),
-    Binding(("c-c",), "Ctrl-C", "clear the line, Up brings it back; twice: leave", "interrupt"),
+    Binding(("tab",), "Tab", "complete a command or a name; in the menu Enter accepts, Esc closes", "complete"),
+    Binding(("c-c",), "Ctrl-C", "clear the line (Up brings it back); twice: leave", "interrupt"),
     Binding(("c-d",), "Ctrl-D", "on an empty line: leave", "end_of_file"),
-    Binding(("c-z",), "Ctrl-Z", "suspend; `fg` comes back", "suspend", anywhere=True),
+    Binding(("c-z",), "Ctrl-Z", "suspend; `fg` resumes", "suspend", anywhere=True),
     Binding(("c-l",), "Ctrl-L", "clear the screen", "clear_screen", anywhere=True),
 )
-HELD: Final = Binding(("c-y",), "Ctrl-Y", "after a paste of many lines: send them; Ctrl-C: don't", "send_held")
+HELD: Final = Binding(("c-y",), "Ctrl-Y", "after a paste of many lines: send them; Ctrl-C drops them", "send_held")
 
 
 @dataclass(frozen=True)
 class Editing:
-    """Keys that work as in a shell: each sequence, its keys parted by blanks, with one of readline's command names."""
+    """Keys that work as in a shell. ``commands`` maps key sequences, separated by blanks, to readline commands."""
 
     shown: str
     help: str
@@ -56,31 +56,31 @@ class Editing:
 
 
 EDITING: Final = (
-    Editing("Ctrl-A, Ctrl-E, Home, End", "to the start or the end of the line", {
+    Editing("Ctrl-A, Ctrl-E, Home, End", "move to the start or the end of the line", {
         "c-a": "beginning-of-line", "home": "beginning-of-line", "c-e": "end-of-line", "end": "end-of-line",
     }),
-    Editing("Left, Right, Ctrl-B, Ctrl-F", "by a character; with Ctrl or Alt-B, Alt-F by a word", {
+    Editing("Left, Right, Ctrl-B, Ctrl-F", "move by a character; with Ctrl, or Alt-B and Alt-F, by a word", {
         "left": "backward-char", "c-b": "backward-char", "right": "forward-char", "c-f": "forward-char",
         "c-left": "backward-word", "escape b": "backward-word", "escape left": "backward-word",
         "c-right": "forward-word", "escape f": "forward-word", "escape right": "forward-word",
     }),
-    Editing("Ctrl-W, Ctrl-U, Ctrl-K, Alt-D", "cut a word, all before, all after the cursor, the next word", {
+    Editing("Ctrl-W, Ctrl-U, Ctrl-K, Alt-D", "cut the word before, all before, all after, the word after the cursor", {
         "c-w": "unix-word-rubout", "escape backspace": "backward-kill-word", "c-u": "unix-line-discard",
         "c-k": "kill-line", "escape d": "kill-word", "c-delete": "kill-word",
     }),
-    Editing("Ctrl-Y", "put back what was cut", {"c-y": "yank"}),
+    Editing("Ctrl-Y", "paste what was cut", {"c-y": "yank"}),
     Editing("Ctrl-_", "undo", {"c-_": "undo"}),
-    Editing("Ctrl-T", "exchange two characters", {"c-t": "transpose-chars"}),
+    Editing("Ctrl-T", "swap two characters", {"c-t": "transpose-chars"}),
     Editing("Backspace, Delete", "delete a character", {"backspace": "backward-delete-char", "delete": "delete-char"}),
 )  # fmt: skip
-OLDER: Final = ("Up, Down, Ctrl-P, Ctrl-N", "earlier and later lines, from other days too")
-SEARCH: Final = ("Ctrl-R", "search in them: Enter takes the line found, Ctrl-C, Ctrl-G or Esc brings yours back")
+OLDER: Final = ("Up, Down, Ctrl-P, Ctrl-N", "earlier and later lines of the input history, from earlier days too")
+SEARCH: Final = ("Ctrl-R", "search the input history: Enter takes the line found, Ctrl-C, Ctrl-G or Esc cancels")
 
 
 def bind(actions: Any, line: Buffer, holding: Callable[[], bool], failed: Callable[[Exception], None]) -> KeyBindings:
-    """Bind the tables' keys; ``actions`` has the methods that they name, ``line`` is what is typed into.
+    """Bind the keys of the tables to methods of ``actions``; ``line`` is the input buffer.
 
-    While ``holding()``, many pasted lines wait for an answer. ``failed`` gets any error of a key: the line stays.
+    ``holding()`` is true while pasted lines wait for Ctrl-Y or Ctrl-C. ``failed`` gets any exception of a handler.
     """
     bindings = KeyBindings()
     in_line, is_holding = has_focus(line), Condition(holding)
@@ -94,7 +94,7 @@ def bind(actions: Any, line: Buffer, holding: Callable[[], bool], failed: Callab
 
         bindings.add(*keys.split(), filter=filter, eager=eager)(handler)
 
-    # Of several that fit the last one is taken, so what is for special cases comes last.
+    # The last matching binding wins, so special cases come last.
     add(Keys.Any, _insert)
     add(f"escape {Keys.Any.value}", _nothing)
     add("escape", _nothing)
@@ -118,7 +118,8 @@ def bind(actions: Any, line: Buffer, holding: Callable[[], bool], failed: Callab
 
 
 def _bind_search(add: Callable[..., None], line: Buffer, in_line: Filter) -> None:
-    place = (0, 0)  # of the line in which the search began, counted from the newest, and the cursor's in it
+    # Where the search began: the line's index, counted from the newest, and the cursor's position in it.
+    place = (0, 0)
 
     def begin(event: KeyPressEvent) -> None:
         nonlocal place
@@ -152,8 +153,8 @@ def _bind_search(add: Callable[..., None], line: Buffer, in_line: Filter) -> Non
 
 
 def _insert(event: KeyPressEvent) -> None:
-    # Of a key that is no character the data are the control characters that the terminal sent for it. isprintable()
-    # would be wrong: it is false for the ideographic space, the no-break space, the joiners of Persian and of emoji.
+    # For a key that is not a character, data are the control characters that the terminal sent. isprintable() would be
+    # wrong: it is false for the ideographic space, the no-break space, the joiners of Persian and of emoji.
     if not any(unicodedata.category(char) in ("Cc", "Cs") for char in event.data):
         event.current_buffer.insert_text(event.data)
 
@@ -163,6 +164,6 @@ def _nothing(event: KeyPressEvent) -> None:
 
 
 def markdown_table() -> str:
-    """The table for the docs."""
+    """Return the keys as a Markdown table, for the docs."""
     rows = [("Key", "does"), ("---", "---"), *((row.shown, row.help) for row in (*BINDINGS, HELD)), OLDER, SEARCH]
     return "".join(f"| {left} | {right} |\n" for left, right in [*rows, *((row.shown, row.help) for row in EDITING)])

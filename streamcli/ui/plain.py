@@ -1,4 +1,4 @@
-"""Plain lines, for pipes, files and dumb terminals: what comes is printed, what is on standard input is typed."""
+"""The screen for pipes, files and dumb terminals: prints messages as plain lines, reads input from standard input."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from streamcli.system.printing import Printer
 from streamcli.system.standard_files import STDERR, STDIN
 from streamcli.ui import ScreenDelegate
 
-AT_ONCE = 200  # lines
-MANY = 5000  # messages that are not read back yet
-STANDS_STILL = 1.0  # seconds
+AT_ONCE = 200  # lines taken in one step of the loop
+MANY = 5000  # pending messages at which reading standard input pauses
+STANDS_STILL = 1.0  # seconds without progress after which it resumes all the same
 
 
 class PlainScreen:
@@ -31,30 +31,30 @@ class PlainScreen:
         self._printer = Printer(self._cannot_print)
 
     def draw(self, text: str) -> None:
-        """Print lines; the program ends when nobody reads them any more."""
+        """Print lines. The program ends when the reader of the pipe is gone."""
         if not self._done.is_set():
             self._printer.print(text)
 
     def note(self, text: str) -> None:
-        """The program's own words go where errors go, so that a pipe gets messages only."""
+        """Print a notice to standard error, so that a pipe gets messages only."""
         self._printer.print(text, fd=STDERR)
 
     def refresh(self) -> None:
-        """Nothing stands beside the lines."""
+        """Do nothing: plain lines have no status line."""
 
     def after_drawing(self, then: Callable[[], None]) -> None:
-        """The reader of a pipe may be slow, and what waits for it stays in the log meanwhile."""
+        """Call ``then`` when everything before is printed: a pipe's slow reader slows down the reading of the log."""
         self._printer.print("", then)
 
     async def run(self) -> None:
-        """Take lines from standard input until :meth:`close`, and print what was drawn before."""
+        """Read standard input until :meth:`close`; return when all output is printed."""
         start_thread(self._read, "stdin")
         await self._done.wait()
         self._printer.print("", self._printed.set)
         await self._printed.wait()
 
     def close(self, within: float | None = None) -> None:
-        """End :meth:`run`; ``within`` also when it was closed before."""
+        """End :meth:`run`. May be called again to set a limit of ``within`` seconds."""
         self._done.set()
         if within is not None:
             self._loop.call_later(within, self._printed.set)
@@ -83,7 +83,7 @@ class PlainScreen:
         self._tell(lambda: self._host.leave(code=code))
 
     def _take(self, some: list[bytes], taken: Callable[[], None]) -> None:
-        """Type a few lines in each step of the loop, which has signals and the server to listen to meanwhile."""
+        """Take AT_ONCE lines in each step of the loop, so that signals and the server are served meanwhile."""
         for line in some[:AT_ONCE]:
             self._host.typed(line.decode("utf-8", "replace").removesuffix("\r"))
         if rest := some[AT_ONCE:]:
@@ -92,7 +92,7 @@ class PlainScreen:
             self._when_fewer_wait(taken, self._loop.time(), MANY)
 
     def _when_fewer_wait(self, then: Callable[[], None], since: float, before: int) -> None:
-        """Read on when the log has taken most of what was read, or takes nothing for a while: then it is kept here."""
+        """Backpressure: call ``then`` when fewer than MANY messages are pending, or none was confirmed for a while."""
         waiting, now = len(self._host.pending()), self._loop.time()
         if waiting < MANY or self._done.is_set() or (waiting >= before and now - since > STANDS_STILL):
             then()

@@ -1,7 +1,7 @@
-"""The prompt: one line to type in, kept at the bottom of the terminal's own scrollback.
+"""The prompt: one input line, kept below the terminal's own scrollback.
 
 Messages are drawn above it in one step of the event loop: erase the prompt, write the lines, draw the prompt again.
-prompt_toolkit's own ways of printing beside a prompt cost ten to a hundred times as much (docs/decisions/0004).
+prompt_toolkit's own ways to print above a prompt cost 10 to 100 times as much (docs/decisions/0004).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from streamcli.ui.input_history import InputHistory, LoadedHistory
 from streamcli.ui.keys import bind
 from streamcli.ui.render import MessageStyle
 
-FEW_LINES = 3  # a paste of more waits until the person says so
-AGAIN_WITHIN = 2.0  # seconds in which a second Ctrl-C leaves
+FEW_LINES = 3  # a longer paste waits for Ctrl-Y
+AGAIN_WITHIN = 2.0  # seconds within which a second Ctrl-C leaves
 ENTER_DRAWN_AFTER = 0.01  # seconds; see ChatApplication
 MENU_ROWS = 12
 STYLE = {"status": "fg:ansibrightblack", "question": "bold"}
@@ -52,12 +52,12 @@ class PromptScreen:
     """A :class:`streamcli.ui.Screen` on a terminal."""
 
     def __init__(self, style: MessageStyle, host: ScreenDelegate, history_file: Path) -> None:
-        """``history_file`` holds the lines typed earlier; the prompt works without it."""
+        """``history_file`` holds the lines typed earlier; the prompt works if it can't be used."""
         self._style, self._host = style, host
         self._loop = asyncio.get_running_loop()
         self._history = InputHistory(history_file, self._not_kept)
         self._lines: list[str] = []
-        self._held: list[str] = []  # pasted lines that wait for an answer
+        self._held: list[str] = []  # pasted lines that wait for Ctrl-Y or Ctrl-C
         self._suspended = False
         self._interrupted = -AGAIN_WITHIN
         self._completer = ChatCompleter(host)
@@ -72,21 +72,21 @@ class PromptScreen:
         self._painted: Painted | None = None
 
     def draw(self, text: str) -> None:
-        """Put lines into the scrollback at the end of this step of the loop."""
+        """Add lines to the scrollback; drawn at the end of this loop step."""
         if not self._lines:
             self._loop.call_soon(self._draw_now)
         self._lines.append(text)
 
     def note(self, text: str) -> None:
-        """The program's own words stand among the messages."""
+        """Draw a notice among the messages."""
         self.draw(text)
 
     def refresh(self) -> None:
-        """Draw the prompt's surroundings again soon."""
+        """Draw the prompt, its status line and the pending messages again soon."""
         self._app.invalidate()
 
     def after_drawing(self, then: Callable[[], None]) -> None:
-        """A terminal is quick."""
+        """Call ``then`` at once: a terminal needs no backpressure."""
         then()
 
     async def run(self) -> None:
@@ -111,7 +111,7 @@ class PromptScreen:
 
     def _draw_now(self) -> None:
         if not self._lines or (self._app.is_running and self._app.is_done):
-            return  # what comes while the prompt goes is drawn when it is gone
+            return  # the prompt is closing: run() draws these lines when it is gone
         text = ("\n".join(self._lines) + "\n").replace("\n", "\r\n")
         output, renderer = self._output, self._app.renderer
         self._lines.clear()
@@ -121,7 +121,7 @@ class PromptScreen:
             return
         around, painted = self._around(), self._painted
         if painted and not self._app.waits and painted.fits(renderer.last_rendered_screen, around):
-            # The same prompt as after the last message, which is nearly always so for one who reads: in one write.
+            # The prompt has not changed since the last message, as is usual while nobody types: use one write.
             output.cursor_backward(painted.cursor.x)
             output.cursor_up(painted.cursor.y)
             output.erase_down()
@@ -130,14 +130,14 @@ class PromptScreen:
             return
         renderer.erase()
         output.write_raw(text)
-        output.flush()  # before the prompt is drawn, which takes five times as long as all of this
+        output.flush()  # show the lines before the prompt, which takes five times as long to draw
         self._app.waits = False
-        # Not invalidate(): the prompt would be away until a later step of the loop.
+        # Not invalidate(): the prompt would be missing until a later step of the loop.
         codes = output.written_by(self._app._redraw)
         self._painted = Painted(renderer.last_rendered_screen, around, renderer._cursor_pos, codes)
 
     def _around(self) -> tuple[object, ...]:
-        """What is drawn beside the typed line; a change of that line itself always leads to a new screen."""
+        """Everything drawn besides the input line; a change of that line always leads to a new Screen object."""
         return self._status(), len(self._held), [message.id for message in self._host.pending()]
 
     def _application(self) -> ChatApplication:
@@ -151,10 +151,10 @@ class PromptScreen:
         )
         above = Window(FormattedTextControl(self._above), wrap_lines=True, dont_extend_height=True)
         line = Window(typing, wrap_lines=True, dont_extend_height=True)
-        # The style is the text's and not the window's: that would fill the row, and each narrower terminal wrap it.
+        # Style the text, not the window: a styled window fills the row, which then wraps when the terminal narrows.
         status = Window(FormattedTextControl(self._status), height=1)
-        # The status line follows the prompt and is not tied to the terminal's last row: that would need to ask the
-        # terminal where the cursor is after each message.
+        # The status line follows the prompt and is not fixed to the terminal's last row: that would require querying
+        # the cursor's position after each message.
         return ChatApplication(
             layout=Layout(
                 HSplit(
@@ -185,7 +185,7 @@ class PromptScreen:
         return merge_formatted_text([[("class:question", self._question())], *rest])
 
     def _question(self) -> str:
-        return f"{len(self._held)} pasted lines wait: Ctrl-Y sends them, Ctrl-C drops them."
+        return f"{len(self._held)} pasted lines are waiting: Ctrl-Y sends them, Ctrl-C drops them."
 
     def _status(self) -> AnyFormattedText:
         return [("class:status", self._status_text())]
@@ -200,27 +200,27 @@ class PromptScreen:
         found = self._buffer.document_for_search(SearchState(wanted, SearchDirection.BACKWARD)).text
         return "Search: " if wanted in found else "Not found: "
 
-    # What the keys do; screen/keys.py says which.
+    # The actions of the keys; the table is in ui/keys.py.
 
     def enter(self, event: KeyPressEvent) -> None:
-        """Hand the line over and clear it. The prompt never ends, so nothing typed ahead is echoed twice."""
+        """Send the line and clear it. The prompt never ends, so nothing typed ahead is echoed twice."""
         if self._buffer.complete_state and self._buffer.complete_state.current_completion:
-            self._buffer.complete_state = None  # it takes what was chosen in the menu; the next Enter sends
+            self._buffer.complete_state = None  # accept the completion; the next Enter sends
             return
         text = self._buffer.text
         self._app.waits = True
         self._loop.call_later(ENTER_DRAWN_AFTER, self._app.go_on)
-        self._host.typed(text)  # first of all: the rest has time while the message is on its way
+        self._host.typed(text)  # first: everything else can happen while the message is on its way
         if text.strip():
             self._buffer.append_to_history()
         self._buffer.reset()
 
     def complete(self, event: KeyPressEvent) -> None:
-        """Complete as far as it is clear, then show the menu, then go through it."""
+        """Insert the common prefix of all completions, or open the menu, or select its next entry."""
         if self._buffer.complete_state and self._buffer.complete_state.current_completion:
             self._buffer.complete_next()
             return
-        # Asked here and now: the menu is filled beside the typing, and Tab may come before it is.
+        # Computed here: the menu is filled asynchronously, and Tab may come before that.
         document = self._buffer.document
         found = list(self._completer.get_completions(document, CompleteEvent(completion_requested=True)))
         if len(found) == 1:
@@ -234,11 +234,11 @@ class PromptScreen:
             self._buffer.start_completion()
 
     def cancel_completion(self, event: KeyPressEvent) -> None:
-        """Close the menu."""
+        """Close the completion menu."""
         self._buffer.cancel_completion()
 
     def interrupt(self, event: KeyPressEvent) -> None:
-        """Clear the line, or leave when it comes twice."""
+        """Clear the line; the second time within AGAIN_WITHIN, leave."""
         now = time.monotonic()
         if not self._buffer.text and now - self._interrupted < AGAIN_WITHIN:
             self._host.leave(code=130)
@@ -247,7 +247,7 @@ class PromptScreen:
         self._loop.call_later(AGAIN_WITHIN, self.refresh)
 
     def end_of_file(self, event: KeyPressEvent) -> None:
-        """Leave, or delete the character under the cursor when there are some."""
+        """Leave or, if the line is not empty, delete the character under the cursor."""
         if self._buffer.text:
             self._buffer.delete()
         elif self._held:
@@ -260,11 +260,11 @@ class PromptScreen:
         self._suspend()
 
     def clear_screen(self, event: KeyPressEvent) -> None:
-        """Begin at the top of the terminal."""
+        """Clear the terminal and draw the prompt at its top."""
         event.app.renderer.clear()
 
     def paste(self, event: KeyPressEvent) -> None:
-        """Insert one line; send a few, as text; keep many until the person says whether to send them."""
+        """Insert a single line; send up to FEW_LINES as text; hold more until Ctrl-Y or Ctrl-C."""
         text = event.data.replace("\r\n", "\n").replace("\r", "\n")
         if "\n" not in text:
             self._buffer.insert_text(text)
@@ -276,15 +276,15 @@ class PromptScreen:
         document = self._buffer.document
         whole = (document.text_before_cursor + text + document.text_after_cursor).split("\n")
         self._host.pasted([line for line in whole if line.strip()])
-        self._clear()  # a line of it may have been refused, as too long
+        self._clear()  # keeps the line for Up: it may have been refused as too long
 
     def send_held(self, event: KeyPressEvent) -> None:
-        """Send the pasted lines that wait."""
+        """Send the held pasted lines."""
         lines, self._held = self._held, []
         self._host.pasted(lines)
 
     def drop_held(self, event: KeyPressEvent) -> None:
-        """Forget the pasted lines that wait. The line that is being typed stays."""
+        """Drop the held pasted lines. The input line stays."""
         self._drop_held()
 
     def _drop_held(self) -> None:
@@ -292,7 +292,7 @@ class PromptScreen:
         self._host.note(f"{count} pasted lines were not sent.")
 
     def _clear(self) -> None:
-        """Empty the line; Up brings it back."""
+        """Clear the line, so that Up brings it back."""
         if self._buffer.text.strip():
             with self._history.only_here():
                 self._buffer.append_to_history()
@@ -303,9 +303,9 @@ class PromptScreen:
         self._host.note(f"{our_fault(error)} Your line is kept.")
 
     def _suspend(self) -> None:
-        """From Ctrl-Z and from SIGTSTP: stop only when the terminal is as it was before the prompt."""
+        """Handle Ctrl-Z and SIGTSTP: restore the terminal, then stop."""
         if self._suspended:
-            return  # it is on its way
+            return  # already stopping
         self._suspended = True
 
         def stop() -> None:
@@ -316,19 +316,19 @@ class PromptScreen:
         run_in_terminal(stop)
 
     def _continued(self) -> None:
-        """After SIGCONT. What was suspended in order draws itself; what was stopped by force finds another terminal."""
+        """Handle SIGCONT. After SIGSTOP (not :meth:`_suspend`) the terminal's mode and contents must be restored."""
         if self._suspended:
             self._suspended = False
             return
         try:
             if os.tcgetpgrp(self._input.fileno()) != os.getpgrp():
-                return  # it goes on in the background
+                return  # continued in the background
         except OSError:
-            return  # the window was closed meanwhile: reading from it says so as well
-        raw_mode(self._input.fileno()).__enter__()  # never left: the mode from before the prompt is kept elsewhere
+            return  # the terminal is gone; reading from it reports that
+        raw_mode(self._input.fileno()).__enter__()  # never exited: the original mode is saved elsewhere
         self._output.write_raw("\r")
         self._output.erase_down()
-        self._app.renderer.reset()  # in which row the cursor is now nobody knows
+        self._app.renderer.reset()  # the cursor's row is unknown
         self._app._redraw()
 
     def _not_kept(self, why: str) -> None:

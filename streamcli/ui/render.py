@@ -1,6 +1,6 @@
-"""How messages and the program's own words look: pure functions from values to lines, with or without colour.
+"""Renders messages and notices as terminal lines, with or without colour. Pure.
 
-Only this module knows our styles, and all text from outside goes through the sanitiser here.
+Only this module knows the styles, and it passes all text from outside through the sanitiser.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from streamcli.ui.sanitiser import clean_line, clean_text
 RESET = "\x1b[0m"
 DIM = "\x1b[2m"
 BOLD = "\x1b[1m"
-# Colours of the 256 that can be read on black and on white.
+# Those of the 256 colours that are readable on black and on white.
 COLOURS = (33, 37, 64, 67, 70, 97, 99, 103, 130, 133, 136, 161, 166, 168, 172, 203)
 INDENT = " " * 6
 NO_TIME = "--:--"
-TYPED_LONG_AGO = timedelta(seconds=5)  # before it was sent: worth saying
+TYPED_LONG_AGO = timedelta(seconds=5)  # delay between typing and sending from which both times are shown
 MAX_PENDING = 8
 MAX_ROWS = 20  # of one text, on a terminal as wide as COLUMNS
 COLUMNS = 80
@@ -32,45 +32,45 @@ PENDING_WIDTH = 200
 
 @dataclass(frozen=True)
 class MessageStyle:
-    """How one terminal shows things: whose it is, where on earth, in which room, and whether in colour."""
+    """The rendering options of one terminal: its user, colour, time zone and room."""
 
     me: str
     colour: bool
-    zone: tzinfo | None = None  # None is the system's
+    zone: tzinfo | None = None  # None: the system's
     room: str = DEFAULT_ROOM
-    whole: str = ""  # where a text can be seen whole; texts are cut to MAX_ROWS if this says so
+    whole: str = ""  # hint where to read a long text in full; if set, texts are cut to MAX_ROWS
 
     def note(self, text: str) -> str:
-        """A quiet line of the program's own words."""
+        """A notice of the program, dimmed."""
         lines, more = self._cut(text)
         return "\n".join(self._styled(DIM, f"-- {line}") for line in ([*lines, more] if more else lines))
 
     def prompt(self) -> str:
-        """What stands before the line being typed."""
+        """The prompt's text, before the input line."""
         return f"{clean_line(self.me)}> "
 
     def day(self, day: date) -> str:
-        """The line between two days."""
+        """The separator before the first message of a day."""
         return self._styled(DIM, f"-- {self.day_name(day)}")
 
     def day_name(self, day: date) -> str:
-        """A day in words."""
+        """A day as text: "Sunday, 22 November 2026"."""
         return f"{day:%A}, {day.day} {day:%B %Y}"
 
     def since(self, message: Message, today: date) -> str:
-        """When ``message`` was sent, as short as it is clear today; "" when it doesn't say."""
+        """When ``message`` was sent: the time, with the date unless it is ``today``; "" if unknown."""
         if message.sent_at is None:
             return ""
         return self._when(message.sent_at, today)
 
     def local_day(self, message: Message) -> date | None:
-        """The local day on which ``message`` was sent, if it says when."""
+        """The local date on which ``message`` was sent, or None."""
         return self._local(message.sent_at).date() if message.sent_at else None
 
     def message(self, message: Message, off: timedelta | None = None) -> str:
-        """A message as it enters the scrollback: one line or, if its text has several, more of them indented.
+        """A message for the scrollback: one line, or several with all but the first indented.
 
-        ``off`` is by how much its time doesn't fit where it stands in the log (streamcli.model.clock_skew).
+        ``off`` is the error of its time as found by streamcli.model.clock_skew.
         """
         time = f"{self._local(message.sent_at):%H:%M}" if message.sent_at else NO_TIME
         room = "" if message.room == self.room else self._styled(DIM, f"[{_one_word(message.room)}] ")
@@ -87,7 +87,7 @@ class MessageStyle:
         return f"{self._styled(DIM, time)} {room}{self._said(message, text)}"
 
     def pending(self, messages: Sequence[Message]) -> Iterator[str]:
-        """The lines that stand above the prompt until they are read back, the oldest few of them."""
+        """Yield lines for the oldest MAX_PENDING pending messages, to show above the prompt."""
         for message in messages[:MAX_PENDING]:
             text = clean_line(message.message, PENDING_WIDTH)
             yield self._styled(DIM, f"  ... {text}")
@@ -95,7 +95,7 @@ class MessageStyle:
             yield self._styled(DIM, f"  ... and {len(messages) - MAX_PENDING} more")
 
     def unreadable(self, reasons: Counter[str]) -> str:
-        """One quiet line for all events that could not be read."""
+        """One notice for all events that could not be read; ``reasons`` counts them by reason."""
         count = sum(reasons.values())
         kinds = ", ".join(f"{reason}: {number}" if len(reasons) > 1 else reason for reason, number in reasons.items())
         return self.note(f"{count:,} event{'s' if count > 1 else ''} could not be read ({kinds})")
@@ -125,9 +125,9 @@ class MessageStyle:
         return any(not (_is_accent(text, at.start() - 1) or _is_accent(text, at.end())) for at in found)
 
     def _cut(self, text: str) -> tuple[list[str], str]:
-        """Return the lines of ``text`` to show, and how much more there is ("" if that is all)."""
+        """Return the lines of ``text`` to show, and a text saying how much was cut ("" if nothing)."""
         lines = clean_text(text)
-        # Each line takes at most one row more than its cells fill, and a character takes at most two cells.
+        # Quick upper bound: a character takes at most two cells, and each line at most one partly filled row.
         if not self.whole or len(lines) + 2 * sum(map(len, lines)) // COLUMNS <= MAX_ROWS:
             return lines, ""
         kept: list[str] = []
@@ -142,7 +142,7 @@ class MessageStyle:
         else:
             return lines, ""
         hidden = len(lines) - len(kept)
-        if left:  # the beginning of the first line that does not fit
+        if left:  # add the beginning of the first line that does not fit
             kept.append(clean_line(line, len(line) * left * COLUMNS // cells))
             hidden -= 1
         if not hidden:
@@ -156,7 +156,7 @@ class MessageStyle:
     def _local(self, time: datetime) -> datetime:
         try:
             return time.astimezone(self.zone)
-        except ValueError:  # a TZ that is a day or more off (config.zone_trouble)
+        except ValueError:  # TZ has an offset of a day or more (config.zone_trouble)
             return time.astimezone(timezone.utc)
 
     def _styled(self, style: str, text: str) -> str:
@@ -164,15 +164,15 @@ class MessageStyle:
 
 
 def _cells(line: str) -> int:
-    """How many cells of a terminal's row a line takes, or a few more."""
+    """An upper bound of the terminal cells that a line takes."""
     if line.isascii():
         return len(line)
     return len(line) + sum(unicodedata.east_asian_width(char) in "WF" for char in line)
 
 
 def _is_accent(text: str, at: int) -> bool:
-    """Whether a combining mark stands there: it makes another letter of the one before it, and re takes it for none."""
-    # Variation selectors choose between looks of the same character.
+    """Whether there is a combining mark at ``at``. It is part of the letter before, but re's \\w does not match it."""
+    # Variation selectors only choose a glyph of the same character.
     return 0 <= at < len(text) and unicodedata.category(text[at])[0] == "M" and not "\ufe00" <= text[at] <= "\ufe0f"
 
 
@@ -185,10 +185,10 @@ def _span(off: timedelta) -> str:
 
 
 def _one_word(room: str) -> str:
-    """A room from elsewhere may be called "ops] alex: yes [", and must not pass for what somebody said."""
+    """Escape a room's name: one called "ops] alex: yes [" must not look like a message of alex."""
     return re.sub(r"[\s\[\]]", "_", _visible(room))
 
 
 def _visible(name: str) -> str:
-    # Cleaned, a name of joiners only is nothing at all.
+    # A name made of joiners only is empty once cleaned.
     return clean_line(name) or NOBODY

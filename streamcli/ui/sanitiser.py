@@ -1,11 +1,11 @@
-"""The one way for text from outside to a terminal: names, messages, rooms, errors of a server.
+"""Sanitises all text from outside before it reaches a terminal: names, messages, rooms, errors of a server.
 
-What comes out holds nothing a terminal obeys: no control character, nothing that turns the writing direction round,
-nothing invisible that makes two names look the same. What was there is shown in a harmless form (``␛`` for an escape,
-``<U+202E>`` for a direction override). Emoji, accents, wide and right-to-left letters pass.
+The output contains no control characters, no direction overrides, and nothing invisible that makes two names look the
+same. What was there is shown in a harmless form (``␛`` for an escape, ``<U+202E>`` for a direction override). Emoji,
+accents, wide and right-to-left letters pass.
 
-Guarantees, each tested: cleaning cleaned text changes nothing; joiners and variation selectors are kept only where
-they have something to join or to vary; a terminal that is fed the output prints it and does nothing else.
+Guarantees, each tested: cleaning is idempotent; joiners and variation selectors are kept only where they have an
+effect; a terminal prints the output and does nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Final
 
 MAX_MARKS: Final = 8
-"""How many combining marks in a row pass: no script needs more, and a pile of them covers the lines above."""
+"""How many combining marks in a row pass. No script needs more, and a stack of them covers the lines above."""
 
 _TAB = "    "
 _ELLIPSIS = "…"
@@ -31,39 +31,39 @@ def _flag(region: str) -> str:
     return "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f"
 
 
-# The only flags in Unicode's list that are made of tags. Elsewhere tags are a way to hide a text inside another.
+# The only flags that Unicode recommends as tag sequences. Elsewhere tags can hide one text inside another.
 FLAGS: Final = (_flag("gbeng"), _flag("gbsct"), _flag("gbwls"))
 _TOKEN = re.compile("|".join(FLAGS) + "|.", re.DOTALL)
 
 
 class _Kind(Enum):
     PLAIN = 1  # printed as it is, or as its replacement
-    JOINABLE = 2  # a letter or symbol outside ASCII: joiners have a meaning between two of them
+    JOINABLE = 2  # a letter or symbol outside ASCII; a joiner may stand between two of them
     BLANK = 3
-    MARK = 4  # drawn onto what stands before it
-    SELECTOR = 5  # chooses between looks of what stands before it
+    MARK = 4  # combines with the character before it
+    SELECTOR = 5  # selects a glyph for the character before it
     JOINER = 6
     FLAG = 7
 
 
 def clean_line(text: str, limit: int | None = None) -> str:
-    """Return ``text`` as one harmless line, for names, rooms and errors; cut with "…" to ``limit`` characters."""
+    """Return ``text`` as one safe line, for names, rooms and errors; cut to ``limit`` characters, ending in "…"."""
     line = text if _is_plain(text) else _clean(_LINE_BREAK.sub(" ", text))
     if limit is None or len(line) <= limit:
         return line
-    # Half a flag or a joiner that has lost its partner must not be left at the end.
+    # The cut must not leave half a flag or a dangling joiner.
     return line[: limit - 1].rstrip(_JOINERS + _TAGS) + _ELLIPSIS
 
 
 def clean_text(text: str) -> list[str]:
-    """Return the harmless lines of a message's text: at least one, perhaps empty."""
+    """Return a message's text as safe lines: at least one, which may be empty."""
     if _is_plain(text):
         return [text]
     return [line if _is_plain(line) else _clean(line) for line in _LINE_BREAK.split(text)]
 
 
 def _is_plain(text: str) -> bool:
-    """Tell quickly whether there is nothing to do, which is so for nearly every message."""
+    """Fast check whether cleaning would change nothing, as for nearly every message."""
     if not text.isprintable():
         return False
     # The first combining mark is U+0300.
@@ -76,7 +76,7 @@ def _is_simple(char: str) -> bool:
 
 
 def _clean(line: str) -> str:
-    """Clean what holds no line break. Decisions rest on what was kept so far, so that a second time changes nothing."""
+    """Clean a single line. Decisions depend only on what was kept so far, which makes cleaning idempotent."""
     kept: list[str] = []
     before, marks = _Kind.BLANK, 0
     tokens = _TOKEN.findall(line)
@@ -85,7 +85,7 @@ def _clean(line: str) -> str:
         if not _belongs(kind, before, marks, _LOOKS[after][0]):
             continue
         if kind is _Kind.MARK and not kept:
-            kept.append(_CIRCLE)  # else it would be drawn onto what the screen puts before the line
+            kept.append(_CIRCLE)  # else it would combine with what the screen shows before the line
         kept.append(shown)
         marks = marks + 1 if kind is _Kind.MARK else 0
         before = kind
@@ -93,7 +93,7 @@ def _clean(line: str) -> str:
 
 
 def _belongs(kind: _Kind, before: _Kind, marks: int, after: _Kind) -> bool:
-    """Tell whether something of ``kind`` has a meaning between what was kept before it and what follows."""
+    """Whether a token of ``kind`` has an effect between what was kept before it and what follows."""
     if kind is _Kind.MARK:
         return marks < MAX_MARKS
     if kind is _Kind.SELECTOR:
@@ -104,11 +104,11 @@ def _belongs(kind: _Kind, before: _Kind, marks: int, after: _Kind) -> bool:
 
 
 class _Looks(dict[str, tuple[_Kind, str]]):
-    """What each character is and how it is shown, worked out when it is first met."""
+    """A cache: for each token its kind and how it is shown."""
 
     def __missing__(self, token: str) -> tuple[_Kind, str]:
         if len(self) > 10_000:
-            self.clear()  # somebody sends every character there is; memory stays small all the same
+            self.clear()  # bound the memory even if somebody sends every character there is
         looks = self[token] = _looks(token)
         return looks
 
@@ -123,12 +123,12 @@ def _looks(token: str) -> tuple[_Kind, str]:
     if kind:
         return kind, token
     shown = _harmless(ord(token), unicodedata.category(token))
-    # Of a replacement, what follows sees the last character, now and when it is cleaned again.
+    # The kind is that of the replacement's last character, so that cleaning again gives the same result.
     return _kind(shown[-1]) or _Kind.PLAIN, shown
 
 
 def _kind(char: str) -> _Kind | None:
-    """Return what ``char`` is, or None if it must not reach a terminal."""
+    """Return the kind of ``char``, or None if it must not reach a terminal."""
     if char in _JOINERS:
         return _Kind.JOINER
     code, category = ord(char), unicodedata.category(char)
@@ -140,7 +140,7 @@ def _kind(char: str) -> _Kind | None:
         return _kind_of_letter(code)
     if category[0] == "S" and code > 0x7F:
         return _Kind.JOINABLE
-    # Python 3.10 knows the emoji of 2020. Newer ones stand where only pictures ever will.
+    # Python 3.10 knows the emoji of 2020. Newer ones are in a range reserved for pictographs.
     if category == "Cn":
         return _Kind.JOINABLE if 0x1F000 <= code <= 0x1FAFF else None
     return _Kind.PLAIN if category[0] in "NPS" or category == "Co" else None
@@ -148,14 +148,14 @@ def _kind(char: str) -> _Kind | None:
 
 def _kind_of_letter(code: int) -> _Kind | None:
     if code in (0x115F, 0x1160, 0x3164, 0xFFA0):
-        return None  # fillers: letters by category, and nothing to see
+        return None  # fillers: letters by category, but invisible
     if 0x1160 < code <= 0x11FF or 0xD7B0 <= code <= 0xD7FF:
-        return _Kind.MARK  # vowels and final consonants of Hangul: they are drawn into the letter before
+        return _Kind.MARK  # vowels and final consonants of Hangul combine with the letter before
     return _Kind.JOINABLE if code > 0x7F else _Kind.PLAIN
 
 
 def _harmless(code: int, category: str) -> str:
-    """Return what to show in place of a character that must not reach a terminal."""
+    """Return the text to show in place of a character that must not reach a terminal."""
     if code == 0x09:
         return _TAB
     if code < 0x20:

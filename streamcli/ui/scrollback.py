@@ -1,4 +1,4 @@
-"""`Scroll`: puts messages into the scrollback in the log's order, with what a reader needs between them."""
+"""`Scroll`: adds messages to the scrollback in log order, with day separators and notices between them."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from streamcli.ui import Screen
 from streamcli.ui.days import Days
 from streamcli.ui.render import MessageStyle
 
-UNREADABLE_SAID_AFTER = 0.5  # seconds in which unreadable events are counted into one line
+UNREADABLE_SAID_AFTER = 0.5  # seconds during which unreadable events are collected into one line
 
 
 class Scroll:
-    """What one terminal has drawn, as far as it matters for what comes next."""
+    """Draws messages on one screen, and keeps the state that the next line depends on."""
 
     def __init__(
         self, style: MessageStyle, screen: Screen, today: date, later: Callable[[float, Callable[[], None]], object]
     ) -> None:
-        """``later(seconds, what)`` calls ``what`` after a while."""
+        """``later(seconds, what)`` calls ``what`` after that delay."""
         self._style, self._screen, self._later = style, screen, later
         self._days = Days(style, today)
         self._unreadable: Counter[str] = Counter()
 
     def messages(self, messages: Sequence[Message], now: datetime | None = None) -> None:
-        """Draw messages; ``now`` when they have come just now."""
+        """Draw messages; pass ``now`` when they have just arrived."""
         for day, message, off in self._days.divide(messages, now):
             if day:
                 self._screen.note(self._style.day(day))
             self._screen.draw(self._style.message(message, off))
 
     def another_log(self) -> None:
-        """What follows comes from another log."""
+        """Reset the skew detection: the messages that follow come from another log."""
         self._days.another_log()
 
     def unreadable(self, reasons: Counter[str]) -> None:
-        """Say, soon and in one line for many, that events could not be read."""
+        """Report unreadable events: all that arrive within UNREADABLE_SAID_AFTER share one line."""
         if reasons and not self._unreadable:
             self._later(UNREADABLE_SAID_AFTER, self._say_unreadable)
         self._unreadable += reasons

@@ -1,9 +1,9 @@
-"""Escape sequences on standard input: those that are keys pass, all others are dropped whole.
+"""Filters escape sequences on standard input: keys pass, all other sequences are dropped whole.
 
-A terminal sends more than keys: focus events, answers to questions that somebody asked it earlier (colours, device
-attributes, the cursor's position), mouse reports. prompt_toolkit takes a sequence that it does not know for single
-keys, so its letters would stand in the line and be sent. The grammar is that of ECMA-48: CSI (``ESC [``), SS3
-(``ESC O``), and strings (OSC, DCS, APC) that end with ST (``ESC \\``) or BEL.
+A terminal sends more than keys: focus events, replies to earlier queries (colours, device attributes, cursor
+position), mouse reports. prompt_toolkit treats an unknown sequence as single keys, so its letters would end up in the
+line and be sent. The grammar is that of ECMA-48: CSI (``ESC [``), SS3 (``ESC O``), and strings (OSC, DCS, APC) that
+end with ST (``ESC \\``) or BEL.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding.key_processor import KeyPress
 
-LONGEST: Final = 4096  # characters of a string; what is longer is no answer of a terminal
-UNFINISHED: Final = 1.0  # seconds of silence after which what has begun, an answer or a paste, has no end
+LONGEST: Final = 4096  # characters of a string; no terminal sends a longer reply
+UNFINISHED: Final = 1.0  # seconds of silence after which an incomplete reply or paste is given up
 PASTE_END: Final = "\x1b[201~"
 _CSI: Final = re.compile(r"\x1b\[[0-?]*[ -/]*([@-~])?\Z")
 _LINUX_F_KEY: Final = "\x1b[["  # the Linux console's F1 to F5: ESC [ [ A
 _X10_MOUSE: Final = re.compile(r"\x1b\[M.{0,3}\Z", re.DOTALL)
-# A person who presses Alt and one of these letters sends the same two characters, but nothing that goes on like this.
+# Alt with one of these letters sends the same two characters, but is never followed by the rest of the pattern.
 _STRING: Final = re.compile(r"\x1b(\](\d.*)?|P([\d$+>!|=].*)?|_(G.*)?)\Z", re.DOTALL)
 _STRING_END: Final = ("\x07", "\x1b\\")
 
 
 class SequenceParser(Vt100Parser):
-    """prompt_toolkit's parser, which is given only sequences that it knows. Takes text in pieces of any size."""
+    """prompt_toolkit's parser, fed with known sequences only. Accepts input in pieces of any size."""
 
     def __init__(
         self, feed_key_callback: Callable[[KeyPress], None], now: Callable[[], float] = time.monotonic
     ) -> None:
-        """``now`` tells seconds."""
-        self._held = ""  # the beginning of a sequence, from its ESC on
+        """``now`` returns seconds."""
+        self._held = ""  # an incomplete sequence, from its ESC on
         self._now, self._fed = now, now()
         super().__init__(feed_key_callback)
 
     def feed(self, data: str) -> None:
-        """Take what was read, and call the callback for each key in it."""
+        """Parse ``data`` and call the callback for each key in it."""
         now = self._now()
         if data and now - self._fed > UNFINISHED:
             self._held = ""
-            if self._in_bracketed_paste and len(data) == 1:  # a key, and not the rest of the paste
+            if self._in_bracketed_paste and len(data) == 1:  # a key press, not the rest of the paste
                 super().feed(PASTE_END)
         self._fed = now
         for at, char in enumerate(data):
@@ -54,7 +54,7 @@ class SequenceParser(Vt100Parser):
             self._take(char)
 
     def flush(self) -> None:
-        """Nothing more has come for a moment: a lone ESC was the key; an answer that has begun is still to go on."""
+        """Called after a pause: a lone ESC was the key, but an incomplete reply may still continue."""
         if self._held in ("\x1b", "\x1b[", "\x1bO") or (len(self._held) == 2 and _STRING.match(self._held)):
             self._pass_on()
         super().flush()
@@ -85,7 +85,7 @@ class SequenceParser(Vt100Parser):
             self._end(held)
         else:
             if len(self._held) > 2:
-                self._held = ""  # not a sequence, and its beginning is no key either
+                self._held = ""  # malformed; what was held is not a key either
             self._pass_on()
             self._take(char)
 

@@ -145,7 +145,7 @@ def test_a_running_server_is_not_made_another(durable: Durable, tmp_path: Path) 
         assert "`streamcli server stop` first" in done.stderr
     done = run(durable.server.env, "server", "start")
     assert done.returncode == 0
-    assert f"runs already at {durable.server.url}, with its data in {durable.data}" in done.stdout
+    assert f"is already running at {durable.server.url}, with its data in {durable.data}" in done.stdout
 
 
 def test_the_state_of_this_start_is_kept_for_the_next(durable: Durable) -> None:

@@ -104,7 +104,7 @@ def test_a_stranger_on_the_usual_port_and_a_stop_that_is_respected(
     assert server.run("status", 1, out, io.StringIO()) == 0
     assert f"  url            {url}\n" in out.getvalue()
     assert server.run("start", 60, out, io.StringIO()) == 0
-    assert f"runs already at {url}" in out.getvalue()
+    assert f"is already running at {url}" in out.getvalue()
     pid = status().pid
     assert pid
     assert any(m.path == str(cached.resolve()) for m in psutil.Process(pid).memory_maps())

@@ -100,12 +100,12 @@ def test_a_data_folder_whose_data_is_elsewhere_is_refused(tmp_path: Path) -> Non
 
 
 def test_a_folder_for_what_is_not_kept_is_a_usage_error(home: Path) -> None:
-    with pytest.raises(UsageError, match="give one of them"):
+    with pytest.raises(UsageError, match="give only one of them"):
         server.chosen(in_memory=True, data_dir=str(home / "data"), no_auth=False)
 
 
 def test_an_empty_data_dir_is_a_usage_error(home: Path) -> None:
-    with pytest.raises(UsageError, match="--data-dir needs"):
+    with pytest.raises(UsageError, match="--data-dir is empty"):
         server.chosen(False, "", False)
     env, current = make_home(home / "person"), home / "current"
     current.mkdir()
@@ -130,5 +130,5 @@ def test_a_relative_data_dir_in_a_deleted_folder(home: Path, tmp_path: Path, mon
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    with pytest.raises(CannotCreate, match="--data-dir rel is relative to the current folder, which is gone"):
+    with pytest.raises(CannotCreate, match="--data-dir rel is relative to the current folder, which no longer exists"):
         server.chosen(False, "rel", False)
