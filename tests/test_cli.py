@@ -80,8 +80,8 @@ BAD_LINES = [
     (["send", "hello", "--foo"], "send -- --foo"),
     (["search", "--last=3", "-f", "x"], "search -- -f"),
     (["tail", "-x"], "Unexpected argument: -x"),
-    (["search", ""], "There is nothing to look for"),
-    (["search", "+++", ":-)"], "There is nothing to look for in '+++ :-)'"),
+    (["search", ""], "No words to search for"),
+    (["search", "+++", ":-)"], "No words to search for in '+++ :-)'"),
 ]
 
 

@@ -97,7 +97,7 @@ def test_a_lock_is_private_and_not_inherited(path: Path) -> None:
 
 
 def test_a_lock_without_a_folder_is_said(path: Path) -> None:
-    with pytest.raises(CannotCreate, match="Can't make or write"), locks.locked(path / "below"):
+    with pytest.raises(CannotCreate, match="Can't create or write"), locks.locked(path / "below"):
         pass
     with pytest.raises(FileNotFoundError):
         locks.hold(path / "below")

@@ -149,9 +149,9 @@ def test_what_a_search_does_not_see_is_said(tmp_path: Path) -> None:
         tim.enter("/search 好吃")
         tim.see("Nothing found. In scripts without blanks between words only the beginning of a phrase is found.")
         tim.enter("/search C++")
-        tim.see("1 message found: Signs (+) are not looked at.")
+        tim.see("1 message found: Signs (+) are ignored.")
         tim.enter("/search ++")
-        tim.see("No words to search for in “++”. Signs (+) are not looked at.")
+        tim.see("No words to search for in “++”. Signs (+) are ignored.")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ async def show(settings: Settings, asked: Asked, target: Target, clock: Clock) -
     style = MessageStyle("", os.isatty(1) and wants_colour())
     limits = "" if asked.words is None else word_index.limits(asked.words)
     if asked.words is not None and not word_index.query(asked.words):
-        raise UsageError(f"There is nothing to look for in {quoted(asked.words)}. {limits}".rstrip())
+        raise UsageError(f"No words to search for in {quoted(asked.words)}. {limits}".rstrip())
     taking = _TakingIn(settings, target, clock, lambda text: print(style.note(text), file=sys.stderr))
     why_not = await taking.run()
     if why_not and not taking.recorder.path:
@@ -93,7 +93,7 @@ async def _found(queries: HistoryQueries, asked: Asked, style: MessageStyle) -> 
         return await queries.last(asked.count)
     found = await queries.search(asked.words, asked.count, INDEXING)
     if found.behind:
-        text = f"The newest {found.behind:,} messages are not looked through yet; ask again to get on."
+        text = f"The newest {found.behind:,} messages are not indexed yet; search again to continue."
         print(style.note(text), file=sys.stderr)
     return list(reversed(found.messages))
 

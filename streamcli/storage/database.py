@@ -143,7 +143,7 @@ def _worded(error: sqlite3.Error, path: Path) -> StreamcliError:
     if "locked" in words or "busy" in words:
         return FileTrouble(f"Another program holds {path} locked. Is a streamcli suspended, or an SQLite tool open?")
     if "readonly" in words or "unable to open" in words:
-        return CannotCreate(f"Can't make or write {path}: {error}. Check who owns it and its permissions.")
+        return CannotCreate(f"Can't create or write {path}: {error}. Check who owns it and its permissions.")
     # SQLite says the same of a broken disk, of a quota and of a limit on the size of files.
     return FileTrouble(f"Reading or writing {path} failed: {error}. Is the disk full, or broken?")
 

@@ -150,7 +150,7 @@ def limits(words: str) -> str:
     """What a person must know of a search for ``words``, in a sentence: what the index can't see. "" if it sees all."""
     said = []
     if signs := sorted({char for char in words if unicodedata.category(char)[0] in "PS"}):
-        said.append(f"signs ({' '.join(signs[:MOST_SIGNS])}) are not looked at")
+        said.append(f"signs ({' '.join(signs[:MOST_SIGNS])}) are ignored")
     if any(_UNSPACED.match(unicodedata.name(char, "")) for char in set(words)):
         said.append("in scripts without blanks between words only the beginning of a phrase is found")
     text = "; ".join(said)

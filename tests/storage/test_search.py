@@ -115,13 +115,13 @@ BLANKS = "n scripts without blanks between words only the beginning of a phrase 
     ("words", "says"),
     [
         ("hello Wörld cafe\u0301 42 привет مرحبا 한국어", ""),
-        ("C++", "Signs (+) are not looked at."),
-        ("@tim #42", "Signs (# @) are not looked at."),
+        ("C++", "Signs (+) are ignored."),
+        ("@tim #42", "Signs (# @) are ignored."),
         ("好吃", f"I{BLANKS}."),
         ("日本語", f"I{BLANKS}."),
         ("ﾊﾝｶｸ", f"I{BLANKS}."),
         ("สวัสดี", f"I{BLANKS}."),
-        ("C++ 好吃", f"Signs (+) are not looked at; i{BLANKS}."),
+        ("C++ 好吃", f"Signs (+) are ignored; i{BLANKS}."),
         ("\ud800\0", ""),
     ],
 )
