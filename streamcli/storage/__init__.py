@@ -1,1 +1,1 @@
-"""What this machine keeps: of a log a view that can be rebuilt, of what was typed an outbox that can't."""
+"""Data on this machine: a projection of each log, which can be rebuilt, and the outbox, which can't."""

@@ -1,7 +1,7 @@
-"""SQLite files of ours: opened privately, every failure in words, a bad one set aside, and nothing done by two at once.
+"""Opens streamcli's SQLite files: private modes, errors as sentences, damaged files set aside, exclusive transactions.
 
-A file's name is never used again (``history-TIME.db``): SQLite removes the ``-wal`` beside a file by its name when the
-last connection is closed, so a terminal that still had a set-aside or deleted file open would take the new file's away.
+File names are never reused (``history-TIME.db``): SQLite deletes the ``-wal`` file by name when the last connection
+closes, so a terminal that still had a set-aside or deleted file open would delete the new file's ``-wal``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Damaged(FileTrouble):
 
 
 class Closing:
-    """What is used in a ``with`` and closed at its end."""
+    """Base class of resources that are used in a ``with`` and closed at its end."""
 
     def __enter__(self: Used) -> Used:
         return self
@@ -44,12 +44,12 @@ class Closing:
         self.close()
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
         raise NotImplementedError
 
 
 def ensure_private(root: Path, folder: Path) -> Path:
-    """Make ``root`` and all folders down to ``folder``, each with mode 0700, and return it; raises like paths.made."""
+    """Create ``root`` and all folders down to ``folder`` with mode 0700; return ``folder``. Raises like ensure_dir."""
     steps = [root, *(root / parent for parent in reversed(folder.relative_to(root).parents[:-1])), folder]
     for step in steps:
         try:
@@ -64,15 +64,15 @@ def ensure_private(root: Path, folder: Path) -> Path:
 
 
 def newest(folder: Path, stem: str) -> Path:
-    """The current file of this kind in ``folder``, or a name for a new one. Call it with the folder's lock."""
+    """Return the current file of this kind in ``folder``, or a name for a new one. Requires the folder's lock."""
     there = sorted(folder.glob(f"{stem}-*.db"))
     return there[-1] if there else folder / f"{stem}-{time.time_ns() // 1000:014x}.db"
 
 
 def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Connection:
-    """Open ``path``, made with mode 0600 if it is missing. The connection may move between threads, not be shared.
+    """Open ``path``, created with mode 0600 if missing. Threads may hand the connection over, but not share it.
 
-    Raises Damaged for what is no file of ours, and CannotCreate or FileTrouble.
+    Raises Damaged when the file was not written by streamcli, and CannotCreate or FileTrouble.
     """
     with translating_errors(path):
         # Only a new file is opened here: closing any descriptor of a database drops this process's locks on it.
@@ -86,7 +86,7 @@ def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Conne
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={synchronous}")
             if synchronous == "FULL":
-                connection.execute("PRAGMA fullfsync=ON")  # macOS: through the disk's own cache as well
+                connection.execute("PRAGMA fullfsync=ON")  # macOS: flush the disk's own cache as well
             connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
             connection.execute("PRAGMA cell_size_check=ON")
         except BaseException:
@@ -96,7 +96,7 @@ def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Conne
 
 
 def _claim(connection: sqlite3.Connection, path: Path) -> None:
-    """Mark a new file as ours; leave one that is not ours as it is, to the byte."""
+    """Mark a new file as ours; leave every byte of a foreign file unchanged."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application == APPLICATION:
         return
@@ -107,13 +107,13 @@ def _claim(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, alone from the start: what is read in it can't change before it is written."""
+    """Run an all-or-nothing transaction, exclusive from the start: what it reads can't change before it writes."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # A full disk may have ended it already, and a broken one may not even let us say so.
+        # A full disk may have ended the transaction already; with a broken disk even the rollback may fail.
         with contextlib.suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -122,7 +122,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def translating_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite or the file system raises about ``path`` into a StreamcliError with a whole sentence."""
+    """Turn errors of SQLite or the file system about ``path`` into a StreamcliError with a full sentence."""
     try:
         yield
     except sqlite3.Error as error:
@@ -132,7 +132,7 @@ def translating_errors(path: Path) -> Iterator[None]:
 
 
 def _worded(error: sqlite3.Error, path: Path) -> StreamcliError:
-    # By words: Python 3.10 shows no error code, and SQLite's words have stayed the same for decades.
+    # Match on the text: Python 3.10 has no error codes here, and SQLite's texts have been stable for decades.
     words = str(error).lower()
     if "json_each" in words:
         return Unusable("This Python's SQLite is without JSON: no history can be kept with it.")
@@ -144,18 +144,19 @@ def _worded(error: sqlite3.Error, path: Path) -> StreamcliError:
         return FileTrouble(f"Another program holds {path} locked. Is a streamcli suspended, or an SQLite tool open?")
     if "readonly" in words or "unable to open" in words:
         return CannotCreate(f"Can't create or write {path}: {error}. Check who owns it and its permissions.")
-    # SQLite says the same of a broken disk, of a quota and of a limit on the size of files.
+    # SQLite reports a broken disk, a quota and a file size limit alike.
     return FileTrouble(f"Reading or writing {path} failed: {error}. Is the disk full, or broken?")
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a bad file and what SQLite keeps beside it, so that a new one takes its place; the new name.
+    """Rename a damaged file and SQLite's files beside it, so that a new one takes its place; return the new path.
 
-    Who still has it open goes on in the renamed file and harms nothing. Raises CannotCreate or FileTrouble.
+    A process that still has it open harmlessly continues in the renamed file. Raises CannotCreate or FileTrouble.
     """
     aside = path.with_name(f"{path.name}.damaged")
     try:
-        # The file itself comes last: were we killed in between, it would still be found, and found damaged.
+        # The database itself goes last: if we are killed in between, the next start still finds it, and finds it
+        # damaged.
         for suffix in ("-wal", "-shm", ""):
             with contextlib.suppress(FileNotFoundError):
                 path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))

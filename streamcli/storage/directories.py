@@ -1,8 +1,8 @@
-"""Where a user's histories and outboxes lie, and which log was last seen behind which address.
+"""Paths of a user's histories and outboxes, and the map from each address to the log last seen behind it.
 
-Below the data folder: ``USER/logs/LOG/`` holds a log's history and its word index, ``USER/outbox/ADDRESS/`` what waits
-for an address, and ``USER/addresses.json`` leads from an address to its log, so that a start can show the last
-screenful before there is any network.
+Below the data folder, ``USER/logs/LOG/`` holds a log's history and word index, ``USER/outbox/ADDRESS/`` the messages
+waiting for an address, and ``USER/addresses.json`` maps addresses to logs, so that a start can show the last screenful
+before the network is up.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from streamcli.system import private_files
 from streamcli.system.locks import locked
 from streamcli.system.paths import data_dir
 
-MAX_PART: Final = 200  # bytes of a folder's name; file systems take 255
+MAX_PART: Final = 200  # bytes of a folder's name; file systems allow 255
 EMBEDDED: Final = "embedded"
-ADDRESS: Final = "address"  # the file beside an outbox that says whose it is
-OWN: Final = "own-"  # what the ids that we make begin with
+ADDRESS: Final = "address"  # the file beside an outbox that records its address
+OWN: Final = "own-"  # prefix of the ids that we generate
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def address_key(controller: Controller | None, stream: Stream) -> str:
-    """Name a stream behind an address; no controller means the embedded server."""
+    """Return the key of a stream at an address; no controller means the embedded server."""
     return f"{controller.url if controller else EMBEDDED} {stream}"
 
 
 def new_log_id() -> str:
-    """Make an id for a log that has none of its own in its tags, or that is not what it was."""
+    """Generate an id for a log that has none in its tags, or that lost its earlier content."""
     return f"{OWN}{secrets.token_hex(8)}"
 
 
 class Places:
-    """The folders of one user below ``root``. Any thread; each call may wait for the disk, none for a network.
+    """The folders of one user below ``root``. Thread-safe; calls may wait for the disk, never for the network.
 
     All calls raise CannotCreate or FileTrouble when the folders can't be used.
     """
@@ -48,11 +48,11 @@ class Places:
         self._user = self._root / folder_name(user)
 
     def history(self, log: str) -> Path:
-        """The folder of the history of the log with this id, made if it is missing."""
+        """Return the history folder of the log with this id; create it if missing."""
         return ensure_private(self._root, self._user / "logs" / folder_name(log))
 
     def outbox(self, address: str) -> Path:
-        """The folder of what waits to be sent to this address, made if it is missing."""
+        """Return the folder of messages waiting to be sent to this address; create it if missing."""
         folder = ensure_private(
             self._root, self._user / "outbox" / blake2b(address.encode(), digest_size=12).hexdigest()
         )
@@ -62,7 +62,7 @@ class Places:
         return folder
 
     def other_outboxes(self, address: str) -> list[tuple[str, Path]]:
-        """The outboxes of other addresses: each address, "" of one from an older version, and its folder."""
+        """List other addresses' outboxes as (address, folder); the address is "" for an older version's outbox."""
         own = self.outbox(address)
         try:
             return [(_address_of(folder), folder) for folder in sorted(own.parent.iterdir()) if folder != own]
@@ -70,11 +70,11 @@ class Places:
             raise from_os_error(error, own.parent) from error
 
     def log_at(self, address: str) -> str | None:
-        """Return the id of the log that was last seen behind ``address``; None when it was never visited."""
+        """Return the id of the log last seen behind ``address``; None if it was never visited."""
         return self._addresses().get(address)
 
     def remember(self, address: str, log: str) -> None:
-        """Note that this log is behind ``address`` now. The file is replaced as a whole, so it is never seen half."""
+        """Record that this log is behind ``address`` now. The file is replaced atomically; no reader sees a part."""
         folder = ensure_private(self._root, self._user)
         with locked(folder / "addresses.lock"):
             known = self._addresses()
@@ -91,14 +91,14 @@ class Places:
         except OSError as error:
             raise from_os_error(error, path) from error
         except (ValueError, RecursionError):
-            return {}  # it costs one screenful that comes from the network instead
+            return {}  # costs only one screenful, which comes from the network instead
         if not isinstance(known, dict):
             return {}
         return {address: log for address, log in known.items() if isinstance(log, str)}
 
 
 def place_of(address: str) -> str:
-    """Name an address (address_key) as a person knows it."""
+    """Describe an address (address_key) for the user."""
     url, _, stream = address.partition(" ")
     return f"{'the embedded server' if url == EMBEDDED else url}, {stream}" if address else "another address"
 
@@ -111,9 +111,9 @@ def _address_of(folder: Path) -> str:
 
 
 def folder_name(text: str) -> str:
-    """Name a folder after any text: different texts differ, also where the file system ignores case."""
+    """Turn any text into a folder name; different texts differ, even on file systems that ignore case."""
     name = "".join(chr(byte) if byte in _PLAIN else f".{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))
     if name and len(name) <= MAX_PART:
         return name
-    # A '.' is followed by two hex digits everywhere else, so this can't be another text's name.
+    # Elsewhere two hex digits always follow a '.', so this can't be another text's name.
     return f"{name[: MAX_PART - 40]}.x-{blake2b(name.encode(), digest_size=16).hexdigest()}"

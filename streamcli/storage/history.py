@@ -1,8 +1,8 @@
 """`History`: the messages of one log on this machine's disk, and the position up to which the log was read.
 
-The log is the truth and this is a view of it. A power cut may lose its tail (a catch-up brings it again), never its
-consistency: messages and position are one transaction. An event is kept as the bytes it has in the log, so a later
-version may understand more of it. All terminals of a user store into the same file; who comes second changes nothing.
+It is a projection of the log. A power cut may lose its tail (a catch-up restores it), never its consistency: messages
+and position are written in one transaction. Events are stored as their bytes in the log, so a later version may
+understand more of them. All terminals of a user store into the same file; storing an event twice changes nothing.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from streamcli.system.locks import locked
 
 Kept = TypeVar("Kept", bound="History")
 _ASKED_AT_ONCE: Final = 500  # SQLite before 3.32 takes at most 999 parameters
-# One statement for a whole batch: all keys and all events end to end, and where each lies, as JSON rows of offset,
-# first byte and size. A statement for each row gives up Python's lock each time, and beside a thread that computes it
-# comes back only after a whole switch interval.
+# One statement for a whole batch: all keys and all events concatenated, and their places as JSON rows of offset, first
+# byte and size. Each statement releases Python's lock, and beside a thread that computes it takes a whole switch
+# interval to get it back.
 _INSERT: Final = (
     "INSERT OR IGNORE INTO message (key, offset, event)"
     " SELECT substr(?1, 16 * row.key + 1, 16), json_extract(row.value, '$[0]'),"
@@ -47,20 +47,20 @@ _INSERT: Final = (
 
 
 class History(Closing):
-    """One terminal's connection to a log's history. One thread at a time: opened here, it may be used there.
+    """One terminal's connection to a log's history. For one thread at a time; it may be opened in another.
 
-    Each call waits for the disk, and up to 2 s for another terminal's transaction. Each raises Damaged when the file
-    can't be trusted, and FileTrouble or CannotCreate in words for the person; a call that raised has changed nothing.
+    Calls wait for the disk, and up to 2 s for another terminal's transaction. They raise Damaged when the file can't be
+    trusted, and FileTrouble or CannotCreate with a sentence for the user; a call that raised has changed nothing.
     """
 
     def __init__(self, path: Path) -> None:
-        """Use :meth:`open`."""
+        """Use :meth:`open` instead."""
         self.path = path
         self._connection = connect(path, "NORMAL")
         try:
             migrate(self._connection, path, HISTORY)
             with translating_errors(path):
-                # In one look: another terminal may be storing.
+                # One read transaction, because another terminal may be storing.
                 self._connection.execute("BEGIN")
                 self._cursor_at_start = self._read_cursor()
                 self._opened_at = self.count
@@ -72,13 +72,13 @@ class History(Closing):
 
     @classmethod
     def open(cls: type[Kept], folder: Path) -> Kept:
-        """Open or begin the history in ``folder``; raises Unusable as well, when a newer version wrote it."""
+        """Open or create the history in ``folder``. Also raises Unusable when a newer version wrote it."""
         with locked(folder / "lock"):
             return cls(newest(folder, "history"))
 
     @classmethod
     def open_anyway(cls: type[Kept], folder: Path) -> tuple[Kept, Path | None]:
-        """Open the history; a damaged one is set aside (its new path is returned) and an empty one begun."""
+        """Open the history; set a damaged one aside (its new path is returned) and create an empty one."""
         with locked(folder / "lock"):
             path = newest(folder, "history")
             try:
@@ -88,28 +88,28 @@ class History(Closing):
                 return cls(newest(folder, "history")), aside
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._connection.close()
 
     @property
     def cursor(self) -> Cursor:
-        """How far the file went when it was opened, without the log's id; no offsets when nothing was stored."""
+        """The position of the file when it was opened, without the log's id; no offsets when nothing was stored."""
         return self._cursor_at_start
 
     @property
     def count(self) -> int:
-        """How many messages the file holds."""
+        """The number of messages in the file."""
         with translating_errors(self.path):
             row = self._connection.execute("SELECT max(number) FROM message").fetchone()
         return row[0] or 0
 
     def unreadable(self) -> Counter[str]:
-        """How many events could not be read, by reason."""
+        """Return the number of unreadable events by reason."""
         with translating_errors(self.path):
             return Counter(dict(self._connection.execute("SELECT reason, count(*) FROM unreadable GROUP BY reason")))
 
     def last(self, count: int) -> list[Message]:
-        """The last messages of those that were there when the file was opened, oldest first."""
+        """Return the last messages of those present when the file was opened, oldest first."""
         with translating_errors(self.path):
             rows = self._connection.execute(
                 "SELECT offset, event FROM message WHERE number <= ? ORDER BY number DESC LIMIT ?",
@@ -118,14 +118,14 @@ class History(Closing):
         return messages(reversed(rows), self.path)
 
     def knows(self, contents: Iterable[Message | Unreadable]) -> list[bool]:
-        """Of each message, whether it is stored: one of the outbox that is needs no sending."""
+        """Return for each message whether it is stored; stored messages of the outbox need no sending."""
         keys = [dedup_key(content) for content in contents]
         with translating_errors(self.path):
             stored = self._find(keys)
         return [key in stored for key in keys]
 
     def begin(self, cursor: Cursor) -> None:
-        """Note that reading begins at ``cursor``: what lies before it and is not stored was cut off the log's head.
+        """Record that reading begins at ``cursor``: what is missing below it was truncated from the log's head.
 
         Call it before :meth:`store`; not needed where offsets don't order the log.
         """
@@ -138,13 +138,13 @@ class History(Closing):
     def store(self, events: Sequence[DecodedEvent], cursor: Cursor, keys: Sequence[bytes] | None = None) -> list[bool]:
         """Store a batch in one transaction and return, for each event, whether this terminal should show it.
 
-        ``cursor`` is how far this terminal has read. Not to be shown is what stands below it, and a message that also
-        stands elsewhere in the log (a retry). What another terminal stored meanwhile is new here all the same.
+        ``cursor`` is how far this terminal has read. Events below it and messages that also have another offset in the
+        log (retries) are not to be shown. Events that another terminal stored meanwhile still count as new here.
 
-        Where offsets order the log the events must follow each other, and the position on disk moves to the last one's
-        end. On several segments there is no position; what one run brings twice is then new twice.
-        ``keys`` are the events' deduplication keys, for a caller that has them. After an error (FileTrouble: disk full,
-        locked for 2 s, a gap) close the history and go on without: the next start catches up.
+        Where offsets order the log the events must be contiguous, and the position on disk moves to the end of the last
+        one. With several segments there is no position; a message that one run reads twice is new both times.
+        ``keys`` are the events' deduplication keys, if the caller has them. After an error (FileTrouble: disk full,
+        locked for 2 s, a gap) close the history and continue without it: the next start catches up.
         """
         if not events:
             return []
@@ -154,7 +154,7 @@ class History(Closing):
             self._check(known, events, cursor.segment)
             new_unreadable = self._count_unreadable(events, keys)
             stored = self._insert(events, keys)
-            if cursor.offsets and events[-1].end > known.position:  # or another terminal is further on
+            if cursor.offsets and events[-1].end > known.position:  # otherwise another terminal is further on
                 self._write_cursor(known.after(events[-1]))
         if not cursor.offsets:
             return [
@@ -162,7 +162,7 @@ class History(Closing):
                 for event, key in zip(events, keys, strict=True)
             ]
         if not stored and events[0].offset >= cursor.position:
-            return [True] * len(events)  # nearly always: nothing of it was ever seen
+            return [True] * len(events)  # the usual case: no event was seen before
         fresh, position = [], cursor.position
         for event, key in zip(events, keys, strict=True):
             _, offset = stored.get(key, (0, event.offset))
@@ -171,7 +171,7 @@ class History(Closing):
         return fresh
 
     def whole(self) -> bool:
-        """Whether SQLite finds nothing wrong in the whole file; reads all of it, for a thread that has time."""
+        """Return whether SQLite finds no fault in the file. Reads all of it: call it where time doesn't matter."""
         with translating_errors(self.path):
             found = self._connection.execute("PRAGMA quick_check(1)").fetchone()
         return bool(found == ("ok",))
@@ -185,7 +185,7 @@ class History(Closing):
             raise FileTrouble(f"The history {self.path} ends before what is to be added: the next start catches up.")
 
     def _insert(self, events: Sequence[DecodedEvent], keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
-        """Add messages; where the file holds those that were there already, all if there were none: nothing."""
+        """Add messages; return where the file holds those that were present already, or nothing if all are new."""
         rows = [
             (key, event.offset, kept(event))
             for event, key in zip(events, keys, strict=True)
@@ -215,12 +215,12 @@ class History(Closing):
         return new
 
     def _came_now(self, event: DecodedEvent, key: bytes, stored: dict[bytes, tuple[int, int]]) -> bool:
-        """On several segments: whether the message was not in the file when it was opened, and is no retry."""
+        """With several segments: whether the message was stored since the file was opened, and is no retry."""
         number, offset = stored.get(key, (self._opened_at + 1, event.offset))
         return number > self._opened_at and offset == event.offset
 
     def _find(self, keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
-        """Of those keys that are stored: the row's number and offset."""
+        """Return the row number and offset of those keys that are stored."""
         found: dict[bytes, tuple[int, int]] = {}
         for first in range(0, len(keys), _ASKED_AT_ONCE):
             some = keys[first : first + _ASKED_AT_ONCE]

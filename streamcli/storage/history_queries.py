@@ -16,10 +16,10 @@ from streamcli.model.message import Message
 from streamcli.storage.history import History
 from streamcli.storage.word_index import Found, WordIndex
 
-STEP = 1000  # messages indexed in one go for somebody who waits: some 20 ms
-SMALL_STEP = 200  # the same in the background: this thread may hold Python's lock meanwhile
-REST = 0.01  # seconds between two steps, for those who draw and listen
-SOON = 1.0  # seconds after a message: whoever searches wants what is just on the screen least of all
+STEP = 1000  # messages indexed per step while a search waits: some 20 ms
+SMALL_STEP = 200  # messages per step in the background: this thread may hold Python's lock meanwhile
+REST = 0.01  # seconds between two steps, to leave time for drawing and input
+SOON = 1.0  # seconds after a message: searches rarely look for what is still on the screen
 
 T = TypeVar("T")
 
@@ -27,10 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 class HistoryQueries:
-    """One terminal's way to ask. Calls are for the loop's thread; each raises StreamcliError with a sentence."""
+    """One terminal's queries. Call from the loop's thread; each call raises StreamcliError with a sentence."""
 
     def __init__(self, path: Callable[[], Path | None]) -> None:
-        """``path()`` is the history's file now, None when there is none."""
+        """``path()`` returns the history's current file, None when there is none."""
         self._path = path
         self._words: WordIndex | None = None
         self._words_of: Path | None = None
@@ -39,13 +39,13 @@ class HistoryQueries:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lookup")
 
     async def last(self, count: int) -> list[Message]:
-        """The last ``count`` messages, oldest first."""
+        """Return the last ``count`` messages, oldest first."""
         return await self._in_thread(lambda: self._last(count))
 
     async def search(self, words: str, count: int, patience: float) -> Found:
-        """The newest ``count`` messages with these words, newest first; see Words.search.
+        """Return the newest ``count`` messages with these words, newest first; see WordIndex.search.
 
-        What was not indexed yet is first, for up to ``patience`` seconds.
+        Unindexed messages are indexed first, for up to ``patience`` seconds.
         """
         until = time.monotonic() + patience
         while await self.index(STEP) and time.monotonic() < until:
@@ -57,13 +57,13 @@ class HistoryQueries:
         return await self._in_thread(lambda: self._open().index_some(step))
 
     def more_came(self) -> None:
-        """There are new messages: index them when there is time."""
+        """Index new messages in the background, when there is time."""
         self._more = True
         if self._indexing is None or self._indexing.done():
             self._indexing = asyncio.create_task(self._index())
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
         if self._indexing:
             self._indexing.cancel()
         self._thread.submit(self._close)

@@ -1,6 +1,6 @@
-"""The schemas of our files, as numbered steps. A step that was released is never changed: a new one is added.
+"""The schemas of our files, as numbered steps. Never change a step that was released: add a new one.
 
-A file's ``user_version`` says how many of its steps were done; each is one transaction with that record.
+A file's ``user_version`` counts the steps done; each step and its count are one transaction.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Step: TypeAlias = Callable[[sqlite3.Connection], None]
 
 
 def history_1_messages(connection: sqlite3.Connection) -> None:
-    """Messages in the order they were read, what could not be read, and how far the log was read."""
+    """Messages in the order they were read, unreadable events, and how far the log was read."""
     connection.execute(
         "CREATE TABLE message (number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
         " offset INTEGER NOT NULL, event BLOB NOT NULL)"
@@ -31,8 +31,8 @@ def history_1_messages(connection: sqlite3.Connection) -> None:
 
 
 def outbox_1_entries(connection: sqlite3.Connection) -> None:
-    """What was typed and is not known to be in the log; ``reason`` says why it never will be."""
-    # AUTOINCREMENT, because a number that comes again would put a new message before an old one.
+    """Typed messages not known to be in the log; ``reason`` is set when the server refused one permanently."""
+    # AUTOINCREMENT, because a reused number would put a new message before an old one.
     connection.execute(
         "CREATE TABLE entry (number INTEGER PRIMARY KEY AUTOINCREMENT, terminal TEXT NOT NULL,"
         " id TEXT NOT NULL UNIQUE, event BLOB NOT NULL, reason TEXT)"
@@ -44,7 +44,7 @@ OUTBOX: Final[tuple[Step, ...]] = (outbox_1_entries,)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -> None:
-    """Bring the file up to date, or raise Unusable for one of a newer version."""
+    """Bring the file up to date. Raises Unusable when a newer version wrote it."""
     with translating_errors(path):
         (done,) = connection.execute("PRAGMA user_version").fetchone()
         if done > len(steps):

@@ -1,8 +1,8 @@
-"""`Outbox`: what was typed and is not yet known to be in the log, in a file of its own that outlives the program.
+"""`Outbox`: typed messages that are not yet known to be in the log, in a file that outlives the program.
 
-The order of one terminal's messages is the order in which it added them, for ever: a number that only grows. A terminal
-lives as long as it holds the lock on its file in ``terminals/``; what a dead one left is adopted by the next to ask.
-Sending twice is harmless because messages have ids, so nothing here has to know what the server already has.
+A terminal's messages always keep the order in which it added them, by a number that only grows. A terminal is alive
+while it holds the lock on its file in ``terminals/``; the next terminal to ask adopts what a dead one left. Sending
+twice is harmless because messages have ids, so the outbox need not know what the server already has.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ _Ids = Iterable[str] | None
 
 
 class Outbox(Closing):
-    """One terminal's rows in the outbox of one user and address. One thread at a time, not the one that draws.
+    """One terminal's rows in the outbox of one user and address. One thread at a time, never the drawing thread.
 
-    Each call waits for the disk, and up to 2 s for another terminal's transaction; what it changed is safe from a power
-    cut when it returns. Each raises FileTrouble or CannotCreate in words for the person; it has changed nothing then.
+    Calls wait for the disk, and up to 2 s for another terminal's transaction; when they return, their changes survive a
+    power cut. They raise FileTrouble or CannotCreate with a sentence for the user, having changed nothing.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open or begin the outbox in ``folder``. A damaged one is set aside, and ``lost`` is where it lies then.
+        """Open or create the outbox in ``folder``. A damaged one is set aside, and ``lost`` is its new path.
 
-        Raises Damaged as well, when another terminal still uses the damaged file: its rows may be all there is of
-        them, so the file stays where it is.
+        Also raises Damaged when another terminal still uses the damaged file: its rows may exist nowhere else, so the
+        file is not moved.
         """
         self.lost: Path | None = None
         self._folder = folder
         self._terminals = ensure_dir(folder / "terminals")
         self.terminal = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
         with locked(folder / "lock"):
-            # Also under the lock: nobody may take a fresh file for a dead terminal's before it is locked.
+            # Also under the lock, so that no terminal takes the new file for a dead terminal's before it is locked.
             self._fd = self._come_to_life()
             try:
                 self._open(newest(folder, "outbox"))
@@ -62,12 +62,12 @@ class Outbox(Closing):
                 raise
 
     def close(self) -> None:
-        """Let the file go; rows that are left are adopted by the next terminal."""
+        """Close the file; the next terminal adopts the remaining rows."""
         self._connection.close()
         self._die()
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Keep messages, in this order, behind all that were added before. One that is there already stays as it is."""
+        """Store messages, in this order, after all that were added before. Messages already stored stay unchanged."""
         with translating_errors(self.path), transaction(self._connection):
             self._still_there()
             self._connection.executemany(
@@ -76,36 +76,36 @@ class Outbox(Closing):
             )
 
     def sent(self, ids: Iterable[str]) -> None:
-        """These are in the log: forget them, whoever added them."""
+        """Delete these messages, whichever terminal added them: they are in the log."""
         self._change("DELETE FROM entry WHERE id = ?", ((id,) for id in ids))
 
     def failed(self, id: str, reason: str) -> None:
-        """The server will never take this one; it stands in nobody's way until :meth:`retry` or :meth:`drop`."""
+        """Mark a message as refused permanently; it blocks no other message until :meth:`retry` or :meth:`drop`."""
         self._change("UPDATE entry SET reason = ? WHERE id = ?", [(reason, id)])
 
     def retry(self, ids: _Ids = None) -> list[Entry]:
-        """Let these (all that failed) wait again, each in its old place; returns what waits now and did not before."""
+        """Let these failed messages (default: all) wait again, each in its old place; return them."""
         return self._take_out("UPDATE entry SET reason = NULL WHERE id = ?", ids)
 
     def drop(self, ids: _Ids = None) -> list[Entry]:
-        """Forget these failed ones (all that failed); returns them."""
+        """Delete these failed messages (default: all) and return them."""
         return self._take_out("DELETE FROM entry WHERE id = ?", ids)
 
     def waiting(self) -> list[Entry]:
-        """What this terminal has to send, in order."""
+        """Return what this terminal has to send, in order."""
         with translating_errors(self.path):
             return self._entries("reason IS NULL")
 
     def failures(self) -> list[Entry]:
-        """What failed for good, in order."""
+        """Return the messages that failed permanently, in order."""
         with translating_errors(self.path):
             return self._entries("reason IS NOT NULL")
 
     def adopt(self) -> list[Entry]:
-        """Take over the rows of terminals that are dead, and return those that wait, in order. Call it at the start.
+        """Take over the rows of dead terminals, and return those that wait, in order. Call it at the start.
 
-        Their order is kept and they stand before all that was added later, but are not sorted in between messages that
-        this terminal has already handed over.
+        They keep their order and precede all that is added later, but are not sorted in between messages that this
+        terminal has already handed over.
         """
         with locked(self._folder / "lock"), translating_errors(self.path):
             dead, alive = self._look_around()
@@ -144,7 +144,7 @@ class Outbox(Closing):
             raise
 
     def _still_there(self) -> None:
-        # Whoever deletes an outbox under a running chat should not go on believing that something is kept in it.
+        # If a user deletes the outbox under a running chat, the chat must not believe that its messages are kept.
         if not self.path.exists() or self.path.stat().st_ino != self._inode:
             raise Damaged(self.path, "somebody has deleted or replaced it")
 
@@ -189,20 +189,20 @@ class Outbox(Closing):
         os.close(self._fd)
 
     def _look_around(self) -> tuple[list[Path], list[str]]:
-        """The files of dead terminals, and who is alive, this one included."""
+        """Return the files of dead terminals, and the names of living ones, this one included."""
         dead, alive = [], [self.terminal]
         for path in self._terminals.iterdir():
             if path.name == self.terminal:
                 continue
             if is_held(path):
                 alive.append(path.name)
-            else:  # or it has just closed, and its file is gone
+            else:  # dead, or just closed and its file is gone
                 dead.append(path)
         return dead, alive
 
 
 def count_in(folder: Path) -> int:
-    """How many messages wait, or failed, in the outbox in this folder; nothing in it is changed."""
+    """Count the waiting and failed messages of the outbox in this folder; opens it read-only."""
     path = newest(folder, "outbox")
     if not path.exists():
         return 0

@@ -1,7 +1,7 @@
-"""`OutboxThread`: keeps the outbox on disk, in a thread of its own, so that nothing that is typed waits for a disk.
+"""`OutboxThread`: writes the outbox in a thread of its own, so that typing never waits for the disk.
 
-An outbox that can't be written is said once; what is typed is sent all the same, and kept as soon as it can be: it is
-tried again with the next line, every few seconds, and before leaving.
+When the outbox can't be written, the user is told once; messages are sent all the same, and stored as soon as possible:
+with the next line, every few seconds, and before leaving.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from streamcli.storage.outbox import Outbox, count_in
 from streamcli.system.guard import post, watch
 
 T = TypeVar("T")
-TRY_AGAIN_AFTER = 3.0  # seconds until what could not be kept is tried again, without another line
+TRY_AGAIN_AFTER = 3.0  # seconds until a failed write is retried without another line
 
 _log = logging.getLogger(__name__)
 
 
 class Content(NamedTuple):
-    """What this terminal's part of the outbox holds, in order, and how many wait for other places."""
+    """The content of this terminal's part of the outbox, in order, and how many messages wait for other addresses."""
 
     waiting: list[Entry]
     failures: list[Entry]
@@ -36,13 +36,13 @@ class Content(NamedTuple):
 
 
 class OutboxThread:
-    """Keeps messages on disk from the moment they are typed until they were read back. Calls are for the loop's thread.
+    """Keeps messages on disk from when they are typed until they are read back. Call from the loop's thread.
 
-    The order of the calls is the order in which they take effect.
+    Calls take effect in the order in which they are made.
     """
 
     def __init__(self, places: Places, address: str, say: Callable[[str], None]) -> None:
-        """``address`` names where the messages go (places.address_key); ``say`` takes sentences, in the loop."""
+        """``address`` says where the messages go (places.address_key); ``say`` takes sentences, in the loop."""
         self._places, self._address, self._say = places, address, say
         self._outbox: Outbox | None = None
         self._to_add: deque[Message] = deque()
@@ -53,7 +53,7 @@ class OutboxThread:
         self._loop = asyncio.get_running_loop()
 
     def start(self, adopted: Callable[[list[Entry]], None]) -> None:
-        """Open the outbox, and pass on what terminals that are gone have left to send, in order; once, in the loop."""
+        """Open the outbox and pass on what dead terminals left to send, in order. Call once, in the loop."""
 
         def job() -> None:
             left: list[Entry] = []
@@ -66,33 +66,33 @@ class OutboxThread:
         watch(self._thread.submit(job))
 
     def keeps(self, ids: Iterable[str]) -> bool:
-        """Whether all of these are on the disk and will be sent by a later start if not by this one."""
+        """Return whether all of these are on disk, so that a later start sends them if this one does not."""
         return self._kept.issuperset(ids)
 
     def add(self, message: Message) -> None:
-        """Keep a message."""
+        """Store a message."""
         self._to_add.append(message)
         self._do(self._add, self._have)
 
     def sent(self, ids: Sequence[str]) -> None:
-        """These are in the log."""
+        """Delete these messages: they are in the log."""
         self._kept.difference_update(ids)
 
         def forget(outbox: Outbox) -> None:
-            if self._to_add:  # it could not be kept, and now need not be
+            if self._to_add:  # messages that could not be stored, and now need not be
                 known = set(ids)
                 messages = self._all_to_add()
                 self._to_add.extendleft(message for message in reversed(messages) if message.id not in known)
             try:
                 outbox.sent(ids)
             finally:
-                # Once more: on a slow disk a message is read back before it was reported as kept.
+                # Again, because on a slow disk a message may be read back before it is reported as kept.
                 post(self._loop, self._kept.difference_update, ids)
 
         self._do(forget)
 
     def failed(self, ids: Sequence[str], reason: str) -> None:
-        """The server will never take these, for a reason (a sentence)."""
+        """Record that the server refused these permanently; ``reason`` is a sentence."""
 
         def note_down(outbox: Outbox) -> None:
             for id in ids:
@@ -101,26 +101,26 @@ class OutboxThread:
         self._do(note_down)
 
     async def retry(self) -> list[Entry]:
-        """Let all that failed wait again; returns it."""
+        """Let all failed messages wait again; return them."""
         return await self._ask(lambda outbox: outbox.retry()) or []
 
     async def drop(self) -> list[Entry]:
-        """Forget all that failed; returns it."""
+        """Delete all failed messages; return them."""
         return await self._ask(lambda outbox: outbox.drop()) or []
 
     async def content(self) -> Content | None:
-        """What is there; None when the outbox can't be used."""
+        """Return the content; None when the outbox can't be used."""
         return await self._ask(lambda outbox: Content(outbox.waiting(), outbox.failures(), self._elsewhere()))
 
     async def settle(self) -> None:
-        """Wait until all that was called before has taken effect."""
+        """Wait until all earlier calls have taken effect."""
         if self._to_add:
             self._have(await self._ask(self._add) or [])
         else:
             await asyncio.wrap_future(self._thread.submit(lambda: None))
 
     def close(self) -> None:
-        """Let the file go, after all that was called before."""
+        """Close the file, after all earlier calls."""
         self._closed = True
         watch(self._thread.submit(self._close))
         self._thread.shutdown(wait=True)
@@ -139,7 +139,7 @@ class OutboxThread:
         return left
 
     def _elsewhere(self) -> dict[str, int]:
-        """How many messages wait for each other address, named for the person."""
+        """Return how many messages wait for each other address, by its description for the user."""
         found: Counter[str] = Counter()
         for address, folder in self._places.other_outboxes(self._address):
             try:
@@ -153,7 +153,7 @@ class OutboxThread:
             self._outbox.close()
 
     def _known(self, left: Sequence[Message]) -> list[bool]:
-        """Which of these were read from the log already: the terminal that is gone had no time to say so."""
+        """Return which of these were read from the log already: their terminal ended before it could record that."""
         log = self._places.log_at(self._address) if left else None
         if log is None:
             return [False] * len(left)
@@ -161,11 +161,11 @@ class OutboxThread:
             with History.open(self._places.history(log)) as history:
                 return history.knows(left)
         except StreamcliError as error:
-            _log.warning("sending again what may be in the log: %s", error)  # harmless: it has the same id
+            _log.warning("sending again what may be in the log: %s", error)  # harmless: the id stays the same
             return [False] * len(left)
 
     def _add(self, outbox: Outbox) -> list[str]:
-        # All that piled up while the disk was busy, or full, costs one wait for it.
+        # All that piled up while the disk was busy or full is written with one wait.
         messages = self._all_to_add()
         if not messages:
             return []
@@ -193,7 +193,7 @@ class OutboxThread:
             self._do(self._add, self._have)
 
     def _do(self, work: Callable[[Outbox], T], then: Callable[[T], object] = lambda result: None) -> None:
-        """Have ``work`` done in the thread, and what comes of it told in the loop."""
+        """Run ``work`` in the thread, and pass its result to ``then`` in the loop."""
 
         def job() -> None:
             result = self._tried(work)
@@ -227,5 +227,5 @@ class OutboxThread:
 
 
 def counted(count: int) -> str:
-    """Say how many messages these are."""
+    """Return the count as text: "1 message", "2 messages"."""
     return f"{count:,} message{'s' if count != 1 else ''}"

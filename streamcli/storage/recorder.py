@@ -1,6 +1,6 @@
-"""`Recorder`: stores what the reader brings in this user's history, and opens another history for another log.
+"""`Recorder`: stores what the reader brings in the user's history, and switches histories when the log changes.
 
-A history that can't be used is said once, and the chat goes on without: the log has it all.
+When a history can't be used, the user is told once and the chat continues without it: the log has everything.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from streamcli.storage.directories import OWN, Places, new_log_id
 from streamcli.storage.history import History
 from streamcli.storage.seen_keys import SeenKeys
 
-RECENT = 10_000  # keys kept for the case that the history can't be used any more
+RECENT = 10_000  # keys kept for deduplication in case the history fails
 
 _log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """One terminal's history. :meth:`resume` comes first; the rest is for the storing thread.
+    """One terminal's history. Call :meth:`resume` first, and the other methods from the storing thread.
 
-    ``path`` is the history's file, None without.
+    ``path`` is the history's file, None without one.
     """
 
     def __init__(self, places: Places, address: str, say: Callable[[str], object]) -> None:
-        """``address`` names where the log is (places.address_key); ``say`` takes sentences, from any thread."""
+        """``address`` says where the log is (places.address_key); ``say`` takes sentences, from any thread."""
         self._places, self._address, self._say = places, address, say
         self._history: History | None = None
         self._log = ""  # the id that the history's folder is named after
@@ -42,9 +42,9 @@ class Recorder:
         self.path: Path | None = None
 
     def resume(self, count: int) -> tuple[Cursor | None, list[Message]]:
-        """Open the history of the log last seen behind the address; where it ends, and its last ``count`` messages.
+        """Open the history of the log last seen at the address; return where it ends and its last ``count`` messages.
 
-        It may wait up to 2 s for another terminal that is just opening the same.
+        It may wait up to 2 s for another terminal that is opening the same history.
         """
         try:
             log = self._places.log_at(self._address)
@@ -60,7 +60,7 @@ class Recorder:
             return None, []
 
     def opened(self, cursor: Cursor, another: bool) -> None:
-        """Reading begins: of the same log or, in another folder, of another one."""
+        """Handle the start of reading: of the same log or, in another folder, of another one."""
         if another:
             self._recent.clear()
             self._seen.clear()
@@ -69,7 +69,7 @@ class Recorder:
         try:
             history = self._history
             if history is None or another:
-                # A log that has lost what it had is another one, whatever its tag says.
+                # A log that lost its content counts as another one, whatever its tag says.
                 log = cursor.log if cursor.log and cursor.log != self._log else new_log_id()
                 history = self._switch(log)
                 self._places.remember(self._address, log)
@@ -79,7 +79,7 @@ class Recorder:
             self._give_up(error)
 
     def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
-        """Store events and return for each whether it is new to this terminal: no duplicate, and never shown."""
+        """Store events and return for each whether it is new to this terminal: never shown, and not a duplicate."""
         history = self._history
         if history is None:
             return self._unseen(keys)
@@ -89,13 +89,13 @@ class Recorder:
             self._give_up(error)
             return self._unseen(keys)
         if cursor.offsets:
-            self._recent.extend(keys)  # the history knows the others
+            self._recent.extend(keys)  # the history knows the older ones
             return fresh
-        # On several segments each new connection brings everything again.
+        # With several segments each new connection reads everything again.
         return [one and other for one, other in zip(fresh, self._unseen(keys), strict=True)]
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
         self._seen.clear()
         self._close_history()
 
@@ -111,7 +111,7 @@ class Recorder:
             self._history = None
 
     def _switch(self, log: str) -> History:
-        """Open the history of this log in place of the one before."""
+        """Close the current history and open this log's."""
         self._close_history()
         history, aside = History.open_anyway(self._places.history(log))
         if aside:
@@ -133,6 +133,6 @@ class Recorder:
 
 
 def _tag(log: str, cursor: Cursor) -> str:
-    """The log's own id, as the read worker names it, of a history in the folder ``log``."""
-    # Where offsets don't order the log there is no segment, and only a log with an id of its own is known again.
+    """Return the log's own id, as the read worker names it, for a history in the folder ``log``."""
+    # Where offsets don't order the log there is no segment, and a log is recognized only by an id of its own.
     return cursor.segment.rpartition("#")[0] if cursor.segment else "" if log.startswith(OWN) else log

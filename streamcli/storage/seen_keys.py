@@ -1,4 +1,4 @@
-"""`SeenKeys`: drops duplicates where no history does it, exactly and in little memory, however long the log is."""
+"""`SeenKeys`: deduplicates where no history does, exactly and in little memory, however long the log is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 
-_CACHE = 2048  # KiB; the rest lies in a file that SQLite deletes when it is closed
-# One statement for a batch: a statement for each key would give up Python's lock each time.
+_CACHE = 2048  # KiB; the rest is in a file that SQLite deletes on closing
+# One statement for a batch: a statement for each key would release Python's lock each time.
 _INSERT = (
     "WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?2)"
     " INSERT OR IGNORE INTO seen SELECT substr(?1, 16 * n + 1, 16) FROM number"
@@ -23,7 +23,7 @@ class SeenKeys:
         self._connection: sqlite3.Connection | None = None
 
     def add(self, keys: Sequence[bytes]) -> list[bool]:
-        """Remember ``keys`` and say of each whether it was new. Where that is impossible (a full disk) all are."""
+        """Add ``keys`` and return for each whether it was new. If that fails (a full disk), all count as new."""
         try:
             return self._add(keys)
         except sqlite3.Error:
@@ -31,7 +31,7 @@ class SeenKeys:
             return [True] * len(keys)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all keys."""
         if self._connection:
             self._connection.close()
             self._connection = None
@@ -62,20 +62,20 @@ def _opened() -> sqlite3.Connection:
 
 
 class Passing:
-    """For who keeps no history: stores nothing and drops duplicates (streamcli.log.reader.Storage)."""
+    """Deduplicates without a history and stores nothing (implements streamcli.log.reader.Storage)."""
 
     def __init__(self) -> None:
         self._seen = SeenKeys()
 
     def opened(self, cursor: object, another: bool) -> None:
-        """Reading begins."""
+        """Handle the start of reading; forget all keys if it is another log."""
         if another:
             self._seen.clear()
 
     def store(self, events: object, keys: Sequence[bytes], cursor: object) -> list[bool]:
-        """Say of each event whether it is new."""
+        """Return for each event whether it is new."""
         return self._seen.add(keys)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._seen.clear()

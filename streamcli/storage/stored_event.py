@@ -1,4 +1,4 @@
-"""What is kept of an event in the history, and how it is read back. Pure."""
+"""Converts events to the bytes kept in the history, and back. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamcli.storage.database import Damaged
 
 
 def messages(rows: Iterable[tuple[int, bytes]], path: Path) -> list[Message]:
-    """Read rows of (offset, event) back; raises Damaged for what was a message when it was stored."""
+    """Decode rows of (offset, event). Raises Damaged for a row that is not a message: it was one when stored."""
     read: list[Message] = []
     for offset, event in rows:
         content = decode(event, offset) if isinstance(event, bytes) else None
@@ -22,8 +22,8 @@ def messages(rows: Iterable[tuple[int, bytes]], path: Path) -> list[Message]:
 
 
 def kept(event: DecodedEvent) -> bytes:
-    """Return the bytes of a readable event that are kept: its own, unless it is so long that it is shown cut."""
-    # Of what is shown cut, the cut text is all that is ever needed, with those unknown fields that fit beside it.
+    """Return the bytes to store for a readable event: its own, unless it is so long that it is shown cut."""
+    # An event shown cut needs only the cut text, with those unknown fields that fit beside it.
     if len(event.data) <= MAX_EVENT_BYTES or isinstance(event.content, Unreadable):
         return event.data
     return encode(event.content)

@@ -1,7 +1,7 @@
-"""`WordIndex`: finds messages of a history by their words, with an index that follows in the background.
+"""`WordIndex`: finds messages of a history by their words, with an index that is filled in the background.
 
-The index is a file of its own beside the history: filling it never makes a message wait for SQLite's one writer, and
-when it is damaged or of another version it is simply made anew. It holds no texts, only which words stand where.
+The index is a separate file beside the history: filling it never makes a message wait for SQLite's only writer, and a
+damaged index or one of another version is rebuilt. It holds no texts, only the positions of words.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from streamcli.system.locks import locked
 
 STEP: Final = 1000  # messages indexed at a time: some 20 ms
 MOST_WORDS: Final = 32
-MOST_SIGNS: Final = 8  # that are named
+MOST_SIGNS: Final = 8  # most ignored signs to name in a sentence
 _UNSPACED: Final = re.compile("(CJK|HIRAGANA|KATAKANA|BOPOMOFO|YI|THAI|LAO|KHMER|MYANMAR|TIBETAN|HALFWIDTH KATAKANA) ")
-_VERSION: Final = 1  # of the index's form; it is part of the file's name, so two versions don't disturb each other
+_VERSION: Final = 1  # of the index's format; part of the file's name, so versions don't disturb each other
 
 
 class Found(NamedTuple):
-    """What a search found, newest first, and how many of the latest messages it could not look at yet."""
+    """The messages that a search found, newest first, and how many of the latest are not indexed yet."""
 
     messages: list[Message]
     behind: int
 
 
 class WordIndex(Closing):
-    """One connection to the index of the history file at ``path``. One thread at a time, not the one that draws.
+    """One connection to the index of a history file. One thread at a time, never the drawing thread.
 
-    A thread that indexes and one that searches each open their own; neither waits for the other. All calls raise
-    FileTrouble or CannotCreate in words for the person, and Damaged when the history itself can't be trusted.
+    An indexing and a searching thread each open their own; neither waits for the other. All calls raise FileTrouble or
+    CannotCreate with a sentence for the user, and Damaged when the history itself can't be trusted.
     """
 
     def __init__(self, history: Path) -> None:
-        """Open or begin the index of this file (History.path); raises Unusable where SQLite comes without FTS5."""
+        """Open or create the index of this file (History.path); raises Unusable when SQLite lacks FTS5."""
         self._history = history
         self._stem = f"words{_VERSION}-{history.stem.rpartition('-')[2]}"
         with locked(history.parent / "lock"):
             for other in history.parent.glob("words*-*.db*"):
                 if not other.name.startswith(f"{self._stem}-"):
-                    other.unlink(missing_ok=True)  # of a history that was set aside, or of another version
+                    other.unlink(missing_ok=True)  # of a set-aside history, or of another version
             try:
                 self._open()
             except Damaged:
@@ -59,12 +59,12 @@ class WordIndex(Closing):
             self._check()
 
     def close(self) -> None:
-        """Let the files go."""
+        """Close the files."""
         self._words.close()
         self._log.close()
 
     def index_some(self, limit: int = STEP) -> int:
-        """Index the next ``limit`` messages at most and return how many are left; call it until that is 0.
+        """Index up to ``limit`` more messages and return how many are left; call it until that is 0.
 
         Several terminals may do so at the same time: each message is indexed once.
         """
@@ -75,9 +75,9 @@ class WordIndex(Closing):
             return self._count()
 
     def search(self, words: str, limit: int = 50) -> Found:
-        """Find the newest ``limit`` messages in whose text or sender all ``words`` stand; the last may be a beginning.
+        """Find the newest ``limit`` messages with all ``words`` in text or sender; the last word may be a prefix.
 
-        Case and accents make no difference. Signs in ``words`` are separators, whatever FTS5 might take them for.
+        Case and accents are ignored. Signs in ``words`` are separators, even where FTS5 has operators.
         """
         try:
             return self._search(words, limit)
@@ -133,7 +133,7 @@ class WordIndex(Closing):
             self._open()
 
     def _check(self) -> None:
-        """Begin anew when the last message indexed is not the one it was: a power cut may take the history's tail."""
+        """Rebuild if the last indexed message has changed: a power cut may take the history's tail."""
         upto, key = self._words.execute("SELECT upto, key FROM indexed").fetchone()
         with translating_errors(self._history):
             there = self._log.execute("SELECT key FROM message WHERE number = ?", (upto,)).fetchone()
@@ -147,7 +147,7 @@ class WordIndex(Closing):
 
 
 def limits(words: str) -> str:
-    """What a person must know of a search for ``words``, in a sentence: what the index can't see. "" if it sees all."""
+    """Return a sentence on what the index can't find of a search for ``words``; "" if it finds all."""
     said = []
     if signs := sorted({char for char in words if unicodedata.category(char)[0] in "PS"}):
         said.append(f"signs ({' '.join(signs[:MOST_SIGNS])}) are ignored")
@@ -158,8 +158,8 @@ def limits(words: str) -> str:
 
 
 def query(words: str) -> str:
-    """Word what a person looks for in FTS5's language, as quoted words only; "" when nothing is left to look for."""
-    # SQLite ends a text at a NUL, in the middle of a quoted word.
+    """Turn the user's words into an FTS5 query of quoted words only; "" when no word is left."""
+    # SQLite ends a text at a NUL, even inside a quoted word.
     parts = list(dict.fromkeys(replace_surrogates(words).replace("\0", " ").replace('"', " ").split()))
     parts = [part for part in parts if any(char.isalnum() for char in part)]
     if len(parts) > MOST_WORDS:
@@ -177,7 +177,7 @@ def _index(path: Path) -> sqlite3.Connection:
     connection = connect(path, "NORMAL")
     try:
         with translating_errors(path), transaction(connection):
-            # "content" and "columnsize": no copy of the texts. "prefix": 50 ms are 1 for a single letter.
+            # "content" and "columnsize": no copy of the texts. "prefix": 1 ms instead of 50 for a single letter.
             connection.execute(
                 "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(sender, text, content='', columnsize=0,"
                 " prefix='1', tokenize='unicode61 remove_diacritics 2')"
