@@ -1,1 +1,1 @@
-"""The log: what the rest of the program knows of it, and the workers that speak to the server."""
+"""The log boundary that the rest of the program uses, and the workers that talk to the server."""

@@ -1,8 +1,8 @@
 """The log boundary: all that the rest of the program knows of a log.
 
-A `Log` stands for one stream on a server. Events come up in batches, from a cursor on, in a thread of the log's own;
-events to append go down, and the server's acknowledgements come back. Each direction is a connection that is replaced
-when it breaks, and a replaced one begins where its listener says. docs/decisions/0016-log-boundary.md has the why.
+A `Log` is one stream on a server. Events are delivered in batches, starting at a cursor, in the log's own thread;
+events to append are sent, and the server's acknowledgements come back. Each direction is a connection that is replaced
+when it breaks; the new one begins where its listener says. docs/decisions/0016-log-boundary.md has the reasons.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamcli.model.cursor import Cursor, LogOpened
 
 
 class Event(NamedTuple):
-    """One event of the log: its offset and the offset just past it (bytes), and its data."""
+    """One event of the log: its offset, the offset just past it (both in bytes), and its data."""
 
     offset: int
     end: int
@@ -27,7 +27,7 @@ class Event(NamedTuple):
 
 
 class Phase(Enum):
-    """How the connection is, in the word that a person sees."""
+    """The state of the connection, in the word that the user sees."""
 
     CONNECTING = "connecting"
     LIVE = "connected"
@@ -36,27 +36,27 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class ConnectionStatus:
-    """How the connection to the server is, with the reason in ``words`` when it is not well."""
+    """The state of the connection to the server; ``words`` gives the reason when something is wrong."""
 
     phase: Phase
     words: str = ""
     since: float = 0.0  # monotonic seconds
-    refused: bool = False  # retrying is of no use: a person must change the account, a right or a certificate
+    refused: bool = False  # retrying is useless: a person must change the account, a right or a certificate
     missing: bool = False  # the stream does not exist
 
     @property
     def refusal(self) -> NotPermitted | None:
-        """The error to raise where nobody waits for a person to change that; None while a retry can help."""
+        """The error to raise in commands that can't wait for such a change; None while a retry can help."""
         return NotPermitted(f"{self.words[0].upper()}{self.words[1:]}.") if self.refused else None
 
 
 @dataclass(frozen=True)
 class Target:
-    """Which log, and what an adapter needs to use it.
+    """A log and what an adapter needs to use it.
 
-    ``locate`` names the controller before each connection, or raises Unreachable in words for the person. Reader groups
-    are named after ``owner``, and files in ``folder`` remember them. ``worker_log`` takes the standard error of worker
-    processes.
+    ``locate`` returns the controller before each connection, or raises Unreachable with a sentence for the user. Reader
+    groups are named after ``owner`` and recorded in files in ``folder``. ``worker_log`` takes the standard error of
+    worker processes.
     """
 
     stream: Stream
@@ -69,59 +69,59 @@ class Target:
 class ReadMode(Enum):
     """What reading may leave on the server."""
 
-    FOLLOW = "follow"  # the stream is made if it is missing; what is left there is deleted by a later start
-    LOOK = "look"  # no stream is made, and `Log.clean` deletes the rest
-    TRIAL = "trial"  # the stream is made, and `Log.clean` deletes it with all the rest
+    FOLLOW = "follow"  # the stream is created if missing; a later start deletes what is left
+    LOOK = "look"  # no stream is created, and `Log.clean` deletes the rest
+    TRIAL = "trial"  # the stream is created, and `Log.clean` deletes it with all the rest
 
 
 class ReadListener(Protocol):
-    """Who reads a log. Calls come in one of two threads, as each says; those in the log's thread keep their order."""
+    """The reading side. Each method says in which thread it is called; calls in the log's thread keep their order."""
 
     def cursor(self) -> Cursor:
-        """In the loop: where the next connection begins."""
+        """In the loop: return where the next connection begins."""
 
     def connected(self, opened: LogOpened) -> None:
-        """In the log's thread, before the connection's first event. Returns when all that came before was used."""
+        """In the log's thread, before the connection's first event. Returns when all earlier events were processed."""
 
     def opened(self, opened: LogOpened) -> None:
-        """In the loop, in the same step in which the connection counts as open."""
+        """In the loop, in the same step in which the connection starts to count as open."""
 
     def events(self, batch: list[Event], taken: Callable[[], None]) -> None:
-        """In the log's thread: the next events. Call ``taken`` in the loop when they were used: backpressure."""
+        """In the log's thread: the next events. Call ``taken`` in the loop once they are processed (backpressure)."""
 
     def caught_up(self) -> None:
         """In the log's thread: what follows is live."""
 
     def stuck(self, passable: bool) -> None:
-        """In the log's thread: an event stops this connection; ``passable`` when the next one leads past it."""
+        """In the log's thread: an event blocks this connection; ``passable`` if the next one will get past it."""
 
     def ended(self) -> None:
-        """In the log's thread, after a connection's last event. Returns when all that it brought was used."""
+        """In the log's thread, after a connection's last event. Returns when all its events were processed."""
 
     def due_since(self, last_sign: float) -> float | None:
         """In the loop: since when (monotonic seconds) a sign of life has been due, None when none is due.
 
-        ``last_sign`` is when the last one came.
+        ``last_sign`` is the time of the last one.
         """
 
 
 class AppendListener(Protocol):
-    """Who appends to a log. All calls come in the loop."""
+    """The appending side. All calls come in the loop."""
 
     def opened(self, log: str) -> None:
-        """A connection to the log of this id is open. What earlier ones did not acknowledge is to be resent."""
+        """A connection to the log with this id is open. Resend what earlier connections did not acknowledge."""
 
     def acknowledged(self, count: int) -> None:
-        """The server has so many more of the events, in the order in which they were appended."""
+        """The server has stored ``count`` more events, in the order in which they were appended."""
 
     def refused(self) -> None:
         """The server does not permit appending."""
 
     def stream_gone(self) -> None:
-        """The stream that was opened does not exist any more; its readers would wait for ever."""
+        """The opened stream no longer exists; its readers would wait forever."""
 
     def due_since(self, last_sign: float) -> float | None:
-        """As `ReadListener.due_since`."""
+        """Like `ReadListener.due_since`."""
 
 
 class Connection(Protocol):
@@ -132,37 +132,37 @@ class Connection(Protocol):
         """Whether the stream is open now."""
 
     def replace(self) -> None:
-        """End this connection; the next one begins by itself."""
+        """End this connection; the next one starts automatically."""
 
 
 class AppendConnection(Connection, Protocol):
-    """The way down."""
+    """The connection that appends."""
 
     def append(self, routing_key: str, datas: list[bytes]) -> None:
-        """Hand events over, in order, without waiting. Dropped while not open: `AppendListener.opened` resends."""
+        """Send events in order, without waiting. Dropped while not open: `AppendListener.opened` resends."""
 
 
 class Log(Protocol):
-    """One stream on a server, as long as it is used. All calls are for the loop's thread."""
+    """One stream on a server, for as long as it is used. All calls are for the loop's thread."""
 
     def read(self, listener: ReadListener, mode: ReadMode) -> Connection:
-        """Have ``listener`` read; once, before `run`. Raises CannotCreate or FileTrouble for files of the log's own."""
+        """Start reading for ``listener``. Call once, before `run`. Raises CannotCreate or FileTrouble for log files."""
 
     def append_for(self, listener: AppendListener) -> AppendConnection:
-        """Have ``listener`` append; once, before `run`."""
+        """Start appending for ``listener``. Call once, before `run`."""
 
     async def run(self) -> None:
         """Keep the connections alive until `kill`."""
 
     def kill(self) -> None:
-        """End all connections now, for good."""
+        """End all connections permanently."""
 
     async def clean(self) -> None:
-        """After `kill`: delete on the server what the `ReadMode` says, as far as that is quickly done."""
+        """After `kill`: delete on the server what the `ReadMode` demands, as far as that is quickly done."""
 
     def close(self) -> None:
-        """Let files go."""
+        """Close the files."""
 
     @property
     def reads_as(self) -> str:
-        """Under which name the server knows the reader, for a person; "" where it knows none."""
+        """The server's name for the reader, for display; "" if it has none."""

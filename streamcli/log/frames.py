@@ -1,8 +1,8 @@
-"""What the prompt's process and its workers say to each other over pipes: small binary frames.
+"""The protocol between the prompt's process and its workers: small binary frames over pipes.
 
-A frame is a length (4 bytes, of what follows), one byte of type, the number of the stream that it is about (2 bytes)
-and a payload. All integers are big-endian and unsigned. Which types go which way stands beside each of them below.
-Today a worker serves one stream, number 0.
+A frame is a length (4 bytes, of what follows), a type (1 byte), the number of the stream that it concerns (2 bytes) and
+a payload. All integers are big-endian and unsigned. Comments below give each type's direction. Today a worker serves
+one stream, number 0.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 _HEAD = struct.Struct(">IBH")
-_LENGTH = 4  # bytes of it that the length does not count
+_LENGTH = 4  # bytes of the head that the length does not count
 _EVENT = struct.Struct(">QI")
 _KEY = struct.Struct(">H")
 MAX_FRAME = 64 << 20
@@ -23,21 +23,21 @@ MAX_FRAME = 64 << 20
 class Frame(IntEnum):
     """The type byte of a frame."""
 
-    START = 1  # to a worker, once: JSON, what to do
+    START = 1  # to a worker, once: JSON, the request
     OPENED = 2  # from a worker, once: JSON, the stream is open
     EVENTS = 3  # from the read worker: events with their offsets; answered by one TAKEN
-    TAKEN = 4  # to the read worker: the last EVENTS frame has been drawn
+    TAKEN = 4  # to the read worker: the last EVENTS frame was drawn
     CAUGHT_UP = 5  # from the read worker, once: what follows is live
-    IDLE = 6  # from the read worker: nothing new, still well (about once a second)
+    IDLE = 6  # from the read worker: heartbeat while nothing arrives, about once a second
     STUCK = 7  # from the read worker: JSON, an event that the reader group can't pass
     WRITE = 8  # to the write worker: one event with its routing key
     WRITTEN = 9  # from the write worker: how many more events the server has acknowledged
-    FAILED = 10  # from a worker, last: JSON, why it ends
-    DONE = 11  # from the clean worker, once: all that it was to delete is deleted
+    FAILED = 10  # from a worker, last: JSON, the reason for its end
+    DONE = 11  # from the clean worker, once: everything requested is deleted
 
 
 class Received(NamedTuple):
-    """One frame that has come whole."""
+    """One complete frame."""
 
     kind: Frame
     payload: bytes
@@ -45,23 +45,23 @@ class Received(NamedTuple):
 
 
 def pack(kind: Frame, payload: bytes = b"", stream: int = 0) -> bytes:
-    """One frame."""
+    """Return one frame."""
     return _HEAD.pack(_HEAD.size - _LENGTH + len(payload), kind, stream) + payload
 
 
 def pack_json(frame: Frame, /, **fields: Any) -> bytes:
-    """One frame whose payload is a JSON object."""
+    """Return one frame whose payload is a JSON object."""
     return pack(frame, json.dumps(fields).encode())
 
 
 def unpack_json(payload: bytes) -> dict[str, Any]:
-    """The object in a JSON frame."""
+    """Return the object in a JSON frame."""
     fields: dict[str, Any] = json.loads(payload)
     return fields
 
 
 def pack_events(events: Iterable[tuple[int, bytes]]) -> bytes:
-    """An EVENTS frame of ``(offset, data)`` pairs."""
+    """Return an EVENTS frame of ``(offset, data)`` pairs."""
     parts: list[bytes] = []
     for offset, data in events:
         parts += (_EVENT.pack(offset, len(data)), data)
@@ -69,7 +69,7 @@ def pack_events(events: Iterable[tuple[int, bytes]]) -> bytes:
 
 
 def unpack_events(payload: bytes) -> list[tuple[int, bytes]]:
-    """The ``(offset, data)`` pairs of an EVENTS frame, in the log's order."""
+    """Return the ``(offset, data)`` pairs of an EVENTS frame, in the log's order."""
     events, at, unpack, head = [], 0, _EVENT.unpack_from, _EVENT.size
     while at < len(payload):
         offset, size = unpack(payload, at)
@@ -80,35 +80,35 @@ def unpack_events(payload: bytes) -> list[tuple[int, bytes]]:
 
 
 def pack_write(routing_key: str, data: bytes) -> bytes:
-    """A WRITE frame."""
+    """Return a WRITE frame."""
     key = routing_key.encode()
     return pack(Frame.WRITE, _KEY.pack(len(key)) + key + data)
 
 
 def unpack_write(payload: bytes) -> tuple[str, bytes]:
-    """The routing key and the event of a WRITE frame."""
+    """Return the routing key and the event of a WRITE frame."""
     (size,) = _KEY.unpack_from(payload)
     return payload[_KEY.size : _KEY.size + size].decode(), payload[_KEY.size + size :]
 
 
 def pack_count(kind: Frame, count: int) -> bytes:
-    """A frame whose payload is one count."""
+    """Return a frame whose payload is one count."""
     return pack(kind, count.to_bytes(4, "big"))
 
 
 def unpack_count(payload: bytes) -> int:
-    """The count in such a frame."""
+    """Return the count in such a frame."""
     return int.from_bytes(payload, "big")
 
 
 class Splitter:
-    """Cuts a byte stream that arrives in pieces into frames."""
+    """Splits a byte stream that arrives in pieces into frames."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
 
     def feed(self, piece: bytes) -> list[Received]:
-        """Take the next piece and return the frames that are now whole."""
+        """Add the next piece and return the frames that are now complete."""
         self._rest += piece
         frames, at = [], 0
         while len(self._rest) - at >= _HEAD.size:
@@ -125,7 +125,7 @@ class Splitter:
 
 
 def read_frames(read: Callable[[int], bytes]) -> Iterator[Received]:
-    """Frames from a blocking ``read(n)`` until it returns nothing."""
+    """Yield frames from a blocking ``read(n)`` until it returns nothing."""
     splitter = Splitter()
     while piece := read(1 << 20):
         yield from splitter.feed(piece)

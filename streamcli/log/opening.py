@@ -1,4 +1,4 @@
-"""Which client a log is used through. Today there is one."""
+"""Chooses the client for a log. Today there is only one."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from streamcli.log.wheel.adapter import WheelLog
 
 
 def open_log(target: Target, on_status: Callable[[ConnectionStatus], None]) -> Log:
-    """The log of ``target``; ``on_status`` is called in the loop whenever the connection's status changes."""
+    """Return the log of ``target``; ``on_status`` is called in the loop whenever the connection's status changes."""
     return WheelLog(target, on_status)

@@ -1,8 +1,8 @@
-"""Is a Pravega controller there, and does it let us in? Asked without the client library, which freezes for a minute.
+"""Checks whether a Pravega controller answers and accepts us, without the client library, which freezes for a minute.
 
-A controller speaks gRPC, so HTTP/2. A port that accepts but says nothing is a black hole or a stopped process (the
-kernel accepts for it); one that says something else is a stranger. Account, right and certificate are looked at here,
-because the library tries a wrong one for 61 s and holds the interpreter's lock meanwhile.
+A controller speaks gRPC, so HTTP/2. A port that accepts but stays silent is a black hole or a stopped process (the
+kernel accepts on its behalf); one that answers otherwise is another service. Account, right and certificate are checked
+here, because the library retries a wrong one for 61 s and holds the interpreter's lock meanwhile.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from streamcli.log.token_call import DENIED, UNAUTHENTICATED, Stranger, ask
 from streamcli.model.address import Controller, Stream
 from streamcli.system.guard import post
 
-# OpenSSL's numbers for what is wrong with a certificate.
+# OpenSSL's error codes for certificates.
 _OTHER_HOST, _OUT_OF_DATE = (62, 64), (9, 10)
 
 
 class Answer(Enum):
-    """What was found; the value completes the sentence "the server …"."""
+    """The result of a probe; the value completes the sentence "the server …"."""
 
     WELL = "answers"
     REFUSED = "is not there: nobody listens on that port"
@@ -46,7 +46,7 @@ class Answer(Enum):
 
     @property
     def final(self) -> bool:
-        """Whether trying again is of no use: the person has to change something first."""
+        """Whether retrying is useless: the user has to change something first."""
         return self in _FINAL
 
 
@@ -61,7 +61,7 @@ _FINAL = frozenset(Answer) - {
 
 
 def worded(answer: Answer, controller: Controller, stream: Stream) -> str:
-    """What is wrong, as a sentence without its full stop; the password is not in it."""
+    """Describe the problem as a sentence without its full stop; the password is not in it."""
     account = f"the account {controller.login.user!r}" if controller.login else "anybody without an account"
     if answer is Answer.NO_RIGHT:
         needs = f"READ_UPDATE on prn::/scope:{stream.scope}/stream:{stream.stream}"
@@ -72,7 +72,7 @@ def worded(answer: Answer, controller: Controller, stream: Stream) -> str:
 
 
 async def probe(controller: Controller, stream: Stream, timeout: float) -> Answer:
-    """Ask if ``stream`` of ``controller`` can be used; waits ``timeout`` seconds, never raises for a bad server."""
+    """Check whether ``stream`` of ``controller`` can be used, within ``timeout`` seconds; a bad server never raises."""
     try:
         return await asyncio.wait_for(_ask(controller, stream), timeout)
     except (asyncio.TimeoutError, TimeoutError):
@@ -94,7 +94,7 @@ async def probe(controller: Controller, stream: Stream, timeout: float) -> Answe
     except OSError:
         return Answer.UNREACHABLE
     except UnicodeError:
-        return Answer.UNKNOWN_HOST  # no host name at all
+        return Answer.UNKNOWN_HOST  # not a valid host name
 
 
 async def _ask(controller: Controller, stream: Stream) -> Answer:
@@ -103,7 +103,7 @@ async def _ask(controller: Controller, stream: Stream) -> Answer:
         async with _connected(addresses, controller, _trusting(controller.ca) if controller.tls else None) as pipes:
             status = await ask(controller, stream, *pipes)
     except (ConnectionError, asyncio.IncompleteReadError):
-        # A server that speaks TLS hangs up on who does not.
+        # A TLS server closes plain connections.
         if controller.tls or not await _speaks_tls(addresses, controller):
             raise
         return Answer.WANTS_TLS
@@ -113,7 +113,7 @@ async def _ask(controller: Controller, stream: Stream) -> Answer:
 
 
 async def _speaks_tls(addresses: list[str], controller: Controller) -> bool:
-    """Whether a TLS handshake succeeds there. Nothing is sent over it, so it does not matter with whom."""
+    """Return whether a TLS handshake succeeds. Nothing is sent over it, so the peer's identity does not matter."""
     anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     anybody.check_hostname = False
     anybody.verify_mode = ssl.CERT_NONE
@@ -126,7 +126,7 @@ async def _speaks_tls(addresses: list[str], controller: Controller) -> bool:
 
 @functools.cache
 def _trusting(ca: str | None) -> ssl.SSLContext:
-    # Kept: to read the system's certificates takes 25 ms, in which no key is answered.
+    # Cached: reading the system's certificates takes 25 ms, in which no key is answered.
     context = ssl.create_default_context(cafile=ca)
     context.set_alpn_protocols(["h2"])
     return context
@@ -136,7 +136,7 @@ def _trusting(ca: str | None) -> ssl.SSLContext:
 async def _connected(
     addresses: list[str], controller: Controller, tls: ssl.SSLContext | None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to the first of ``addresses`` that takes it; raises what the last of them said."""
+    """Connect to the first of ``addresses`` that accepts; raises the error of the last one."""
     name = controller.host if tls else None
     for address in addresses:
         try:
@@ -149,7 +149,7 @@ async def _connected(
         yield reader, writer
     finally:
         if tls:
-            writer.transport.abort()  # a farewell would wait for the server's
+            writer.transport.abort()  # a clean shutdown would wait for the server's
         else:
             writer.close()
         with contextlib.suppress(OSError):
@@ -157,9 +157,9 @@ async def _connected(
 
 
 async def _addresses(controller: Controller) -> list[str]:
-    """The host's addresses, looked up in a thread that nobody waits for.
+    """Look up the host's addresses in a thread that is never joined.
 
-    The loop's own look-up would be waited for at the program's end, and a name server can be silent for half a minute.
+    The program's end would wait for the loop's own look-up, and a name server can be silent for half a minute.
     """
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[str]] = loop.create_future()

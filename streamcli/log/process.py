@@ -1,4 +1,4 @@
-"""A worker as its parent sees it: a process, frames going in without ever waiting, frames coming out in a thread."""
+"""The parent's side of a worker: a process, frames sent without ever waiting, frames received in a thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """One life of a worker. Made and spoken to in the event loop's thread."""
+    """One worker process. Create and call it in the event loop's thread."""
 
     def __init__(
         self,
@@ -42,10 +42,10 @@ class WorkerProcess:
         """Start ``python -m module`` with ``request`` for ``controller``; raises OSError when the system can't.
 
         ``log`` takes its standard error, without passwords: the library's panics quote them.
-        ``on_frame`` is called in a thread of its own, and ``settle`` after the last frame: it returns when all that the
-        worker said was passed on. Then ``on_end`` is called, once, in the loop: the process is gone. The worker runs in
-        a session of its own, so that Ctrl-C and Ctrl-Z reach only the prompt, and in ``/``, so that no module in the
-        user's current folder is imported by accident.
+        ``on_frame`` is called in a separate thread, and ``settle`` after the last frame: it returns when all frames
+        were passed on. Then ``on_end`` is called, once, in the loop: the process is gone. The worker runs in its own
+        session, so that Ctrl-C and Ctrl-Z reach only the prompt, and in ``/``, so that it can't import modules from the
+        user's current folder by accident.
         """
         self._module = module
         self._process = subprocess.Popen(
@@ -64,7 +64,7 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         self._on_frame, self._on_end, self._settle = on_frame, on_end, settle
         self._login, self._log = controller.login, None if isinstance(log, int) else log
-        # The account goes through the pipe: others could read it in the arguments or the environment of a process.
+        # The account goes through the pipe: others could read a process's arguments or environment.
         self.send(pack_json(Frame.START, parent=os.getpid(), controller=asdict(controller), request=asdict(request)))
         name = module.rpartition(".")[2]
         self._logging = threading.Thread(target=self._keep_log, name=f"{name}-log", daemon=True)
@@ -77,7 +77,7 @@ class WorkerProcess:
         return self._process.pid
 
     def send(self, frame: bytes) -> None:
-        """Hand one frame over; what the pipe can't take now goes later."""
+        """Send one frame; what the pipe can't take now is sent later."""
         if self._closed:
             return
         self._unsent += frame
@@ -85,7 +85,7 @@ class WorkerProcess:
             self._flush()
 
     def kill(self) -> None:
-        """End it now; it holds nothing that would be lost."""
+        """Kill the process; it holds nothing that would be lost."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
@@ -105,7 +105,7 @@ class WorkerProcess:
             for received in read_frames(lambda size: os.read(self._out, size)):
                 self._on_frame(received)
         except Exception:
-            # Nonsense from a worker must not be printed over the prompt. It is replaced like one that ended.
+            # Invalid frames must not print a traceback over the prompt. The worker is replaced as if it had ended.
             if not self._loop.is_closed():
                 _log.exception("what %s %d said can't be used", self._module, self.pid)
         finally:
@@ -119,10 +119,10 @@ class WorkerProcess:
     def _keep_log(self) -> None:
         assert self._process.stderr
         with self._process.stderr as errors:
-            follows = False  # on the beginning of a line that was too long
+            follows = False  # whether this piece continues a line that was too long
             while piece := errors.readline(_LONGEST_LINE):
                 whole = piece.endswith(b"\n")
-                # Half a line could end in half a password, which nobody would recognise.
+                # Half a line could end in half a password, which no pattern would match.
                 if whole and not follows and self._log:
                     text = redacted(piece.decode(errors="replace"), self._login)
                     with contextlib.suppress(OSError, ValueError):  # full, or closed because the program ends
@@ -130,7 +130,7 @@ class WorkerProcess:
                 follows = not whole
 
     def _end(self) -> None:
-        # In one step with on_end: nobody may write to this pipe's number once it can mean another file.
+        # In one step with on_end: nothing may write to this pipe's number once it can mean another file.
         self._closed = True
         self._unsent.clear()
         self._loop.remove_writer(self._in)

@@ -1,8 +1,8 @@
-"""`Reader`: brings the log's messages up, in threads of its own, and owns the cursor.
+"""`Reader`: brings messages from the log to the screen, in its own threads, and owns the cursor.
 
-A batch goes through three stages. In the log's thread its events are decoded, in the storing thread they are stored and
-deduplicated, in the loop they are shown. While one batch is stored the next is decoded. The log is told that a batch is
-taken only when it has been shown: that is the backpressure.
+A batch goes through three stages: the log's thread decodes its events, the storing thread stores and deduplicates them,
+the loop shows them. While one batch is stored the next is decoded. The log is told that a batch is taken only when it
+has been shown: that is the backpressure.
 """
 
 from __future__ import annotations
@@ -26,43 +26,43 @@ _log = logging.getLogger(__name__)
 
 
 class Beginning(NamedTuple):
-    """How a connection begins: is it ``another`` log than before, and how many bytes were ``missed`` at its head?"""
+    """The start of a connection: whether it is ``another`` log, and how many bytes were ``missed`` at its head."""
 
     another: bool = False
     missed: int = 0
 
 
 class Listener(Protocol):
-    """Who is told what arrives; all calls come in the loop's thread, in the log's order."""
+    """Receives what arrives; all calls come in the loop's thread, in the log's order."""
 
     def opened(self, opened: LogOpened, beginning: Beginning) -> None:
         """Reading begins."""
 
     def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
-        """Events were read; ``shown`` is to be called when they are shown."""
+        """Events were read; call ``shown`` when they are shown."""
 
     def caught_up(self) -> None:
         """What follows is live."""
 
     def stuck(self, passable: bool) -> None:
-        """An empty event stops the reader group; ``passable`` when the next connection leads past it."""
+        """An empty event blocks the reader group; ``passable`` if the next connection will get past it."""
 
 
 class Storage(Protocol):
-    """Who keeps what is read. All calls but `close` come in the storing thread."""
+    """Stores what is read. All calls but `close` come in the storing thread."""
 
     def opened(self, cursor: Cursor, another: bool) -> None:
-        """Reading begins at ``cursor``, of ``another`` log than before or not."""
+        """Reading begins at ``cursor``; ``another`` if it is not the same log as before."""
 
     def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
-        """Keep events that follow ``cursor`` and say of each whether it is new to this terminal."""
+        """Store events that follow ``cursor`` and return for each whether it is new to this terminal."""
 
     def close(self) -> None:
-        """Let files go."""
+        """Close the files."""
 
 
 class Reader:
-    """One terminal's way from the log to the screen."""
+    """One terminal's pipeline from the log to the screen."""
 
     def __init__(
         self,
@@ -74,9 +74,9 @@ class Reader:
         cursor: Cursor | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read on from ``cursor``; without one from the head.
+        """Continue reading from ``cursor``; without one, start at the head.
 
-        ``own_unread_since()`` tells since when (by ``now``, seconds) a message of ours has been in the log without
+        ``own_unread_since()`` returns since when (by ``now``, seconds) a message of ours has been in the log without
         having been read back, None when there is none.
         """
         self._listener, self._storage, self._own_unread_since, self._now = listener, storage, own_unread_since, now
@@ -87,22 +87,22 @@ class Reader:
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._loop = asyncio.get_running_loop()
         self._closed = self._broken = self._failed_before = False
-        self._showing = 0  # batches that are on their way to the screen
-        self._brought = 0.0  # when the last events came, where they come in the log's order
+        self._showing = 0  # batches on their way to the screen
+        self._brought = 0.0  # when the last events arrived, if they arrive in the log's order
         self.connection = log.read(_Listening(self), mode)
 
     @property
     def progress(self) -> float | None:
-        """How much of what was in the log when it was opened is read, 0 to 1; None when it is not known in bytes."""
+        """The share read of what the log held when it was opened, 0 to 1; None when it is not known in bytes."""
         opened, cursor = self._opened, self._cursor
         if opened is None or cursor is None or not cursor.offsets or opened.tail <= opened.start:
             return None
         return min(1.0, (cursor.position - opened.start) / (opened.tail - opened.start))
 
     def close(self) -> None:
-        """Store what has come, and let the history go; what a worker that was killed still says is not listened to.
+        """Store what has arrived and close the history; later frames of a killed worker are ignored.
 
-        It waits for the disk, or for another terminal that is suspended while it stores (2 s).
+        It waits for the disk, or up to 2 s for another terminal that is suspended while it stores.
         """
         self._closed = True
         self._storing.shutdown()
@@ -114,7 +114,7 @@ class Reader:
         if self._closed:
             return
         self._keys, self._broken = DedupKeys(opened.segments), False
-        # Waited for: the loop hears of it next, and must have heard before of all that was read before.
+        # Wait: the loop hears of this next, and must first have heard of all that was read before.
         self._next(self._begin, opened).result()
 
     def _on_events(self, batch: list[Event], taken: Callable[[], None]) -> None:
@@ -135,11 +135,11 @@ class Reader:
             self._next(self._loop.call_soon_threadsafe, tell, *values)
 
     def _next(self, work: Callable[..., object], *values: object) -> Future[None]:
-        """Do it in the storing thread, after all that was to be done before."""
+        """Run ``work`` in the storing thread, after all earlier work."""
 
         def job() -> None:
             if self._broken:
-                return  # what stands behind a batch that failed would be taken for all there is
+                return  # otherwise the batches after the failed one would count as complete
             try:
                 work(*values)
             except Exception as error:
@@ -147,7 +147,7 @@ class Reader:
                 if self._loop.is_closed():
                     return
                 _log.exception("what was read can't be used")
-                if self._failed_before:  # a new connection was of no use
+                if self._failed_before:  # a new connection did not help
                     report(self._loop, error)
                 self._failed_before = True
                 self._loop.call_soon_threadsafe(self.connection.replace)
@@ -191,8 +191,8 @@ class Reader:
     def _due_since(self, last_sign: float) -> float | None:
         if self._showing:
             return None  # it waits for the screen, which may be a pipe that nobody reads for hours
-        # An idle reader says so every second; one that is idle although our own message is in the log is no good. One
-        # that brings what stands before it in the log is.
+        # An idle reader sends a heartbeat every second. One that is idle although our own message is in the log is
+        # broken; one that still brings earlier events of the log is not.
         unread = self._own_unread_since()
         return last_sign if unread is None else min(last_sign, max(unread, self._brought))
 
@@ -201,7 +201,7 @@ class Reader:
 
 
 class _Listening:
-    """The reader as its log sees it (streamcli.log.api.ReadListener)."""
+    """Adapts the reader to streamcli.log.api.ReadListener."""
 
     def __init__(self, reader: Reader) -> None:
         self.cursor, self.due_since, self.opened = reader._next_cursor, reader._due_since, reader._on_opened

@@ -1,4 +1,4 @@
-"""Takes passwords out of what the client library says: its error texts quote the header that holds the account.
+"""Removes passwords from the client library's output: its error texts quote the header that holds the account.
 
 Every text of a worker passes here, before it leaves the worker or before its standard error reaches the log.
 """
@@ -12,12 +12,12 @@ import re
 from streamcli.model.address import Login
 
 HIDDEN = "***"
-# Also what no login of ours explains, such as the tokens that the server gives out for an account.
+# Also secrets that are not in our login, such as the tokens that the server issues for an account.
 _CREDENTIALS = re.compile(r"\b(Basic|Bearer) [\w+/.~-]+=*|\beyJ[\w-]+\.[\w-]+\.[\w-]+", re.IGNORECASE)
 
 
 def redacted(text: str, login: Login | None) -> str:
-    """``text`` without the password of ``login``, plain or encoded, and without anything else that lets one in."""
+    """Return ``text`` without the password of ``login``, plain or encoded, and without any other credentials."""
     for secret in _forms(login) if login else ():
         text = text.replace(secret, HIDDEN)
     return _CREDENTIALS.sub(HIDDEN, text)

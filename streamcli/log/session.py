@@ -1,4 +1,4 @@
-"""`LogSession`: one command's time on a log. The rule for ``--timeout`` stands here."""
+"""`LogSession`: runs a log for one command and implements ``--timeout``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamcli.log.api import ConnectionStatus, Phase, Target
 from streamcli.log.opening import open_log
 from streamcli.system.guard import watched
 
-ENDS_WITHIN = 0.5  # seconds that the end waits for killed workers
+ENDS_WITHIN = 0.5  # seconds to wait at the end for killed workers
 
 
 class LogSession:
@@ -28,7 +28,7 @@ class LogSession:
         on_status: Callable[[ConnectionStatus], None] = lambda status: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``timeout`` is the seconds without any progress after which :meth:`until` gives up.
+        """:meth:`until` gives up after ``timeout`` seconds without any progress.
 
         ``on_status`` is called in the loop whenever the connection's status changes.
         """
@@ -55,15 +55,15 @@ class LogSession:
         self.log.close()
 
     def moved(self) -> None:
-        """There was progress: an event came, or an acknowledgement, or a connection opened."""
+        """Record progress: an event, an acknowledgement, or an opened connection."""
         self._moved = self._now()
         self._news.set()
 
     async def until(self, done: Callable[[], bool], forever: Callable[[], bool] = lambda: False) -> None:
-        """Wait until ``done()``, which is asked after each :meth:`moved`; as long as it takes while ``forever()``.
+        """Wait until ``done()``, checked after each :meth:`moved`; without a time limit while ``forever()``.
 
-        Raises NotPermitted when the server refuses us, NoSuchStream when there is no such stream, and Unreachable when
-        there was no progress for the timeout.
+        Raises NotPermitted when the server refuses us, NoSuchStream when the stream does not exist, and Unreachable
+        when there was no progress for the timeout.
         """
         while not done():
             left = self._timeout
@@ -82,8 +82,8 @@ class LogSession:
             raise Unreachable(f"Gave up after {self._timeout:g} s: {why}.")
 
     async def news_within(self, seconds: float) -> None:
-        """Wait for progress or a change of the status, at most so many seconds."""
-        # Not wait_for(): before Python 3.12 it loses a Ctrl-C that comes in the same moment as the news.
+        """Wait for progress or a status change, at most ``seconds``."""
+        # Not wait_for(): before Python 3.12 it loses a Ctrl-C that arrives at the same moment as the news.
         self._news.clear()
         timer = self.loop.call_later(seconds, self._news.set)
         try:

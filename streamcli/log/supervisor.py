@@ -1,8 +1,8 @@
-"""Starts, watches, kills and replaces the workers of a log, and says how well the server is.
+"""Starts, watches, kills and replaces the workers of a log, and reports the server's state.
 
-The client library can freeze, panic or quietly bring nothing more. So a worker is started only when a plain socket
-finds the server well, must give signs of life, and is replaced when it gives none while the server is well. While the
-server itself is silent nothing is done: the workers go on by themselves when it comes back.
+The client library can freeze, panic or silently stop delivering. So a worker is started only when a plain socket finds
+the server healthy, must send heartbeats, and is replaced when they stop while the server is healthy. While the server
+itself is silent nothing is done: the workers continue by themselves when it returns.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from streamcli.log.worker_slot import WorkerSlot
 from streamcli.model.address import Controller, Stream
 
 PROBE_TIMEOUT = 1.5  # seconds
-END_WITHIN = 0.3  # seconds to wait for killed workers when the program leaves
+END_WITHIN = 0.3  # seconds to wait for killed workers when the program exits
 
 _log = logging.getLogger(__name__)
 
 
 class Failure(NamedTuple):
-    """Why there is no connection, in words; ``final`` when only a person can change it."""
+    """Why there is no connection, as text; ``final`` when only a person can change it."""
 
     words: str = ""
     final: bool = False
@@ -40,15 +40,15 @@ WELL = Failure()
 
 @dataclass(frozen=True)
 class Tick:
-    """Seconds between two looks at the workers."""
+    """Seconds between two checks of the workers."""
 
     live: float = 1.0
     down: float = 0.5
-    refused: float = 5.0  # nothing changes until a person changes it, and each try costs the server a slow hash
+    refused: float = 5.0  # nothing changes until a person acts, and each attempt costs the server a slow hash
 
 
 class Supervisor:
-    """Keeps all slots filled against the server that ``locate`` names."""
+    """Keeps a worker in every slot, connected to the server that ``locate`` names."""
 
     def __init__(
         self,
@@ -59,10 +59,10 @@ class Supervisor:
         log: IO[bytes] | int,
         tick: Tick = Tick(),
     ) -> None:
-        """``locate`` is asked before each start and raises Unreachable, in words for the person, if there is no server.
+        """``locate`` is called before each start; without a server it raises Unreachable with a sentence for the user.
 
-        ``ask`` finds out how a server is without the client library: WELL or why it can't be used. ``on_status`` is
-        called in the loop whenever the status changes; ``log`` takes what the workers say on standard error.
+        ``ask`` checks the server without the client library: it returns WELL or why it can't be used. ``on_status`` is
+        called in the loop whenever the status changes; ``log`` takes the workers' standard error.
         """
         self._locate, self._slots, self._ask = locate, slots, ask
         self._on_status, self._log, self._tick = on_status, log, tick
@@ -71,7 +71,7 @@ class Supervisor:
         self._ending = False
 
     async def run(self) -> None:
-        """Watch until :meth:`kill`; no worker is left then. To cancel alone is not enough: wait_for can swallow it."""
+        """Watch until :meth:`kill`; no worker is left then. Cancelling is not enough: wait_for can swallow it."""
         try:
             while not self._ending:
                 self._wake.clear()
@@ -88,14 +88,14 @@ class Supervisor:
         return self._tick.live if self._status.phase is Phase.LIVE else self._tick.down
 
     def kill(self) -> None:
-        """End all workers now, for good."""
+        """End all workers permanently."""
         self._ending = True
         self._wake.set()
         for slot in self._slots:
             slot.replace()
 
     async def _ended(self) -> None:
-        """Wait a moment for the killed workers, so that nothing of theirs meets a loop that is closed."""
+        """Wait briefly for the killed workers, so that their callbacks don't meet a closed loop."""
         end = time.monotonic() + END_WITHIN
         while any(slot.process for slot in self._slots) and time.monotonic() < end:
             self._wake.clear()
@@ -107,21 +107,21 @@ class Supervisor:
         overdue = [slot for slot in self._slots if slot.is_overdue]
         for slot in self._slots:
             if slot not in overdue:
-                slot.good_probes = 0  # they count in a row only
+                slot.good_probes = 0  # only successive good probes count
         down = WELL
         if missing or overdue:
             down = await self._care_for(missing, overdue)
         self._say(down, stalled=any(slot.is_overdue for slot in overdue))
 
     async def _care_for(self, missing: Sequence[WorkerSlot], overdue: Sequence[WorkerSlot]) -> Failure:
-        """Ask the server how it is and act on it; returns why it can't be used, WELL when it can."""
+        """Check the server and act on it; return why it can't be used, or WELL."""
         try:
             controller = self._locate()
         except Unreachable as error:
             return Failure(str(error))
         for slot in self._slots:
             if slot.process and slot.controller != controller:
-                slot.replace()  # the server was started anew, on another port or with another password
+                slot.replace()  # the server was restarted, on another port or with another password
         failure = await self._ask(controller)
         if self._ending:
             return WELL
@@ -143,7 +143,7 @@ class Supervisor:
 
 
 def asking(stream: Stream, timeout: float = PROBE_TIMEOUT) -> Callable[[Controller], Awaitable[Failure]]:
-    """Asks a controller, by a plain socket and within ``timeout`` seconds, whether it lets us use ``stream``."""
+    """Return a check, by a plain socket and within ``timeout`` seconds, whether a controller lets us use ``stream``."""
 
     async def ask(controller: Controller) -> Failure:
         answer = await probe(controller, stream, timeout)
@@ -155,19 +155,19 @@ def asking(stream: Stream, timeout: float = PROBE_TIMEOUT) -> Callable[[Controll
 def status_of(
     slots: Sequence[WorkerSlot], down: Failure, stalled: bool, last: ConnectionStatus
 ) -> tuple[Phase, Failure]:
-    """The phase and why it is so: what the server said comes before what a worker said, and that before ``last``."""
+    """Return the phase and its reason: the server's answer first, then a worker's error, then ``last``."""
     if all(slot.opened for slot in slots):
         return (Phase.STALLED, down) if stalled else (Phase.LIVE, WELL)
     if down.words:
         return Phase.CONNECTING, down
     failed = next((failure_of(slot.trouble) for slot in slots if slot.trouble), WELL)
     if not failed.words and last.words and any(not slot.process for slot in slots):
-        return Phase.CONNECTING, Failure(last.words, last.refused, last.missing)  # between two tries nothing is known
+        return Phase.CONNECTING, Failure(last.words, last.refused, last.missing)  # between attempts nothing is known
     return Phase.CONNECTING, failed
 
 
 def failure_of(said: dict[str, str]) -> Failure:
-    """What a worker said of its end, in words."""
+    """Turn a worker's final error into a Failure."""
     if said["kind"] == "system":
         return Failure(f"no worker can be started: {said['text']}")
     if said["kind"] == "denied":

@@ -1,6 +1,6 @@
-"""One question to a controller, asked over HTTP/2 without the client library: may this account use that stream?
+"""Asks a controller over HTTP/2, without the client library, whether this account may use that stream.
 
-The call is the controller's getDelegationToken, which the library makes itself before it reads or writes. It is checked
+The call is getDelegationToken, which the library itself makes before it reads or writes. The controller checks it
 against account and right, needs no other part of the server, and answers in some ms (some 25 with a password, which the
 server hashes slowly on purpose).
 """
@@ -15,26 +15,26 @@ from streamcli.model.address import Controller, Stream
 if TYPE_CHECKING:
     from h2.events import Event
 
-OK, DENIED, UNAUTHENTICATED = "0", "7", "16"  # of gRPC's status codes
+OK, DENIED, UNAUTHENTICATED = "0", "7", "16"  # gRPC status codes
 SETTINGS = 4
 _HEADER_BYTES = 9
 _PATH = "/io.pravega.controller.stream.api.grpc.v1.ControllerService/getDelegationToken"
-_READ_WRITE = b"\x18\x05"  # field 3, an enum: the library wants both, also where it only reads
+_READ_WRITE = b"\x18\x05"  # field 3, an enum: the library requires both, even if it only reads
 _PIECE = 1 << 16
 
 
 class Stranger(Exception):
-    """What answers there speaks another language."""
+    """The peer speaks another protocol."""
 
 
 async def ask(
     controller: Controller, stream: Stream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> str:
-    """The answer's gRPC status, "" if it has none; raises Stranger, OSError and IncompleteReadError.
+    """Return the answer's gRPC status, "" if it has none; raises Stranger, OSError and IncompleteReadError.
 
-    The account is shown only to who has spoken HTTP/2 first.
+    The account is sent only after the peer has spoken HTTP/2.
     """
-    # Imported when it is needed, which a prompt on an absent server is not.
+    # Imported only when needed: a prompt without a server does not need it.
     from h2.config import H2Configuration
     from h2.connection import H2Connection
     from h2.exceptions import ProtocolError
@@ -78,14 +78,14 @@ def _headers(controller: Controller) -> list[tuple[str, str]]:
 
 
 def _request(stream: Stream) -> bytes:
-    """The message StreamInfo in protobuf's encoding, in gRPC's frame; no name of the server's is over 127 bytes."""
+    """Encode StreamInfo as protobuf in gRPC's frame; no name of the server is longer than 127 bytes."""
     names = (stream.scope.encode(), stream.stream.encode())
     body = b"".join(bytes([number << 3 | 2, len(name)]) + name for number, name in enumerate(names, 1)) + _READ_WRITE
     return b"\0" + len(body).to_bytes(4, "big") + body
 
 
 def _status(events: list[Event]) -> str | None:
-    """The status once the answer is whole, None before; the server repeats our headers, which are not looked at."""
+    """Return the status once the answer is complete, else None; the server echoes our headers, which are ignored."""
     from h2.events import ConnectionTerminated, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
     over, status = False, b""

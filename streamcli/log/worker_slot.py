@@ -1,4 +1,4 @@
-"""One worker's slot: whatever process is in it is replaced when it ends or stands still."""
+"""A worker's slot: its process is replaced when it ends or hangs."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _log = logging.getLogger(__name__)
 class Life(Enum):
     """The states of a slot."""
 
-    EMPTY = "empty"  # no process; the next one is started when its time has come
-    OPENING = "opening"  # a process that has not opened the stream yet
+    EMPTY = "empty"  # no process; the next one starts after the back-off
+    OPENING = "opening"  # the process has not opened the stream yet
     OPEN = "open"
-    ENDING = "ending"  # killed, or about to end by itself; what it still says is passed on, but it opens nothing
+    ENDING = "ending"  # killed, or about to end by itself; its last frames are passed on, but it opens nothing
 
 
 class SlotEvent(Enum):
-    """What can happen to it."""
+    """The events of a slot."""
 
     STARTED = "started"
     OPENED = "opened"  # the process has opened the stream
-    REPLACED = "replaced"  # it is to be replaced
+    REPLACED = "replaced"  # the process is to be replaced
     ENDED = "ended"  # the process is gone, or could not be started
 
 
-# What is not in the table changes nothing.
+# Combinations that are missing here change nothing.
 TRANSITIONS: dict[tuple[Life, SlotEvent], Life] = {
     (Life.EMPTY, SlotEvent.STARTED): Life.OPENING,
     (Life.OPENING, SlotEvent.OPENED): Life.OPEN,
@@ -53,22 +53,22 @@ TRANSITIONS: dict[tuple[Life, SlotEvent], Life] = {
 
 @dataclass(frozen=True)
 class Timing:
-    """How patient a slot is with its worker; seconds, but for ``good_probes``."""
+    """How patient a slot is with its worker; in seconds, except ``good_probes``."""
 
     open_within: float = 8.0  # for a worker to open the stream before it counts as overdue
-    open_within_at_most: float = 32.0  # after others were replaced for that: on a slow server the next one gets twice
-    overdue_after: float = 3.0  # without a sign that is due
+    open_within_at_most: float = 32.0  # limit after such replacements: on a slow server the next gets twice the time
+    overdue_after: float = 3.0  # without a heartbeat that is due
     good_probes: int = 4  # in a row before an overdue worker is replaced
-    back_off: tuple[float, ...] = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # before the next start, by failures in a row
-    lived: float = 1.0  # after opening, from which on the end of a worker is no failure of its start
+    back_off: tuple[float, ...] = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)  # before the next start, by successive failures
+    lived: float = 1.0  # open: a worker that ends later than this did not fail to start
 
     def pause(self, failures: int) -> float:
-        """Seconds before the next start after so many failed starts in a row."""
+        """Return the seconds before the next start after ``failures`` failed starts in a row."""
         return self.back_off[min(failures, len(self.back_off)) - 1] if failures else 0.0
 
 
 class WorkerSlot:
-    """One worker after the other. All calls are for the loop's thread."""
+    """Runs one worker after another. All calls are for the loop's thread."""
 
     def __init__(
         self,
@@ -83,16 +83,16 @@ class WorkerSlot:
     ) -> None:
         """Run ``module`` with ``request()``; frames arrive in a thread, which calls ``on_last`` after the last one.
 
-        Only when that has returned the next worker is started: it is where to wait for what was passed on.
+        The next worker starts only after ``on_last`` has returned: it can wait there until all frames are processed.
 
-        ``on_open`` is called in the loop, in the same step in which ``opened`` becomes true: frames that it sends go
-        before all those of somebody who looks at ``opened``.
-        ``due_since(last_frame)`` tells since when (by ``now``) a sign has been due, or None when none is.
+        ``on_open`` is called in the loop, in the same step in which ``opened`` becomes true: frames that it sends
+        precede all frames of callers that check ``opened``.
+        ``due_since(last_frame)`` returns since when (by ``now``) a heartbeat has been due, or None when none is.
         """
         self.module, self._request, self._on_frame, self._due_since = module, request, on_frame, due_since
         self._on_open, self._on_last, self._timing, self._now = on_open, on_last, timing, now
         self.life = Life.EMPTY
-        self.lives = 0  # how many were started
+        self.lives = 0  # number of workers started
         self.process: WorkerProcess | None = None
         self.controller: Controller | None = None
         self.trouble: dict[str, str] = {}
@@ -111,12 +111,12 @@ class WorkerSlot:
 
     @property
     def may_start(self) -> bool:
-        """Whether a worker is missing and it is time for the next one."""
+        """Whether a worker is missing and its back-off is over."""
         return self.life is Life.EMPTY and self.not_before <= self._now()
 
     @property
     def is_overdue(self) -> bool:
-        """Whether a sign of life has been due for too long."""
+        """Whether a heartbeat has been due for too long."""
         if self.life is Life.EMPTY:
             return False
         if self.life is not Life.OPEN:
@@ -125,7 +125,7 @@ class WorkerSlot:
         return since is not None and self._now() - since > self._timing.overdue_after
 
     def start(self, controller: Controller, log: IO[bytes] | int, wake: Callable[[], None]) -> None:
-        """Start a worker; it counts as one that failed when the system can't."""
+        """Start a worker; if the system can't, that counts as a failed worker."""
         loop = asyncio.get_running_loop()
         self.controller, self.good_probes, self._opened_at = controller, 0, None
         self._last_frame, self._gives_way = self._now(), False
@@ -134,14 +134,14 @@ class WorkerSlot:
 
         def arrived(received: Received) -> None:
             self._last_frame = self._now()
-            self._gives_way = received.kind is Frame.STUCK  # it ends so that the next one passes something: no failure
+            self._gives_way = received.kind is Frame.STUCK  # ends so that the next one gets past an event: no failure
             if received.kind is Frame.FAILED:
                 self.trouble = unpack_json(received.payload)
                 _log.warning("%s fails: %s", self.module, self.trouble["text"])
             try:
                 self._on_frame(received)
             except Exception as error:
-                if self._failed_before:  # a new worker was of no use: the fault is ours
+                if self._failed_before:  # a new worker did not help: the fault is ours
                     report(loop, error)
                 self._failed_before = True
                 raise
@@ -162,22 +162,22 @@ class WorkerSlot:
             self._ended(lived=False)
 
     def send(self, frame: bytes) -> None:
-        """Pass a frame to the worker if there is one."""
+        """Send a frame to the worker if there is one."""
         if self.process:
             self.process.send(frame)
 
     def probed(self, well: bool) -> None:
-        """The server was asked while the worker is overdue: replace the worker when the server is well for long."""
+        """Record a probe while the worker is overdue; replace the worker after enough good probes."""
         self.good_probes = self.good_probes + 1 if well else 0
         if self.good_probes < self._timing.good_probes:
             return
         if not self.opened:
-            # Who was only slow in opening must not be followed by others just as slow.
+            # A worker that only opens slowly must not be replaced by others just as slow.
             self._open_within = min(2 * self._open_within, self._timing.open_within_at_most)
         self.replace()
 
     def replace(self) -> None:
-        """Kill the worker; its end leads to the next one. It counts as open no more."""
+        """Kill the worker, so that the next one starts. It no longer counts as open."""
         self._happened(SlotEvent.REPLACED)
         if self.process:
             _log.info("%s is killed", self.module)
@@ -195,7 +195,7 @@ class WorkerSlot:
         return self._opened_at is not None and self._now() - self._opened_at >= self._timing.lived
 
     def _ended(self, lived: bool) -> None:
-        """One that had opened and ``lived`` is replaced at once; back-off is for starts that come to nothing."""
+        """Replace a worker that had opened and ``lived`` at once; back-off is for failed starts."""
         self._happened(SlotEvent.ENDED)
         self.failures = 0 if lived else self.failures + 1
         self._failed_before = self._failed_before and not lived

@@ -1,6 +1,6 @@
-"""`Writer`: sends typed messages, and remembers each until it was read back from the log: only then is it sent.
+"""`Writer`: sends typed messages. A message counts as sent only when it was read back from the log.
 
-All calls are for the loop's thread. The outbox keeps each message on disk meanwhile; both happen side by side.
+All calls are for the loop's thread. Meanwhile the outbox keeps each message on disk; both run side by side.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ class Unconfirmed:
     """A message of ours that was not read back yet."""
 
     message: Message
-    event: bytes  # made once, when it was typed; each hand-over adds only when that is
+    event: bytes  # encoded once, when typed; each hand-over only adds its time
     typed: float  # monotonic seconds
     acknowledged: float | None = None  # monotonic seconds
-    log: str = ""  # the one that acknowledged it
-    watched: bool = True  # whether its not being read back is held against the reader
+    log: str = ""  # the log that acknowledged it
+    watched: bool = True  # whether the reader is blamed if it is not read back
 
 
 class Owner(Protocol):
-    """Who is told what becomes of messages; all calls come in the loop's thread."""
+    """Is told what becomes of messages; all calls come in the loop's thread."""
 
     def acknowledged(self) -> None:
-        """The server has some of them."""
+        """The server has stored some of them."""
 
     def refused(self, entries: Sequence[Entry]) -> None:
-        """The server will never take these, each for a reason."""
+        """The server refused these permanently; each entry has a reason."""
 
     def stream_gone(self) -> None:
-        """The stream that was opened is no more, and a reader of it waits for ever."""
+        """The opened stream no longer exists, and its readers wait forever."""
 
 
 class Outbox(Protocol):
-    """Who keeps messages on disk from the moment they are typed until they were read back. No call waits for it."""
+    """Keeps messages on disk from when they are typed until they are read back. No call waits for the disk."""
 
     def start(self, adopted: Callable[[list[Entry]], None]) -> None:
-        """Open it and call ``adopted``, once, in the loop, with what dead terminals have left unsent, oldest first."""
+        """Open it and call ``adopted``, once, in the loop, with what dead terminals left unsent, oldest first."""
 
     def add(self, message: Message) -> None:
-        """Keep a message."""
+        """Store a message."""
 
     def sent(self, ids: Sequence[str]) -> None:
-        """These are in the log."""
+        """Delete these messages: they are in the log."""
 
     def failed(self, ids: Sequence[str], reason: str) -> None:
-        """The server will never take these, for a reason (a sentence)."""
+        """Record that the server refused these permanently; ``reason`` is a sentence."""
 
 
 class Writer:
-    """One terminal's way from the keys to the log."""
+    """One terminal's path from the keyboard to the log."""
 
     def __init__(self, log: Log, sender: str, room: str, ids: Ids, clock: Clock, outbox: Outbox, owner: Owner) -> None:
         self._sender, self._room = sender, room
@@ -81,11 +81,11 @@ class Writer:
 
     @property
     def unsent(self) -> list[Unconfirmed]:
-        """Messages that the server has not even acknowledged, oldest first."""
+        """Messages that the server has not acknowledged yet, oldest first."""
         return [entry for entry in self._unconfirmed.values() if entry.acknowledged is None]
 
     def send(self, kind: Kind, text: str) -> None:
-        """Take a message on; raises message.TooLong when it would be too large for the log."""
+        """Send a message; raises message.TooLong when it would be too large for the log."""
         now = plausible(self._clock.now())
         message = make(
             kind,
@@ -95,52 +95,52 @@ class Writer:
             room=self._room,
             typed_at=now,
         )
-        encode(message.model_copy(update={"sent_at": now}))  # the longest form it can take
+        encode(message.model_copy(update={"sent_at": now}))  # check the longest form it can take
         self._outbox.add(message)
         self._take_on([Entry(message, event=encode(message))])
 
     def send_again(self, entries: Iterable[Entry]) -> None:
-        """Take on what had failed and is to be tried once more."""
+        """Send failed messages again."""
         self._take_on(list(entries))
 
     def live(self) -> None:
-        """The log has been read: what an earlier life left in the outbox and is in the log was read back by now."""
+        """Handle the end of catch-up: all adopted messages that are in the log have been read back by now."""
         self._is_live = True
         if self._adopted:
             self._begin()
 
     def ours_among(self, contents: Iterable[Message | Unreadable]) -> list[str]:
-        """The ids of those that are messages of ours which were not read back yet."""
+        """Return the ids of our own messages among these that were not read back yet."""
         if not self._unconfirmed:
-            return []  # nearly always: a long log is read quickly
+            return []  # the usual case: keeps a catch-up of a long log fast
         known = (content for content in contents if not isinstance(content, Unreadable))
         return [one.id for one in known if one.id in self._unconfirmed and one.sender == self._sender]
 
     def read_back(self, ids: Iterable[str]) -> None:
-        """These messages of ours were read from the log: they are sent."""
+        """Handle our own messages that were read from the log: they are sent."""
         ids = list(ids)
         for id in ids:
             self._unconfirmed.pop(id, None)
         self._outbox.sent(ids)
 
     def unread_since(self) -> float | None:
-        """Since when (monotonic) a message has been in the log without having been read back."""
+        """Return since when (monotonic seconds) a message has been in the log without having been read back."""
         waiting = (entry.acknowledged for entry in self._unconfirmed.values() if entry.watched)
         return min((since for since in waiting if since is not None), default=None)
 
     def reader_replaced(self) -> None:
-        """A new reader has begun; what it does not bring either is not its fault."""
+        """Handle a new reader; a message that it does not bring either is not its fault."""
         for entry in self._unconfirmed.values():
             entry.watched = entry.acknowledged is None
 
     def log_replaced(self, log: str) -> None:
-        """What was acknowledged by another log counts for nothing in ``log``, which is read now: send it again."""
-        there = bool(log) and self._log == log  # our worker was quicker than the reader's
+        """Handle a change to ``log``: resend what another log acknowledged."""
+        there = bool(log) and self._log == log  # our worker opened it before the reader's did
         for entry in self._unconfirmed.values():
             if entry.acknowledged is not None and not (there and entry.log == log):
                 entry.acknowledged, entry.watched = None, True
         if not there:
-            # The worker's writer belongs to what is gone. What it was given goes to the next one, in order.
+            # The worker's writer belongs to the old stream. The next worker gets its events, in order.
             self.connection.replace()
             self._in_flight.clear()
         else:
@@ -154,7 +154,7 @@ class Writer:
                 self._hand_over(entry.message.id)
 
     def _adopt(self, left: list[Entry]) -> None:
-        """These were typed in an earlier life, before all that was typed in this one: it waits for them."""
+        """Put messages of an earlier run before all that were typed in this one, which wait for them."""
         typed, self._unconfirmed = self._unconfirmed, {}
         self._adopted = True
         self._take_on(left)
@@ -189,7 +189,7 @@ class Writer:
         self.connection.append(entry.message.room, [hand_over(entry.event, now)])
 
     def _refused(self) -> None:
-        """The server takes nothing from this user: what waits would stand there for ever."""
+        """Fail all unsent messages: the server refuses this user, so they would wait forever."""
         entries = [Entry(entry.message, NOT_PERMITTED, entry.event) for entry in self.unsent]
         for entry in entries:
             del self._unconfirmed[entry.message.id]
@@ -207,7 +207,7 @@ class Writer:
 
 
 class _Appending:
-    """The writer as its log sees it (streamcli.log.api.AppendListener)."""
+    """Adapts the writer to streamcli.log.api.AppendListener."""
 
     def __init__(self, writer: Writer) -> None:
         self.opened, self.acknowledged, self.due_since = writer._opened, writer._acknowledge, writer._due_since

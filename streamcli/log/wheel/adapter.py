@@ -25,12 +25,12 @@ from streamcli.model.names import reader_group
 READ_MODULE = "streamcli.log.wheel.read_worker"
 WRITE_MODULE = "streamcli.log.wheel.write_worker"
 DELETED_AT_ONCE = 20  # groups of earlier runs
-DELETED_AFTER = 5.0  # seconds of reading, so that it does not stand in the way of what is waited for
-DELETED_WITHIN = 30.0  # seconds; a durable server that has much to do takes up to one for each
+DELETED_AFTER = 5.0  # seconds of reading, so that it does not delay what the user waits for
+DELETED_WITHIN = 30.0  # seconds; a busy durable server takes up to one for each
 
 
 class _Names(Protocol):
-    """Where the names of reader groups come from."""
+    """A source of reader group names."""
 
     def next(self) -> str: ...
 
@@ -44,7 +44,7 @@ class _Names(Protocol):
 
 
 class _EphemeralNames:
-    """Names that no file remembers: the groups are deleted before the program ends, or by the next worker."""
+    """Names that no file records: the groups are deleted before the program ends, or by the next worker."""
 
     def __init__(self, owner: str, purpose: str, stream: Stream) -> None:
         self._owner, self._purpose, self._stream = owner, purpose, stream
@@ -58,7 +58,7 @@ class _EphemeralNames:
         return self.current
 
     def names(self) -> list[str]:
-        """The groups that may exist."""
+        """Return the groups that may exist."""
         return [self.current, *([] if self._one else [head_group(self.current)])] if self.current else []
 
     def one_made(self) -> None:
@@ -85,13 +85,13 @@ class WheelLog:
         self._reading: _Reading | None = None
 
     def read(self, listener: ReadListener, mode: ReadMode) -> _Reading:
-        """Have ``listener`` read; once, before `run`."""
+        """Start reading for ``listener``. Call once, before `run`."""
         self._reading = _Reading(self._target, listener, mode)
         self._slots.append(self._reading.slot)
         return self._reading
 
     def append_for(self, listener: AppendListener) -> _Appending:
-        """Have ``listener`` append; once, before `run`."""
+        """Start appending for ``listener``. Call once, before `run`."""
         appending = _Appending(self._target.stream, listener)
         self._slots.append(appending.slot)
         return appending
@@ -101,16 +101,16 @@ class WheelLog:
         await self._supervisor.run()
 
     def kill(self) -> None:
-        """End all workers now, for good."""
+        """End all workers permanently."""
         self._supervisor.kill()
 
     async def clean(self) -> None:
-        """Delete what an ephemeral reader has left on the server."""
+        """Delete what an ephemeral reader left on the server."""
         if self._reading:
             await self._reading.clean(self._target.locate)
 
     def close(self) -> None:
-        """Let files go."""
+        """Close the files."""
         if self._reading:
             self._reading.close()
 
@@ -121,7 +121,7 @@ class WheelLog:
 
 
 class _Reading:
-    """The way up: a read worker and its reader groups."""
+    """The reading connection: a read worker and its reader groups."""
 
     def __init__(self, target: Target, listener: ReadListener, mode: ReadMode) -> None:
         self._stream, self._listener, self._mode, self._log = target.stream, listener, mode, target.worker_log
@@ -149,7 +149,7 @@ class _Reading:
     async def clean(self, locate: Callable[[], Controller]) -> None:
         if self._mode is ReadMode.FOLLOW or not self.group:
             return
-        # On one segment there is no group any more where there were bytes to read.
+        # With one segment whose bytes can be read, the group is already deleted.
         names = [self.group, head_group(self.group)] if self._segments > 1 or self._mode is ReadMode.TRIAL else []
         stream = self._stream.stream if self._mode is ReadMode.TRIAL else ""
         if names or stream:
@@ -167,7 +167,7 @@ class _Reading:
             stream=self._stream.stream,
             group=self.group,
             head_group=head_group(self.group),
-            # Whoever leaves nothing behind deletes at once. All others begin to read first: deleting takes seconds.
+            # Ephemeral readers delete at once. All others begin to read first: deleting takes seconds.
             old_groups=[] if self._mode is ReadMode.FOLLOW else self._names.left_over(),
             segment=cursor.segment,
             position=cursor.position,
@@ -177,11 +177,11 @@ class _Reading:
 
     def _due_since(self, last_sign: float) -> float | None:
         if self._mode is ReadMode.LOOK and self._caught_up:
-            return None  # bytes are waited for inside the library, which gives no sign meanwhile
+            return None  # the library waits for bytes, without heartbeats
         return self._listener.due_since(last_sign)
 
     def _on_frame(self, received: Received) -> None:
-        """In the thread that listens to the worker."""
+        """Called in the thread that listens to the worker."""
         kind, payload, _ = received
         if kind is Frame.EVENTS:
             self._listener.events(events(payload), self._taken(self.slot.lives))
@@ -199,7 +199,7 @@ class _Reading:
 
     def _taken(self, life: int) -> Callable[[], None]:
         def taken() -> None:
-            if life == self.slot.lives:  # a successor did not bring this
+            if life == self.slot.lives:  # not if a later worker runs: it did not send these
                 self.slot.send(pack(Frame.TAKEN))
 
         return taken
@@ -215,18 +215,18 @@ class _Reading:
             self._deleting = asyncio.create_task(self._delete_left_over())
 
     async def _delete_left_over(self) -> None:
-        """Delete the groups of earlier runs, in a process of its own: reading never waits for that."""
+        """Delete the groups of earlier runs, in a process of its own, so that reading never waits for that."""
         await asyncio.sleep(DELETED_AFTER)
         names, controller = self._names.left_over()[:DELETED_AT_ONCE], self.slot.controller
         if not (names and controller and self.slot.opened):
-            return  # the next worker comes by here too
+            return  # the next worker comes back to this
         with contextlib.suppress(OSError, RuntimeError):  # no more processes or memory: later, then
             if await clean(controller, self._stream.scope, names, subprocess.DEVNULL, within=DELETED_WITHIN):
                 self._names.forget(names)
 
 
 class _Appending:
-    """The way down: a write worker."""
+    """The appending connection: a write worker."""
 
     def __init__(self, stream: Stream, listener: AppendListener) -> None:
         self._listener = listener
@@ -249,7 +249,7 @@ class _Appending:
         self._listener.opened(fields["log"])
 
     def _on_frame(self, received: Received) -> None:
-        """In the thread that listens to the worker."""
+        """Called in the thread that listens to the worker."""
         if received.kind is Frame.WRITTEN:
             self._loop.call_soon_threadsafe(self._listener.acknowledged, unpack_count(received.payload))
         elif received.kind is Frame.FAILED:
@@ -260,7 +260,7 @@ class _Appending:
 
 
 def events(payload: bytes) -> list[Event]:
-    """The events of an EVENTS frame."""
+    """Return the events of an EVENTS frame."""
     offsets, datas = zip(*unpack_events(payload), strict=True)
     ends = [offset + HEAD_BYTES + len(data) for offset, data in zip(offsets, datas, strict=True)]
     return list(map(Event, offsets, ends, datas))

@@ -1,6 +1,6 @@
-"""The clean worker, ``python -m streamcli.log.wheel.clean_worker``: deletes what a run has left on the server.
+"""The clean worker, ``python -m streamcli.log.wheel.clean_worker``: deletes what a run left on the server.
 
-A process of its own, because a call to the server may hang in one whose group reader lives.
+It is a separate process, because calls to the server may hang in a process with a live group reader.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from streamcli.model.address import Controller
 
 
 def work(request: CleanRequest, controller: Controller, output: Output) -> None:
-    """Delete what ``request`` names."""
+    """Delete the groups and the stream in ``request``."""
     _, manager = connect(controller)
     for group in request.groups:
-        with contextlib.suppress(Exception):  # who may not delete groups can chat all the same
+        with contextlib.suppress(Exception):  # an account that may not delete groups can still chat
             manager.delete_reader_group(group, request.scope)
     if stream := request.delete_stream:
-        with contextlib.suppress(Exception):  # it may never have been made
+        with contextlib.suppress(Exception):  # it may never have been created
             manager.seal_stream(request.scope, stream)
             manager.delete_stream(request.scope, stream)
     output.send(pack(Frame.DONE))

@@ -1,4 +1,4 @@
-"""Deletes on the server what a run has made there, in a process of its own that may take only so long."""
+"""Deletes what a run created on the server, in a separate process with a time limit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def clean(
     stream: str = "",
     within: float = WITHIN,
 ) -> bool:
-    """Delete ``groups`` and, if one is named, ``stream``, whether they exist or not; False when that took too long."""
+    """Delete ``groups`` and ``stream`` (if not ""), whether they exist or not; return False when that took too long."""
     done, ended = False, asyncio.Event()
 
     def heard(received: Received) -> None:

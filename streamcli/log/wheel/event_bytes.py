@@ -1,7 +1,7 @@
-"""Events read as the raw bytes of a one-segment stream, from any position, without a reader group.
+"""Reads events as raw bytes of a one-segment stream, from any position, without a reader group.
 
-In a segment each event is 4 zero bytes, its length (4 bytes, big-endian) and its data; the offset of the first of these
-bytes is the event's offset, which is also what a group's reader reports.
+In a segment each event is 4 zero bytes, its length (4 bytes, big-endian) and its data; the event's offset is that of
+the first of these bytes, as a group's reader also reports it.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from collections.abc import Iterator
 from typing import Any
 
 HEAD_BYTES = 8
-MAX_EVENT = 32 << 20  # the server takes 8 MiB; a larger size is read from bytes that are no events
+MAX_EVENT = 32 << 20  # the server accepts 8 MiB; a larger size means that the bytes are not events
 _HEAD = struct.Struct(">II")
 _PIECE = 512 * 1024
 
 
 class NoEvents(ValueError):
-    """The stream holds bytes that are no events: somebody wrote to it in another way."""
+    """The stream holds bytes that are not events: it was written in another way."""
 
 
 class EventBytes:
-    """A byte stream of the client library, seen as events. No call of it may run beside a live group reader."""
+    """The events in a byte stream of the client library. No call may run beside a live group reader."""
 
     def __init__(self, byte_stream: Any) -> None:
         self._stream = byte_stream
 
     def head(self) -> int:
-        """Offset of the oldest byte that is still there."""
+        """Return the offset of the oldest byte that still exists."""
         return int(self._stream.current_head_offset())
 
     def tail(self) -> int:
-        """Offset just past the newest byte."""
+        """Return the offset just past the newest byte."""
         return int(self._stream.current_tail_offset())
 
     def events(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """All ``(offset, data)`` in ``[start, end)``; both must be the beginning of an event or the tail.
+        """Yield all ``(offset, data)`` in ``[start, end)``; both must be the beginning of an event or the tail.
 
-        Raises NoEvents rather than wait for, or leave out, what a size that is none seems to announce.
+        Raises NoEvents on an invalid size, rather than wait for the bytes that it announces or leave them out.
         """
         rest, position = bytearray(), start  # ``rest`` ends at ``position``
         self._stream.seek(start, 0)
@@ -56,7 +56,7 @@ class EventBytes:
             raise NoEvents(f"the stream's last event, at byte {position - len(rest)}, is not whole")
 
     def follow(self, start: int) -> Iterator[list[tuple[int, bytes]]]:
-        """Events from ``start`` on for ever, as they come; waits at the tail, inside the library, for the next ones.
+        """Yield events from ``start`` on, forever; at the tail it waits, inside the library, for the next ones.
 
         Raises OSError when the server was away meanwhile.
         """
@@ -73,7 +73,7 @@ class EventBytes:
 
 
 def _cut(rest: bytearray, first: int) -> Iterator[tuple[int, bytes]]:
-    """Take the whole events off the front of ``rest``, which begins at offset ``first``."""
+    """Yield the complete events at the front of ``rest``, which begins at offset ``first``, and remove them."""
     cut = 0
     try:
         while len(rest) - cut >= HEAD_BYTES:

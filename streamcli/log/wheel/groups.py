@@ -1,7 +1,7 @@
-"""Names of the reader groups of this machine's terminals, and which of them are left over.
+"""Names the reader groups of this machine's terminals, and finds those left over.
 
-Each life of a read worker has a group of its own. A small locked file per terminal keeps the names, written before
-the group is made: whoever finds such a file unlocked knows that its terminal is gone and its groups may be deleted.
+Each read worker process has its own group. A small locked file per terminal records the names before the group is
+created: an unlocked file means that its terminal is gone and its groups may be deleted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class GroupNames:
-    """The reader groups of one terminal, for as long as it runs; raises CannotCreate or FileTrouble for its folder."""
+    """The reader groups of one running terminal; raises CannotCreate or FileTrouble for its folder."""
 
     def __init__(self, folder: Path, user: str, stream: Stream) -> None:
         self._folder, self._user, self._stream = folder, user, stream
@@ -33,13 +33,13 @@ class GroupNames:
         self._saved = False
         self._path = ensure_dir(folder) / f"{_unique()}.json"
         try:
-            self._fd = locks.hold(self._path)  # waits for one that looks at it before it is locked, and removes it
+            self._fd = locks.hold(self._path)  # waits for a terminal that inspects and removes it before it is locked
             self._take_left_over()
         except OSError as error:
             raise from_os_error(error, self._path) from error
 
     def next(self) -> str:
-        """A name that was never used, remembered on disk before it is returned; the last one counts as left over."""
+        """Return an unused name, recorded on disk first; the previous one counts as left over."""
         name = reader_group(self._user, _unique(), self._stream.stream)
         self._left_over += self._current
         self._current = [name, head_group(name)]
@@ -47,24 +47,24 @@ class GroupNames:
         return name
 
     def one_made(self) -> None:
-        """Take note that the group beside the current one was not made: the stream has one segment."""
+        """Record that the group beside the current one was not created: the stream has one segment."""
         self._current = self._current[:1]
         self._save()
 
     def left_over(self) -> list[str]:
-        """Groups in this scope that nobody reads any more."""
+        """Return the groups in this scope without a reader."""
         return list(self._left_over)
 
     def forget(self, names: list[str]) -> None:
-        """Take note that ``names`` were deleted on the server."""
+        """Record that ``names`` were deleted on the server."""
         self._left_over = [name for name in self._left_over if name not in names]
         self._save()
         self._drop_taken()
 
     def close(self) -> None:
-        """Let the files go. They stay while they name groups, so that the next start deletes these."""
+        """Close the files. They stay while they name groups, so that the next start deletes these."""
         if not (self._current or self._left_over) or not self._saved:
-            self._path.unlink(missing_ok=True)  # a start that reached no server made no group
+            self._path.unlink(missing_ok=True)  # a start that reached no server created no group
         for fd in (self._fd, *(fd for _, fd in self._taken)):
             os.close(fd)
 
@@ -88,7 +88,7 @@ class GroupNames:
         except ValueError:
             return []
         if not kept.get("groups"):
-            path.unlink(missing_ok=True)  # its terminal was killed before it made a group
+            path.unlink(missing_ok=True)  # its terminal was killed before it created a group
             return []
         return [str(name) for name in kept["groups"]] if kept.get("scope") == self._stream.scope else []
 
@@ -111,10 +111,10 @@ class GroupNames:
 
 
 def head_group(name: str) -> str:
-    """The group beside ``name`` that reads a stream of several segments from its head."""
+    """Return the group beside ``name`` that reads a stream of several segments from its head."""
     return f"{name}.h"
 
 
 def _unique() -> str:
-    # The server never takes a deleted group's name again: a name holds the time and, for two at once, some chance.
+    # The server never accepts a deleted group's name again: a name holds the time and, for two at once, random bits.
     return f"{max(0, time.time_ns() // 1_000_000):x}{os.urandom(3).hex()}"

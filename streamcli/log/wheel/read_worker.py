@@ -1,13 +1,13 @@
-"""The read worker: ``python -m streamcli.log.wheel.read_worker``. Brings the log's events up, oldest first.
+"""The read worker, ``python -m streamcli.log.wheel.read_worker``: delivers the log's events, oldest first.
 
-On a stream of one segment the past is read as raw bytes, from the position it is told up to the tail: quick, exact, and
-it passes events that the client's group reader can't pass. A reader group made at the tail just before brings what is
-live; what both bring is dropped by its offset. On several segments raw bytes can't be read and offsets don't order
-events, so a group made at the head brings past and live alike.
+With one segment it reads the past as raw bytes, from the requested position to the tail: fast, exact, and past events
+that block the client's group reader. A reader group created at the tail just before delivers live events; those that
+both deliver are dropped by offset. With several segments raw bytes can't be read and offsets don't order events, so a
+group created at the head delivers past and live events.
 
-A group serves one life of this worker and is deleted by the next (docs/decisions/0003-reader-groups.md). That is also
-how poison is passed, an event of no bytes, at which a group's reader stands still for ever: the next worker's bytes
-lead over it and its group is made past it.
+A group serves one worker process and is deleted by the next (docs/decisions/0003-reader-groups.md). This also gets past
+poison, an event of no bytes, at which a group's reader hangs forever: the next worker's raw read passes over it and its
+group is created past it.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from streamcli.log.wheel.worker import Output, connect, needing, open_stream, ru
 from streamcli.model.address import Controller
 from streamcli.model.fingerprint import fingerprint
 
-READER = "main"  # one id for ever: a crash leaves at most one stale reader in the group
+READER = "main"  # always the same id: a crash leaves at most one stale reader in the group
 BATCH = 2000  # events in a frame: some milliseconds of work for the prompt's process
-BATCH_BYTES = 1 << 20  # or so many bytes, unless a single event has more
-AHEAD = 2  # frames on their way at once: one is decoded while the one before is drawn
-BEAT = 1.0  # seconds between signs of life while nothing comes
-# A stream of several segments counts as read after so many seconds without an event, or so many in all: on a busy one
-# there is no quiet, and what is still to come is then drawn as if it were live.
+BATCH_BYTES = 1 << 20  # bytes in a frame, unless a single event is larger
+AHEAD = 2  # frames in flight: one is decoded while the one before is drawn
+BEAT = 1.0  # seconds between heartbeats while nothing arrives
+# The catch-up of several segments ends after so many seconds without an event, or so many in all: a busy stream is
+# never quiet. Remaining events are then drawn as if they were live.
 QUIET, QUIET_IN_ALL = 0.3, 1.0
-# An idle get returns empty after 1 s. Quick empties in a row mean an event of no bytes; a large event has some too.
+# An idle get returns empty after 1 s. Quick empty results in a row mean an event of no bytes; a large event causes some
+# too.
 QUICK = 0.1
 STUCK_AFTER = 50
-NEVER_SPLIT = 1 << 32  # numbers of segments below are older than any scaling
+NEVER_SPLIT = 1 << 32  # smaller segment numbers are older than any scaling
 
 
 class Parent:
-    """The prompt's process as the worker sees it: takes events, and says when it has drawn them."""
+    """The pipe to the prompt's process, which takes events and reports when it has drawn them."""
 
     def __init__(self, output: Output) -> None:
         self.send = output.send
@@ -49,7 +50,7 @@ class Parent:
         self._untaken = 0
 
     def hand_over(self, events: Iterable[tuple[int, bytes]]) -> None:
-        """Send events in frames and wait until each is drawn."""
+        """Send events in frames and wait until all are drawn."""
         batch: list[tuple[int, bytes]] = []
         size = 0
         for event in events:
@@ -82,9 +83,9 @@ def work(request: ReadRequest, controller: Controller, output: Output) -> None:
     log = open_stream(client, manager, scope, stream, make=request.trace)
     parent = Parent(output)
     for old in request.old_groups:
-        with contextlib.suppress(Exception):  # whoever may not delete groups can chat all the same
+        with contextlib.suppress(Exception):  # an account that may not delete groups can still chat
             manager.delete_reader_group(old, scope)
-    # The client keeps a group's state in a table, and a table is a stream to the server.
+    # The client keeps a group's state in a table, and to the server a table is a stream.
     tables = f"prn::/scope:{scope}/stream:{name.partition('-')[0]}-*_kvtable"
     with needing(tables, "keep reader groups"):
         group = manager.create_reader_group(name, scope, stream, True)
@@ -100,13 +101,13 @@ def work(request: ReadRequest, controller: Controller, output: Output) -> None:
         asyncio.run(OneSegment(group.create_reader(READER), parent, below).follow())
     else:
         from_head = manager.create_reader_group(request.head_group, scope, stream, False).create_reader(READER)
-        # One segment that came of several counts as several: what came before is in others.
+        # A single segment that resulted from a merge counts as several: earlier events are in others.
         parent.send(pack_json(Frame.OPENED, log=log, segments=max(2, len(segments)), start=0, tail=0))
         asyncio.run(SeveralSegments(from_head, group.create_reader(READER), parent).follow())
 
 
 def _read_past(raw: EventBytes, request: ReadRequest, log: str, segment: str, parent: Parent) -> int:
-    """Hand over all that is in the log now, from the requested position if it is one of this segment; its tail."""
+    """Deliver all that is in the log now, from the requested position if it is in this segment; return the tail."""
     head, tail = raw.head(), raw.tail()
     within = request.segment == segment and head <= request.position <= tail
     start = request.position if within and _is_there(raw, request.last, head, tail) else head
@@ -116,9 +117,9 @@ def _read_past(raw: EventBytes, request: ReadRequest, log: str, segment: str, pa
 
 
 def _is_there(raw: EventBytes, last: tuple[int, str] | None, head: int, tail: int) -> bool:
-    """Whether the last event that the prompt has taken is still what it was, as far as that can be told.
+    """Return whether the last event that the prompt took is unchanged, as far as that can be told.
 
-    A stream that somebody else made has no id of its own, and one with an id may come back from an old copy.
+    A stream that streamcli did not create has no id, and one with an id may be restored from an old copy.
     """
     if last is None or last[0] < head:
         return True
@@ -130,14 +131,14 @@ def _is_there(raw: EventBytes, last: tuple[int, str] | None, head: int, tail: in
 
 
 def _follow_bytes(raw: EventBytes, start: int, parent: Parent) -> None:
-    """Hand over what comes, read as bytes, for a reader that is to leave no trace: no group, no signs of life."""
+    """Deliver live events as raw bytes, for a reader that leaves no trace: no group, no heartbeats."""
     parent.send(pack(Frame.CAUGHT_UP))
     for events in raw.follow(start):
         parent.hand_over(events)
 
 
 class OneSegment:
-    """Hands over what the group brings from offset ``below`` on.
+    """Delivers what the group reads from offset ``below`` on.
 
     A slice is released only when it was drawn, so that the group's position never runs ahead of the screen.
     """
@@ -146,7 +147,7 @@ class OneSegment:
         self._reader, self._parent, self._below = reader, parent, below
 
     async def follow(self) -> None:
-        """Until something is in the way that only a new worker gets past."""
+        """Read until an obstacle that only a new worker gets past."""
         self._parent.send(pack(Frame.CAUGHT_UP))
         quick, last = 0, -1
         while quick < STUCK_AFTER:
@@ -154,7 +155,7 @@ class OneSegment:
             segment_slice = await self._reader.get_segment_slice_async()
             events = [(event.offset(), bytes(event.data())) for event in segment_slice]
             if events and events[0][0] <= last:
-                return  # offsets begin anew: the stream was split just now, and a new worker reads it as such
+                return  # offsets start over: the stream was just split, and a new worker reads it as such
             if events:
                 quick, last = 0, events[-1][0]
                 self._parent.hand_over(event for event in events if event[0] >= self._below)
@@ -167,11 +168,11 @@ class OneSegment:
 
 
 class SeveralSegments:
-    """Hands over what a group made at the head brings; offsets say nothing here, and there are no bytes to look at.
+    """Delivers what a group created at the head reads; offsets have no meaning here, and there are no raw bytes.
 
-    The client goes on offering a segment in which an event of no bytes stands, and no other any more. When that is
-    found in the past, what the other segments have at hand is taken, and a group made at the tail brings what is live:
-    what stands behind the empty event can't be read by anybody. When it comes live, a new worker finds it in the past.
+    At an event of no bytes, the client keeps offering its segment and no other any more. If that happens in the past,
+    the worker takes what the other segments have ready, and a group created at the tail delivers live events: nobody
+    can read what is behind the empty event. If it happens live, a new worker finds the event in the past.
     """
 
     def __init__(self, from_head: Any, from_tail: Any, parent: Parent) -> None:
@@ -180,7 +181,7 @@ class SeveralSegments:
         self._waited = 0.0
 
     async def follow(self) -> None:
-        """Until only a new worker gets on."""
+        """Read until only a new worker can continue."""
         await self._follow(self._from_head)
         if not self._live:
             self._parent.send(pack_json(Frame.STUCK, passable=False))
@@ -189,12 +190,12 @@ class SeveralSegments:
         self._parent.send(pack_json(Frame.STUCK, passable=True))
 
     async def _follow(self, reader: Any) -> None:
-        """Hand over what ``reader`` brings until an event of no bytes is all it has."""
+        """Deliver what ``reader`` reads until an event of no bytes is all it has."""
         kept: list[Any] = []
         quick = 0
         while True:
             asked = time.monotonic()
-            # A pending get must never be cancelled: what comes next would be lost with it.
+            # Never cancel a pending get: the next events would be lost with it.
             getting = asyncio.ensure_future(reader.get_segment_slice_async())
             while not (await asyncio.wait({getting}, timeout=BEAT if self._live else QUIET))[0]:
                 if kept:
@@ -211,7 +212,7 @@ class SeveralSegments:
             elif self._live:
                 return
             else:
-                kept.append(segment_slice)  # not given back, its segment is not offered: the others come
+                kept.append(segment_slice)  # while it is not returned, its segment is not offered, but the others are
                 quick = 0
 
     def _wait_no_longer_than(self, took: float) -> None:

@@ -1,4 +1,4 @@
-"""What the worker programs are asked to do. The prompt's process builds these values, a worker gets them as JSON."""
+"""The requests to worker programs. The prompt's process builds these values, and a worker gets them as JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class ReadRequest:
     """Read ``scope/stream`` from ``position`` on if it still is an offset in ``segment``, else from the head.
 
-    ``last`` is the offset and the fingerprint (hex) of the last event that was read. ``group`` is the reader group to
-    make, ``head_group`` the one beside it for several segments, ``old_groups`` those to delete first. With ``trace``
-    false no stream is made, and no reader group stays where there are bytes to read.
+    ``last`` is the offset and the fingerprint (hex) of the last event read. ``group`` is the reader group to create,
+    ``head_group`` the second one for several segments, ``old_groups`` those to delete first. With ``trace`` false no
+    stream is created, and no reader group remains if the stream's bytes can be read.
     """
 
     scope: str
@@ -27,7 +27,7 @@ class ReadRequest:
 
 @dataclass(frozen=True)
 class WriteRequest:
-    """Append to ``scope/stream``, which is made if it is missing."""
+    """Append to ``scope/stream``; create it if missing."""
 
     scope: str
     stream: str
@@ -35,7 +35,7 @@ class WriteRequest:
 
 @dataclass(frozen=True)
 class CleanRequest:
-    """Delete the reader groups ``groups`` of ``scope`` and, if it is named, the stream ``delete_stream``."""
+    """Delete the reader groups ``groups`` of ``scope`` and, if not "", the stream ``delete_stream``."""
 
     scope: str
     groups: list[str]

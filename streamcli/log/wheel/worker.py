@@ -1,7 +1,7 @@
-"""What both worker programs share: their pipes, their end, and how the stream is opened.
+"""The code that all worker programs share: their pipes, their end, and opening the stream.
 
-A worker is a plain ``python -m`` process. It gets its request as a frame on standard input and answers with frames on
-standard output; it ends when its parent does. It may be killed at any moment: nothing is lost by that.
+A worker is a plain ``python -m`` process. It gets its request as a frame on standard input, answers with frames on
+standard output, and ends when its parent does. It may be killed at any moment without losing anything.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _GONE = ("NotFound", "NoSuchSegment", "ReaderGroup is deleted")
 
 
 class Denied(Exception):
-    """The account lacks a right; the text says which, and the server's does not."""
+    """The account lacks a right; the text names it, which the server's text does not."""
 
 
 class Output:
-    """The worker's way to its parent. What else prints to standard output (the client library does) goes to the log."""
+    """The pipe to the parent. Other output to standard output (by the client library) goes to the log."""
 
     def __init__(self) -> None:
         self._fd = os.dup(1)
         os.dup2(2, 1)
 
     def send(self, frame: bytes) -> None:
-        """Write one whole frame; ends the process when the parent is gone."""
+        """Write one complete frame; end the process if the parent is gone."""
         view = memoryview(frame)
         while view:
             try:
@@ -46,9 +46,9 @@ class Output:
 
 
 def end_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when ``parent`` ends, which works even inside a call that holds the lock.
+    """Ask the kernel to kill this process when ``parent`` ends, even inside a call that holds the interpreter's lock.
 
-    Only Linux has that; elsewhere end of file on the pipe does it, once the call has returned.
+    Only Linux offers this; elsewhere end of file on the pipe ends it, once the call has returned.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -57,13 +57,13 @@ def end_with_parent(parent: int) -> None:
 
 
 def connect(controller: Controller) -> tuple[Any, Any]:
-    """The client library and its manager for ``controller``.
+    """Return the client library and its manager for ``controller``.
 
-    The library takes account and certificates from the environment, when it is imported. Its own log is silenced: it
+    The library reads account and certificates from the environment when it is imported. Its own log is silenced: it
     would write to standard output.
     """
     os.environ.setdefault("RUST_LOG", "off")
-    os.environ.pop("RUST_BACKTRACE", None)  # a panic takes 330 ms with it
+    os.environ.pop("RUST_BACKTRACE", None)  # with it a panic takes 330 ms
     if login := controller.login:
         account = {"method": "Basic", "username": login.user, "password": login.password}
         os.environ.update({f"pravega_client_auth_{key}": value for key, value in account.items()})
@@ -86,10 +86,11 @@ def _certificates() -> str:
 
 
 def open_stream(client: Any, manager: Any, scope: str, stream: str, make: bool = True) -> str:
-    """Make scope and stream where they are missing and ``make`` says so; returns the log's id.
+    """Create scope and stream if missing and ``make`` is true; return the log's id.
 
-    The id is a random tag given to a stream when streamcli makes it, "" for a stream made by someone else. A user who
-    may not make streams, or not even look at tags, goes on: opening a reader group tells whether the stream is there.
+    The id is a random tag that streamcli gives a stream on creating it, "" for a stream created otherwise. An account
+    that may not create streams, or not even read tags, continues: opening a reader group tells whether the stream
+    exists.
     """
     try:
         return log_id(manager.get_stream_tags(scope, stream))
@@ -124,22 +125,22 @@ def open_stream(client: Any, manager: Any, scope: str, stream: str, make: bool =
 
 @contextlib.contextmanager
 def needing(right: str, what: str) -> Iterator[None]:
-    """Around a call that needs ``right``: if the server denies it, the error says so."""
+    """Wrap a call that needs ``right``: if the server denies it, the error says so."""
     try:
         yield
-    except BaseException as error:  # the client's panics are no Exceptions
+    except BaseException as error:  # the client's panics don't derive from Exception
         if _kind(error) == "denied":
             raise Denied(f"the server does not let this account {what}: that needs READ_UPDATE on {right}") from None
         raise
 
 
 def log_id(tags: list[str] | None) -> str:
-    """The log's id among a stream's tags, "" when it has none."""
+    """Return the log's id among a stream's tags, "" if it has none."""
     return next((tag for tag in tags or () if tag.startswith(TAG)), "")
 
 
 def run(kind: type[Request], work: Callable[[Request, Controller, Output], None]) -> NoReturn:
-    """A worker's whole life: read the request, work, say why it failed if it did, and leave without unwinding.
+    """Run a worker: read the request, work, report any failure, and exit without unwinding.
 
     The interpreter's normal exit can abort while the client's threads live, so it is never used.
     """
@@ -151,7 +152,7 @@ def run(kind: type[Request], work: Callable[[Request, Controller, Output], None]
     code = 0
     try:
         work(kind(**start["request"]), controller, output)
-    except BaseException as error:  # the client's panics are no Exceptions
+    except BaseException as error:  # the client's panics don't derive from Exception
         text = redacted(_first_line(error), controller.login)
         output.send(pack_json(Frame.FAILED, kind=_kind(error), text=text))
         code = 1
@@ -179,6 +180,6 @@ def _kind(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    # The library's texts run over pages and may hold the password (in base64) in their metadata: cut before that.
+    # The library's texts are pages long and may have the password (in base64) in their metadata: cut before that.
     text = str(error).partition("metadata")[0].strip() or type(error).__name__
     return text.splitlines()[0][:300]

@@ -1,11 +1,11 @@
 """The write worker, ``python -m streamcli.log.wheel.write_worker``: appends events and acknowledges them.
 
-What has piled up in the pipe is written as one batch and flushed once, so a single event costs one round trip and a
-burst hardly more. Only a flush proves anything: the client's ``write_event_async`` reports success for events that
-were never written.
+Events queued in the pipe are written as one batch and flushed once, so a single event costs one round trip and a burst
+hardly more. Only a flush proves anything: the client's ``write_event_async`` reports success for events that were never
+written.
 
-In between it looks whether the stream is still the one that was opened: a reader of a stream that somebody has deleted
-waits for ever, and must not be asked (no other call of the library may run beside it).
+In between it checks that the stream is still the one it opened: the reader of a deleted stream waits forever, and can't
+be asked (no other call of the library may run beside it).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streamcli.log.wheel.worker import Output, connect, log_id, open_stream, run
 from streamcli.model.address import Controller
 
 IN_FLIGHT = 1000
-LOOK_EVERY = 2.0  # seconds without anything to write; a look takes about 1 ms, on several segments 12
+LOOK_EVERY = 2.0  # seconds without anything to write; a check takes about 1 ms, with several segments 12
 _PIECE = 1 << 20
 
 
@@ -48,11 +48,11 @@ def work(request: WriteRequest, controller: Controller, output: Output) -> None:
 
 
 def _look(manager: Any, scope: str, stream: str, log: str) -> Callable[[], object]:
-    """What raises when the stream is no more, or another one of that name."""
+    """Return a check that raises when the stream is gone, or replaced by another of that name."""
     try:
         opened = manager.create_byte_stream(scope, stream)
         return lambda: opened.current_tail_offset()  # of the segment that it was opened on
-    except BaseException:  # a panic: it has several segments, and is known by its tag, if it has one
+    except BaseException:  # a panic: it has several segments; recognize it by its tag, if it has one
         return lambda: _compare(manager.get_stream_tags(scope, stream), log)
 
 
