@@ -1,4 +1,4 @@
-"""Where the time and chance of the program come from, so that tests can pass in their own."""
+"""The program's sources of time and randomness, which tests can replace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import date, datetime, timezone
 
 @dataclass(frozen=True)
 class Clock:
-    """The wall clock (UTC, and today's local date), nanoseconds since 1970, a clock that only grows, random bytes."""
+    """The wall clock (UTC, and today's local date), nanoseconds since 1970, a monotonic clock, random bytes."""
 
     now: Callable[[], datetime]
     today: Callable[[], date]
@@ -20,7 +20,7 @@ class Clock:
     random_bytes: Callable[[int], bytes] = os.urandom
 
     def milliseconds(self) -> int:
-        """Milliseconds since 1970."""
+        """Return milliseconds since 1970."""
         return self.time_ns() // 1_000_000
 
 

@@ -1,6 +1,6 @@
-"""Lines from a file descriptor as they come, for a thread that may be left waiting when the program ends.
+"""Reads lines from a file descriptor as they arrive, in a thread that may still be waiting when the program ends.
 
-Python's own buffered standard input aborts the interpreter's exit while a thread waits in it.
+Python's buffered standard input aborts the interpreter's exit while a thread waits in it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from streamcli.system.standard_files import read
 
 _PIECE = 1 << 16
-LONGEST = 1 << 20  # bytes, far more than a message may have: of a longer line only the beginning is given
+LONGEST = 1 << 20  # bytes, far more than a message may have: only the beginning of a longer line is returned
 
 
 def lines(fd: int) -> Iterator[list[bytes]]:
-    """What has come, cut into lines without their ends; never waits for more while there is one to give."""
+    """Yield batches of lines without their ends; never waits for more while a line is available."""
     rest, cut = b"", False
     while piece := read(fd, _PIECE):
         if cut:

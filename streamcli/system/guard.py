@@ -1,7 +1,7 @@
-"""Unforeseen errors end the command, wherever they happen: in a callback of the loop, in a task, in a thread.
+"""Makes unexpected errors end the command, wherever they happen: in a callback of the loop, a task or a thread.
 
-asyncio only logs an error in a callback or in a task that nobody awaits, and a thread just stops. To a person that
-looks like a command that hangs, or like a server that does not answer.
+asyncio only logs an error in a callback or in a task that nobody awaits, and a thread just stops. To the user this
+looks like a command that hangs, or a server that does not answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 def on_error(end: Callable[[BaseException], None]) -> None:
     """Call ``end`` in the running loop with each error that a callback raises, or that is passed to :func:`report`.
 
-    What asyncio and libraries say about their own tasks and connections is only logged: it may be harmless.
+    What asyncio and libraries report about their own tasks and connections is only logged: it may be harmless.
     """
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -36,25 +36,25 @@ def on_error(end: Callable[[BaseException], None]) -> None:
 
 
 def report(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
-    """From any thread: ``error`` was not foreseen and ends the command."""
+    """From any thread: end the command because of the unexpected ``error``."""
     post(loop, _raise, error)
 
 
 def post(loop: asyncio.AbstractEventLoop, what: Callable[..., object], *arguments: object) -> None:
-    """From any thread: call ``what`` in ``loop``, unless that is closed because the program is ending."""
+    """From any thread: call ``what`` in ``loop``, unless the loop is closed because the program is ending."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(what, *arguments)
 
 
 def watched(work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-    """A task that runs beside the others and whose error ends the command."""
+    """Start a background task whose error ends the command."""
     task = asyncio.create_task(work)
     task.add_done_callback(_raise_error_of)
     return task
 
 
 def watch(future: Future[Any]) -> None:
-    """The same for work that was handed to a pool of threads and whose result nobody waits for."""
+    """End the command on an error in thread-pool work whose result nobody awaits."""
     loop = asyncio.get_running_loop()
 
     def done(future: Future[Any]) -> None:
@@ -65,7 +65,7 @@ def watch(future: Future[Any]) -> None:
 
 
 def start_thread(work: Callable[[], None], name: str) -> None:
-    """A thread that may be left waiting when the program ends, and whose error ends the command."""
+    """Start a thread that may still be waiting when the program ends, and whose error ends the command."""
     loop = asyncio.get_running_loop()
 
     def run() -> None:

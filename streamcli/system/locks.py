@@ -1,4 +1,4 @@
-"""File locks: of the processes that open a file, one holds it. The kernel lets it go when its holder ends, however."""
+"""File locks: one of the processes that open a file holds it. The kernel releases it whenever its holder ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Final
 from streamcli.errors import FileTrouble, from_os_error
 from streamcli.system import private_files
 
-WAIT: Final = 2.0  # seconds: a terminal that is opening its files is done by then
+WAIT: Final = 2.0  # seconds: by then a terminal has opened its files
 
 
 def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Whether the lock on this open file is ours now. Never waits."""
+    """Try to lock this open file without waiting; return whether the lock is ours."""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -26,21 +26,21 @@ def try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds the file at ``path``, which need not exist. Raises OSError."""
+    """Return whether a process holds the file at ``path``, which need not exist. Raises OSError."""
     try:
         with path.open("rb") as file:
-            return not try_lock(file.fileno(), fcntl.LOCK_SH)  # shared: two who look don't take each other for a holder
+            return not try_lock(file.fileno(), fcntl.LOCK_SH)  # shared: two checks don't take each other for a holder
     except FileNotFoundError:
         return False
 
 
 def hold(path: Path) -> int:
-    """Wait for the file at ``path``, made if it is missing. Ours until what is returned is closed. Raises OSError."""
+    """Wait for the lock on ``path``, created if missing; closing the returned descriptor frees it. Raises OSError."""
     while True:
         fd, ours = private_files.opened(path, os.O_RDWR), False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            ours = os.fstat(fd).st_nlink > 0  # else another process removed it before
+            ours = os.fstat(fd).st_nlink > 0  # otherwise another process removed the file first
         finally:
             if not ours:
                 os.close(fd)
@@ -49,7 +49,7 @@ def hold(path: Path) -> int:
 
 
 def try_hold(path: Path) -> int | None:
-    """The same without waiting: None when somebody else holds it."""
+    """Like :func:`hold` without waiting: None when another process holds it."""
     fd, ours = private_files.opened(path, os.O_RDWR), False
     try:
         ours = try_lock(fd)
@@ -61,9 +61,9 @@ def try_hold(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def asked_for(path: Path, wait: float | None) -> Iterator[bool]:
-    """Hold the file at ``path`` meanwhile, or say False: another holds it for longer than ``wait`` seconds.
+    """Hold the file at ``path``; yield False if another process holds it for longer than ``wait`` seconds.
 
-    None waits for ever. Raises CannotCreate or FileTrouble when the file can't be made.
+    None waits forever. Raises CannotCreate or FileTrouble when the file can't be created.
     """
     deadline = time.monotonic() + (wait or 0)
     try:
@@ -80,7 +80,7 @@ def asked_for(path: Path, wait: float | None) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def locked(path: Path, wait: float | None = WAIT) -> Iterator[None]:
-    """Hold the file at ``path`` meanwhile; the same, but FileTrouble when another holds it for too long."""
+    """Like :func:`asked_for`, but raise FileTrouble if another process holds it for too long."""
     with asked_for(path, wait) as ours:
         if not ours:
             raise FileTrouble(f"Another streamcli holds {path} locked. Is one of them suspended?")

@@ -1,4 +1,4 @@
-"""The program's log: a bounded file in the state folder, and the terminal as well with ``--verbose``."""
+"""The program's log: a bounded file in the state folder, and with ``--verbose`` the terminal as well."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_BYTES = 512 * 1024
 
 
 class _Terminal(logging.Handler):
-    """The log on the terminal: lines on standard error, or wherever a screen wants them."""
+    """Logs to the terminal: to standard error, or to the function that a screen provides."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class _SharedFile(RotatingFileHandler):
         return open(self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=opener)
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:
-        """Also follows when another process has rotated."""
+        """Also switch to the new file when another process has rotated."""
         self._follow()
         return bool(super().shouldRollover(record))
 
     def doRollover(self) -> None:
-        """Rotate, unless another process has done so since this one looked."""
+        """Rotate, unless another process has done so since the last check."""
         with locked(Path(f"{self.baseFilename}.lock"), wait=None):
             self._follow()
             if self.stream and os.fstat(self.stream.fileno()).st_size > self.maxBytes // 2:
@@ -70,7 +70,7 @@ _terminal = _Terminal()
 
 @contextlib.contextmanager
 def shown_by(write: Callable[[str], object]) -> Iterator[None]:
-    """While this holds, ``--verbose`` lines go to ``write``, called in any thread, not across a prompt."""
+    """Meanwhile send ``--verbose`` lines to ``write``, from any thread, so that they don't break the prompt."""
     _terminal.write = write
     try:
         yield
@@ -79,12 +79,12 @@ def shown_by(write: Callable[[str], object]) -> Iterator[None]:
 
 
 def log_path() -> Path:
-    """Where the log is; one older file lies beside it."""
+    """Return the log's path; one older file is beside it."""
     return state_dir() / "log" / "streamcli.log"
 
 
 def our_fault(error: BaseException) -> StreamcliError:
-    """Word an error that nobody foresaw for the person; one that has its words already stays as it is."""
+    """Turn an unexpected error into a sentence for the user; return a StreamcliError unchanged."""
     if isinstance(error, StreamcliError):
         return error
     worded = StreamcliError(
@@ -95,7 +95,7 @@ def our_fault(error: BaseException) -> StreamcliError:
 
 
 def set_up(*, verbose: bool) -> None:
-    """Begin logging; raise CannotCreate or FileTrouble when the file can't be made."""
+    """Start logging; raise CannotCreate or FileTrouble when the file can't be created."""
     path = log_path()
     ensure_dir(path.parent)
     try:
@@ -106,7 +106,7 @@ def set_up(*, verbose: bool) -> None:
         handlers.append(_terminal)
     logging.raiseExceptions = False  # a full disk must not print a traceback over the prompt
     logging.basicConfig(
-        level=logging.WARNING,  # of libraries: what they say beside our own lines may quote a password, as hpack's does
+        level=logging.WARNING,  # of libraries: their lower levels may quote a password, as hpack's do
         format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
         handlers=handlers,
         force=True,
@@ -115,7 +115,7 @@ def set_up(*, verbose: bool) -> None:
 
 
 def worker_log() -> IO[bytes]:
-    """Where the workers' standard error goes (the client library's panics): a file that starts anew when large."""
+    """Open the file for the workers' standard error (the client library's panics); it is emptied when large."""
     path = ensure_dir(log_path().parent) / "workers.log"
     try:
         too_large = path.exists() and path.stat().st_size > MAX_BYTES

@@ -1,4 +1,4 @@
-"""Where files lie: the platform's own folders, made with mode 0700 when they are first needed."""
+"""Paths of files: the platform's own folders, created with mode 0700 when first needed."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ APP = "streamcli"
 
 
 def cache_dir() -> Path:
-    """Folder for what can be fetched again (the server's jars); it may not exist yet."""
+    """Return the folder for files that can be downloaded again (the server's jars); it may not exist yet."""
     return _absolute(platformdirs.user_cache_dir)
 
 
 def state_dir() -> Path:
-    """Folder for state and logs of this machine (server state, input history, locks); it may not exist yet."""
+    """Return the folder for state and logs of this machine (server state, input history, locks); it may not exist."""
     return _absolute(platformdirs.user_state_dir)
 
 
 def data_dir() -> Path:
-    """Folder for what a person would miss (histories, outboxes); it may not exist yet."""
+    """Return the folder for valuable data (histories, outboxes); it may not exist yet."""
     return _absolute(platformdirs.user_data_dir)
 
 
 def config_file() -> Path:
-    """The settings file; it need not exist."""
+    """Return the settings file's path; it need not exist."""
     return _absolute(platformdirs.user_config_dir) / "config.toml"
 
 
 def ensure_dir(folder: Path) -> Path:
-    """Make ``folder`` if it is missing, and return it; raise CannotCreate or FileTrouble when that fails.
+    """Create ``folder`` if missing, and return it; raise CannotCreate or FileTrouble when that fails.
 
-    What is made has mode 0700 whatever the umask is. A folder of ours that others can enter is closed to them.
+    New folders have mode 0700 whatever the umask is. Folders of ours that others can enter are closed to them.
     """
     ours = (cache_dir(), state_dir(), data_dir())
     for step in (*reversed(folder.parents), folder):
@@ -47,7 +47,7 @@ def ensure_dir(folder: Path) -> Path:
             if any(step.is_relative_to(one) for one in ours) and step.stat().st_mode & 0o077:
                 step.chmod(0o700)
         except OSError as error:
-            # A parent that is there need not be one that we could have made (EROFS) or may look at.
+            # We may not be able to create (EROFS) or to inspect an existing parent.
             if step == folder or not step.is_dir():
                 raise from_os_error(error, folder) from error
     if not folder.is_dir():
@@ -60,7 +60,7 @@ def _absolute(folder: Callable[..., str]) -> Path:
     try:
         path = Path(folder(APP, appauthor=False))
     except RuntimeError:
-        path = Path()  # no home folder is known
+        path = Path()  # the home folder is unknown
     if not path.is_absolute() or (home and not Path(home).is_absolute()):
         raise Unusable(
             "There is no home folder to keep files in: set HOME (and XDG variables, if any) to an absolute path."

@@ -1,4 +1,4 @@
-"""Printing in a thread: standard output may be slow, and its reader may go away while nothing is printed."""
+"""Prints in a thread: standard output may be slow, and its reader may disappear while nothing is printed."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _GONE = select.POLLERR | select.POLLHUP
 
 
 class Printer:
-    """Prints in a thread of its own, in order, so that a slow reader does not stop the loop."""
+    """Prints in order in a separate thread, so that a slow reader does not stop the loop."""
 
     def __init__(self, failed: Callable[[OSError], None]) -> None:
-        """``failed`` is called in the loop when standard output can't be written, and as soon as nobody reads it.
+        """``failed`` is called in the loop when standard output can't be written, and as soon as its reader is gone.
 
-        In the latter case it gets a BrokenPipeError, perhaps twice. Nothing more goes to standard output then.
+        In the latter case it gets a BrokenPipeError, possibly twice. Nothing is written to standard output after that.
         """
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[tuple[int, str, Callable[[], None] | None]] = queue.SimpleQueue()
-        sys.stdout.flush()  # the thread writes to the file itself: a lock held by it would abort the program's end
+        sys.stdout.flush()  # the thread writes to the descriptor: a lock held by it would abort the exit
         start_thread(self._print, "printer")
         start_thread(self._watch, "reader-of-stdout")
 
     def print(self, text: str, then: Callable[[], None] | None = None, fd: int = STDOUT) -> None:
-        """Print ``text``, if it is not empty, as lines; after that ``then`` is called in the loop."""
+        """Print ``text``, unless empty, as lines; then call ``then`` in the loop."""
         self._queue.put((fd, text, then))
 
     async def printed(self, within: float | None = None) -> None:
-        """Wait until all that was passed to :meth:`print` before is printed, but only so many seconds."""
+        """Wait until everything passed to :meth:`print` before is printed, at most ``within`` seconds."""
         done = asyncio.Event()
         self.print("", done.set)
         with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
@@ -52,14 +52,14 @@ class Printer:
                 if text and not (broken and fd == STDOUT):
                     write_all(fd, f"{text}\n".encode(encodings[fd], "backslashreplace"))
             except OSError as error:
-                if fd == STDOUT:  # of standard error that can't be written nothing can be said
+                if fd == STDOUT:  # if standard error fails, there is nowhere to report it
                     broken = True
                     post(self._loop, self._failed, error)
             if then:
                 post(self._loop, then)
 
     def _watch(self) -> None:
-        # An idle writer would notice only with the next message that its reader is gone.
+        # An idle writer would notice only with its next message that the reader is gone.
         waiting = select.poll()
         waiting.register(STDOUT, 0)
         if any(event & _GONE for _, event in waiting.poll()):

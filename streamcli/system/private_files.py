@@ -9,12 +9,12 @@ from streamcli.errors import from_os_error
 
 
 def opened(file: Path | str, flags: int) -> int:
-    """Open ``file``, made for its owner only if it is missing; no program that we start inherits it. Raises OSError."""
+    """Open ``file``, created with mode 0600 if missing; child processes don't inherit it. Raises OSError."""
     return os.open(file, flags | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def write(file: Path, content: str | bytes) -> None:
-    """Replace ``file`` as a whole: who reads it, also after a power cut, sees the old one or the new one.
+    """Replace ``file`` atomically: readers see the old or the new content, even after a power cut.
 
     Raises CannotCreate or FileTrouble.
     """
@@ -32,7 +32,7 @@ def write(file: Path, content: str | bytes) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Bring the names in ``folder`` to the disk: what is synced to a file is lost as long as its name is not there."""
+    """Sync the names in ``folder`` to disk: without its name, a synced file is still lost."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

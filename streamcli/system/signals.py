@@ -1,8 +1,8 @@
-"""Signals that reach the loop however often its threads call into it.
+"""Delivers signals to the loop however often its threads call into it.
 
-asyncio learns of a signal by a byte in the socket that also wakes the loop up for call_soon_threadsafe(). While a busy
-loop has not emptied it for a moment that is full: the byte does not fit, the signal is lost, and Python writes a
-traceback. A handler of Python's own runs in any case, before the loop's next step.
+asyncio learns of a signal by a byte in the socket that also wakes the loop for call_soon_threadsafe(). If a busy loop
+does not empty the socket for a moment, it is full: the byte does not fit, the signal is lost, and Python prints a
+traceback. A Python signal handler always runs, before the loop's next step.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def on_signal(number: signal.Signals, act: Callable[..., object], *arguments: An
     def handle(*received: object) -> None:
         post(loop, act, *arguments)
 
-    loop.add_signal_handler(number, lambda: None)  # so that the byte wakes up a loop that waits
+    loop.add_signal_handler(number, lambda: None)  # so that the byte wakes a waiting loop
     signal.signal(number, handle)
     allow_a_full_socket()
 
 
 def allow_a_full_socket() -> None:
-    """Let Python say nothing when the byte does not fit. The loop's add_signal_handler() takes this back."""
+    """Suppress Python's warning when the byte does not fit. The loop's add_signal_handler() undoes this."""
     signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)

@@ -1,6 +1,6 @@
-"""Standard files that another program may have set to non-blocking: reading and writing them waits all the same.
+"""Blocking reads and writes on standard files, even if another program has set them to non-blocking.
 
-The flag belongs to the open file, which others share, so it stays as it is.
+The flag belongs to the open file, which other programs share, so it is not changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 def read(fd: int, size: int) -> bytes:
-    """Read what there is, at most ``size`` bytes; b"" at the end."""
+    """Wait for data and read at most ``size`` bytes; b"" at the end."""
     while True:
         try:
             return os.read(fd, size)
@@ -34,7 +34,7 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 
 
 class _Patient(io.FileIO):
-    """A standard file whose writes are never short, as the layers above it expect."""
+    """A standard file whose writes are never short, as the io layers above it expect."""
 
     def write(self, data: Any, /) -> int:
         """Write all of ``data``."""
@@ -44,19 +44,19 @@ class _Patient(io.FileIO):
 
 
 class _Forgiving(_Patient):
-    """The same for messages that may be lost: the exit code says what they say."""
+    """Like _Patient, but loses text that can't be written: the exit code still tells the result."""
 
     def write(self, data: Any, /) -> int:
-        """Write all of ``data``, if that is possible."""
+        """Write all of ``data`` if possible."""
         with contextlib.suppress(OSError):
             super().write(data)
         return memoryview(data).nbytes
 
 
 def patient(stream: TextIO, forgiving: bool = False) -> TextIO:
-    """The same standard stream, but it writes everything also to a non-blocking file, and any character.
+    """Wrap a standard stream so that it writes everything even to a non-blocking file, and any character.
 
-    A ``forgiving`` one ignores that it can't be written.
+    A ``forgiving`` one ignores write errors.
     """
     if not isinstance(stream, io.TextIOWrapper):
         return stream
@@ -64,7 +64,7 @@ def patient(stream: TextIO, forgiving: bool = False) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter((_Forgiving if forgiving else _Patient)(stream.fileno(), "wb", closefd=False)),
         encoding=stream.encoding,
-        errors="backslashreplace",  # what a locale other than UTF-8 has no bytes for
+        errors="backslashreplace",  # for characters that a locale other than UTF-8 can't encode
         line_buffering=stream.line_buffering or stream.write_through,
     )
 
