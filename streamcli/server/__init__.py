@@ -1,4 +1,4 @@
-"""The embedded server: a real Pravega, started when needed, for people who have none."""
+"""The embedded server: a real Pravega, started when needed, for users who have none."""
 
 from streamcli.server.control import State, Status, current_url, ensure_running, login, status, stop
 from streamcli.server.progress import Lines, Progress, Quiet

@@ -1,7 +1,7 @@
-"""A class data archive (CDS) of the server: with it Java starts in about half the time and half the work.
+"""The server's class data archive (CDS): with it Java starts in about half the time and with half the work.
 
-The first start writes down which classes it loads; when the server is ready, a detached process of the lowest priority
-makes the archive from that list. A later start uses it. Java itself checks that it fits and ignores it if not.
+The first start lists the classes it loads; when the server is ready, a detached process of the lowest priority builds
+the archive from that list. Later starts use it. Java itself checks that it fits and ignores it if not.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _KEPT_UNUSED = 30 * 86400.0  # seconds
 
 
 def flags(java: Path, jars: list[Path]) -> list[str]:
-    """JVM flags for a start: use the archive if it is there, else write down the classes in the server's folder.
+    """Return the JVM flags for a start: use the archive if present, else list the classes in the server's folder.
 
-    Paths are relative to that folder: the JVM takes a colon in the name of an archive for a separator.
+    Paths are relative to that folder: the JVM treats a colon in an archive's name as a separator.
     """
     archive = archive_path(java, jars)
     if archive.exists():
@@ -34,7 +34,7 @@ def flags(java: Path, jars: list[Path]) -> list[str]:
 
 
 def archive_path(java: Path, jars: list[Path]) -> Path:
-    """Where the archive for just this Java and just these jar files is kept; it may not exist yet."""
+    """Return the archive's path for exactly this Java and these jar files; it may not exist yet."""
     names = (str(java), *(jar.name for jar in jars))
     files = [
         (name, path.stat().st_mtime_ns, path.stat().st_size) for name, path in zip(names, (java, *jars), strict=True)
@@ -43,14 +43,14 @@ def archive_path(java: Path, jars: list[Path]) -> Path:
 
 
 def make_later(java: Path, jars: list[Path], home: Path) -> None:
-    """Make the archive in the background if it is missing and a start has left its list in ``home``.
+    """Build the archive in the background if it is missing and a start has left its list in ``home``.
 
-    That takes some ten seconds of one core and 75 MB; it is only about speed, so a failure is not said.
+    That takes some ten seconds of one core and 75 MB; it only affects speed, so failures are silent.
     """
     archive, classes = archive_path(java, jars), home / _LIST
     if archive.exists() or not classes.exists() or not os.access(archive.parent, os.W_OK):
         return
-    for other in archive.parent.glob("classes-*.jsa"):  # of another Java, or of one that is gone
+    for other in archive.parent.glob("classes-*.jsa"):  # of another Java, perhaps removed
         with suppress(OSError):
             if time.time() - other.stat().st_mtime > _KEPT_UNUSED:
                 other.unlink()
@@ -58,14 +58,14 @@ def make_later(java: Path, jars: list[Path], home: Path) -> None:
     command = [
         str(java),
         "-Xshare:dump",
-        "-XX:+UseSerialGC",  # as the server: the archive holds objects for one collector
+        "-XX:+UseSerialGC",  # like the server: the archive's objects fit one collector only
         f"-XX:SharedClassListFile={_LIST}",
         f"-XX:SharedArchiveFile={JARS}/{fresh.name}",
         "-XX:-UsePerfData",
         "-cp",
         os.pathsep.join(f"{JARS}/{jar.name}" for jar in jars),
     ]
-    # Only a finished archive gets the name under which it is used.
+    # Only a finished archive gets its final name.
     script = 'new=$1 archive=$2 list=$3; shift 3; { "$@" && mv -f "$new" "$archive"; rm -f "$new" "$list"; } &'
     with suppress(OSError):
         subprocess.run(

@@ -1,4 +1,4 @@
-"""Start, stop and look at the embedded server, which all of the user's terminals share."""
+"""Starts, stops and inspects the embedded server, which all of the user's terminals share."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ from streamcli.server.state import FETCHING, RUNNING, STARTING, STOPPED, Ports, 
 
 _POLL = 0.05  # seconds
 _LOOK_AT_LOG = 0.5  # seconds
-_LONGEST_START = 60.0  # seconds after which a JVM that was never ready is no longer called starting
+_LONGEST_START = 60.0  # seconds after which a JVM that was never ready no longer counts as starting
 _KILL_WAIT = 5.0  # seconds
-_SOON = 1.5  # seconds; a server that ends sooner than that will do so the next time as well
+_SOON = 1.5  # seconds; a server that ends sooner would do so the next time as well
 
 
 class State(enum.Enum):
-    """How the embedded server is."""
+    """The state of the embedded server."""
 
     RUNNING = "running"
     STARTING = "starting"
-    STOPPED = "stopped"  # on purpose
+    STOPPED = "stopped"  # deliberately
     CRASHED = "crashed"  # it ran, and its JVM is gone
-    UNRESPONSIVE = "unresponsive"  # its JVM is there and does not answer
-    ABSENT = "absent"  # it was never started
+    UNRESPONSIVE = "unresponsive"  # its JVM exists but does not answer
+    ABSENT = "absent"  # never started
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is known about the embedded server; ``detail`` is a sentence for the person."""
+    """What is known about the embedded server; ``detail`` is a sentence for the user."""
 
     state: State
     detail: str
-    pid: int | None = None  # of the JVM, when it lives
-    ports: Ports | None = None  # the last five are None unless the JVM lives
+    pid: int | None = None  # of the JVM, if it is alive
+    ports: Ports | None = None  # the last five are None unless the JVM is alive
     url: str | None = None
-    since: float | None = None  # when its phase began, seconds since the epoch
+    since: float | None = None  # when the phase began, seconds since the epoch
     choice: ServerOptions | None = None
 
 
 class _PortTaken(Exception):
-    """Another program took one of the ports between our look and the server's bind."""
+    """Another program took one of the ports between our check and the server's bind."""
 
 
 class _GaveUp(Unreachable):
-    """The server's process has ended before it was ready, and nobody wanted that."""
+    """The server's process ended before it was ready, without being stopped."""
 
 
 def current_url() -> str | None:
-    """The URL of the server last started, or None when there is none; reads one small file and asks nobody."""
+    """Return the URL of the server last started, or None; only reads one small file."""
     record = state.read()
     return record.ports.url if record and record.phase in (STARTING, RUNNING) else None
 
 
 def status(patience: float = 0.5) -> Status:
-    """How the server is: a few ms, and at most ``patience`` seconds when its JVM lives but is silent."""
+    """Return the server's status: takes a few ms, at most ``patience`` seconds when its JVM is alive but silent."""
     record = state.read()
     if record is None:
         return Status(State.ABSENT, "The embedded server was never started here.")
@@ -97,7 +97,7 @@ def _is_suspended(process: psutil.Process) -> bool:
 
 
 def _gone(record: Record) -> Status:
-    """The status when the process of ``record`` does not live."""
+    """Return the status when the process of ``record`` is gone."""
     if record.phase == STOPPED:
         return Status(State.STOPPED, "The embedded server was stopped on purpose.")
     if record.phase == FETCHING:
@@ -107,14 +107,14 @@ def _gone(record: Record) -> Status:
 
 
 def _is_ready(record: Record, patience: float) -> bool:
-    """Whether the server can be used. The password goes to nobody but the process that we have started."""
+    """Return whether the server can be used. The password is sent only to the process that we started."""
     return probe.belongs_to(record.ports.rest, record.pid) and probe.is_ready(
         record.ports.rest, patience, _login_of(record)
     )
 
 
 def login() -> Login | None:
-    """The account for the server last started; None when it asks for none. Reads two small files and asks nobody."""
+    """Return the account for the server last started; None if it needs none. Only reads two small files."""
     record = state.read()
     return _login_of(record) if record else None
 
@@ -125,13 +125,13 @@ def _login_of(record: Record) -> Login | None:
 
 
 def ensure_running(progress: Progress, timeout: float, choice: ServerOptions | None = None) -> str:
-    """The URL of the ready server; start it when none runs, also when it was stopped on purpose.
+    """Return the URL of the ready server; start it if none runs, even if it was stopped deliberately.
 
-    Without a ``choice`` it is started as it was the last time; with one, a server that runs otherwise is a UsageError.
+    Without a ``choice`` it is started with its last options; with one, a server that runs with others is a UsageError.
 
-    ``timeout`` is how many seconds Java may take until it is ready; fetching jars before that is not counted, nor is
-    waiting for another terminal that does the same. Raises Unreachable when it does not get ready or jars can't be
-    fetched, Unusable without a Java, CannotCreate and FileTrouble for files.
+    ``timeout`` is how many seconds Java may take to be ready, without the time for fetching jars or for waiting for
+    another terminal that does the same. Raises Unreachable when it does not get ready or jars can't be fetched,
+    Unusable without a Java, CannotCreate and FileTrouble for files.
     """
     now = status()
     if now.state is State.RUNNING and now.url and now.choice:
@@ -160,17 +160,17 @@ def _settled(choice: ServerOptions) -> ServerOptions:
 
 
 def in_words(choice: ServerOptions) -> str:
-    """How a server of ``choice`` runs."""
+    """Describe the options of a server."""
     where = f"with its data in {launch.data_folder(choice)}" if choice.durable else "in memory"
     return where if choice.auth else f"{where}, without a password"
 
 
 def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None) -> str:
-    """As ensure_running, by the only one who may start a server now."""
+    """ensure_running with the start lock held."""
     record, now = state.read(), status()
     if record and record.phase in (STARTING, RUNNING) and record.alive:
         _same(record.choice, choice)
-        # Another terminal was quicker; or the one who started it is gone, but not its JVM.
+        # Another terminal was faster; or the one that started it is gone, but its JVM is not.
         if now.state is State.UNRESPONSIVE:
             progress.stage(f"process {record.pid} is there but does not answer, waiting for it")
         return _wait_until_ready(record, progress, timeout)
@@ -195,9 +195,9 @@ def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None) ->
 
 
 def _first_ready(runtime: Path, jars: list[Path], progress: Progress, timeout: float, choice: ServerOptions) -> str:
-    """Launch the server, and again when another program took one of its ports, or when a part of it gave up.
+    """Launch the server; retry when another program took one of its ports, or when one of its parts gave up.
 
-    After a crash the controller now and then asks for its tables before the segment store has them back, and ends.
+    After a crash the controller sometimes asks for its tables before the segment store has recovered them, and ends.
     """
     failure: Unreachable | None = None
     for prefer_usual in (True, False, False):
@@ -238,11 +238,11 @@ def _created(pid: int) -> float:
     try:
         return psutil.Process(pid).create_time()
     except psutil.Error:
-        return 0.0  # it has ended already; the wait says so
+        return 0.0  # it has ended already; the wait reports that
 
 
 def _wait_until_ready(record: Record, progress: Progress, timeout: float) -> str:
-    """Wait for the server of ``record`` to be ready, telling its stages as they can be seen from outside."""
+    """Wait until the server of ``record`` is ready, reporting its stages as seen from outside."""
     ports = record.ports
     stages = [
         (ports.zookeeper, "ZooKeeper is up"),
@@ -293,21 +293,21 @@ def _wait_until_gone(record: Record, timeout: float) -> None:
 
 
 def stop(timeout: float) -> bool:
-    """End the server on purpose, if need be by force after ``timeout`` seconds; False when none ran.
+    """Stop the server, by force after ``timeout`` seconds if necessary; return False if none ran.
 
     Raises NotPermitted when it belongs to another user, Unreachable when even force does not end it.
     """
     record = state.read()
     if record is None or record.phase == FETCHING:
         return False
-    # Written before the first signal, so that an open chat which loses its server now sees why.
+    # Written before the first signal, so that an open chat that loses its server now can tell why.
     state.change(record.pid, (STARTING, RUNNING), STOPPED, time.time())
     process = state.process(record)
     if process is None:
         return False
     try:
         process.terminate()
-        process.resume()  # a suspended process would not get the signal
+        process.resume()  # a suspended process would not receive the signal
         try:
             process.wait(timeout)
         except psutil.TimeoutExpired:
@@ -320,7 +320,7 @@ def stop(timeout: float) -> bool:
     except psutil.TimeoutExpired as error:
         raise Unreachable(f"Process {record.pid} of the embedded server can't be ended, even by force.") from error
     with state.lock(state.START_LOCK, wait=False) as mine:
-        # Who starts the next server empties the folder as well, and must not lose it while that one runs.
+        # The next start empties the folder as well, and a running server must not lose it.
         now = state.read()
         if mine and now and now.pid == record.pid:
             launch.clean(state.folder())

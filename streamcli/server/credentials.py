@@ -1,4 +1,4 @@
-"""The embedded server's own account: made once and kept in a file that only its user can read."""
+"""The embedded server's own account: created once and kept in a file that only its user can read."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _BYTES = 32
 
 @dataclass(frozen=True)
 class Credentials:
-    """All that the embedded server keeps secret; it stands in no text that Python makes of it."""
+    """All secrets of the embedded server; Python's representations of it omit them."""
 
-    password: str = field(repr=False)  # of the one account, which may do everything
-    signing_key: str = field(repr=False)  # with which the controller signs what the segment store lets in
-    zookeeper: str = field(repr=False)  # password of ZooKeeper, which only the parts of the server use
+    password: str = field(repr=False)  # of the only account, which may do everything
+    signing_key: str = field(repr=False)  # the controller signs tokens with it, which the segment store accepts
+    zookeeper: str = field(repr=False)  # password of ZooKeeper, which only the server's parts use
 
     @property
     def login(self) -> Login:
@@ -34,12 +34,12 @@ class Credentials:
 
 
 def path() -> Path:
-    """Where they are kept; the file need not exist."""
+    """Return the path of the secrets; the file need not exist."""
     return state.folder() / "credentials.json"
 
 
 def read() -> Credentials | None:
-    """What is kept, or None when there is nothing that can be used."""
+    """Read the stored secrets; None if there are none that can be used."""
     try:
         fields = json.loads(path().read_text(encoding="utf-8"))
         return Credentials(*(str(fields[name]) for name in Credentials.__dataclass_fields__))
@@ -48,7 +48,7 @@ def read() -> Credentials | None:
 
 
 def ensure() -> Credentials:
-    """What is kept, made first when there is none. Raises CannotCreate and FileTrouble."""
+    """Return the stored secrets, created first if there are none. Raises CannotCreate and FileTrouble."""
     if found := read():
         return found
     fresh = Credentials(*(secrets.token_urlsafe(_BYTES) for _ in Credentials.__dataclass_fields__))
@@ -58,7 +58,7 @@ def ensure() -> Credentials:
 
 
 def account_line(login: Login) -> str:
-    """The line of Pravega's account file that lets ``login`` do everything; it holds no password, only its hash."""
+    """Return the line of Pravega's account file that lets ``login`` do everything; it has only the password's hash."""
     salt = secrets.token_bytes(16)
     digest = hashlib.pbkdf2_hmac("sha256", login.password.encode(), salt, _ROUNDS, 64)
     return f"{login.user}:{f'{_ROUNDS}:{salt.hex()}:{digest.hex()}'.encode().hex()}:prn::*,READ_UPDATE;\n"

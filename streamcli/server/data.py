@@ -1,4 +1,4 @@
-"""The folder in which the durable server keeps everything: whose it is, and how much room is left."""
+"""The durable server's data folder: its owner, its lock, and its free space."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from pathlib import Path
 from streamcli.errors import CannotCreate, FileTrouble, Unusable, from_os_error
 from streamcli.system import locks, paths
 
-FORMAT = "format"  # the file that says the folder is ready for use
+FORMAT = "format"  # the file that marks the folder as ready for use
 LOCK = "lock"  # held by the server's process as long as it lives
 PARTS = ("zookeeper", "journal", "ledgers", "storage")
-LOW = 500_000_000  # bytes of free space below which it is said
-FLOOR = 150_000_000  # below it no server is started: a bookie needs room to say that it has none
+LOW = 500_000_000  # bytes of free space below which the user is warned
+FLOOR = 150_000_000  # bytes below which no server is started: a bookie needs room to report that it has none
 _LAST_BREATH = 3.0  # seconds
 
 
 def default_folder() -> Path:
-    """Where the durable server keeps its data unless told otherwise; it need not exist."""
+    """Return the durable server's default data folder; it need not exist."""
     return paths.data_dir() / "server"
 
 
 def prepare(folder: Path) -> None:
-    """Make ``folder`` if need be, for its owner only.
+    """Create ``folder`` if missing, for its owner only.
 
-    Raises Unusable when somebody else's files or another server are in it, FileTrouble when its disk is full.
+    Raises Unusable when it holds foreign files or another server uses it, FileTrouble when its disk is full.
     """
     paths.ensure_dir(folder)
     try:
         strange = [one.name for one in folder.iterdir() if one.name not in (*PARTS, FORMAT, LOCK)]
-        # The histories of a user named "server" lie beside the data; names of theirs are none of ours.
+        # The histories of a user named "server" are beside the data; their names never equal ours.
         if strange and folder != default_folder() and not (folder / FORMAT).exists():
             raise Unusable(
                 f"{folder} holds other files ({strange[0]}): name an empty folder, or one with a server's data."
             )
         if (folder / FORMAT).exists() and not any((folder / PARTS[0]).glob("*")):
-            # Earlier versions wrote elsewhere where the name of the folder was not plain ASCII.
+            # Earlier versions wrote to another folder if the name was not plain ASCII.
             raise Unusable(
                 f"{folder} was in use, but its data is not there. Empty it, or name another with --data-dir."
             )
@@ -59,7 +59,7 @@ def prepare(folder: Path) -> None:
 
 
 def _stays_locked(folder: Path) -> bool:
-    # A process that was killed counts as gone while its threads still end, but holds the lock until the last one has.
+    # A killed process counts as gone while its threads still end, but holds the lock until the last one has.
     end = time.monotonic() + _LAST_BREATH
     while is_locked(folder):
         if time.monotonic() > end:
@@ -69,17 +69,17 @@ def _stays_locked(folder: Path) -> bool:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a server works on ``folder`` now."""
+    """Return whether a server uses ``folder`` now."""
     return locks.is_held(folder / LOCK)
 
 
 def free(folder: Path) -> int:
-    """How many bytes this user can still write at ``folder``."""
+    """Return how many bytes this user can still write at ``folder``."""
     return shutil.disk_usage(folder).free
 
 
 def warning(folder: Path) -> str | None:
-    """A sentence when the disk of ``folder`` runs full, else None."""
+    """Return a sentence when the disk of ``folder`` is nearly full, else None."""
     try:
         left = free(folder)
     except OSError:
@@ -88,5 +88,5 @@ def warning(folder: Path) -> str | None:
 
 
 def words(size: int) -> str:
-    """A number of bytes as a person reads it."""
+    """Format a number of bytes for display."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -21,22 +21,22 @@ from streamcli.server.progress import Progress
 # Maven Central. In pieces, because no file of this project spells out a registry's host.
 REPOSITORY = "https://" + ".".join(("repo", "maven", "apache", "org")) + "/maven2"
 REPOSITORY_VARIABLE = "STREAMCLI_MAVEN_URL"
-_CERTIFICATES_VARIABLE = "REQUESTS_CA_BUNDLE"  # in common use beside SSL_CERT_FILE, which OpenSSL reads by itself
+_CERTIFICATES_VARIABLE = "REQUESTS_CA_BUNDLE"  # in common use beside SSL_CERT_FILE, which OpenSSL reads itself
 _THREADS = 8
 _ATTEMPTS = 3
 _PAUSE = 0.5  # seconds before the second attempt; the third waits twice as long
 _TIMEOUT = 10  # seconds without a byte
 _REDRAW = 0.2  # seconds
-_ENDS_WITHIN = 0.5  # seconds that the end waits for threads
+_ENDS_WITHIN = 0.5  # seconds to wait for threads at the end
 _BLOCK = 1 << 16  # bytes
 
 
 class _Cancelled(Exception):
-    """The download is given up; ends a thread at its next block."""
+    """The download was cancelled; ends a thread at its next block."""
 
 
 class _Failed(Exception):
-    """One attempt failed on the network; the text says why, for the person."""
+    """One attempt failed on the network; the text gives the reason, for the user."""
 
 
 class _Readable(Protocol):
@@ -44,10 +44,10 @@ class _Readable(Protocol):
 
 
 def fetch(missing: list[Jar], partial: Path, folder: Path, progress: Progress, already: int = 0) -> None:
-    """Download the ``missing`` jars by way of ``partial`` (deleted by the caller) into ``folder``.
+    """Download the ``missing`` jars into ``folder``, through ``partial`` (deleted by the caller).
 
-    ``already`` bytes were there before and count as done. Raises Unreachable, FileTrouble or CannotCreate for the first
-    jar that can't be had; KeyboardInterrupt passes at once. Finished jars stay in both cases.
+    ``already`` bytes were present before and count as done. Raises Unreachable, FileTrouble or CannotCreate for the
+    first jar that fails; KeyboardInterrupt passes at once. Finished jars stay in both cases.
     """
     job = _Job(partial, folder)
     for jar in missing:
@@ -71,14 +71,14 @@ def fetch(missing: list[Jar], partial: Path, folder: Path, progress: Progress, a
         progress.download(total, total)
     finally:
         job.cancelled.set()
-        # A thread that still computes while the interpreter ends can crash it; one that waits for the network can't.
+        # A thread that computes while the interpreter ends can crash it; one that waits for the network can't.
         end = time.monotonic() + _ENDS_WITHIN
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
 
 
 class _Job:
-    """What the downloading threads share."""
+    """The state shared by the downloading threads."""
 
     def __init__(self, partial: Path, folder: Path) -> None:
         self.todo: queue.SimpleQueue[Jar] = queue.SimpleQueue()
@@ -90,7 +90,7 @@ class _Job:
         self._repository = (os.environ.get(REPOSITORY_VARIABLE) or REPOSITORY).rstrip("/")
 
     def work(self) -> None:
-        """Take jars until none is left; report each to ``results``."""
+        """Download jars until none is left; report each to ``results``."""
         while not self.cancelled.is_set():
             try:
                 jar = self.todo.get_nowait()

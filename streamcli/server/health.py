@@ -1,4 +1,4 @@
-"""How each part of the running server is, in words."""
+"""Describes the health of each part of the running server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PATIENCE = 0.5  # seconds
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the server; ``port`` is None for one that has none."""
+    """One part of the server; ``port`` is None if it has none."""
 
     name: str
     port: int | None
@@ -21,7 +21,7 @@ class Part:
 
 
 def parts(now: Status) -> list[Part]:
-    """The parts of the server that ``now`` is about, each just looked at."""
+    """Check and return the parts of the server that ``now`` describes."""
     if now.ports is None or now.choice is None:
         return []
     found = [Part("zookeeper", now.ports.zookeeper, _said(probe.zookeeper_answers(now.ports.zookeeper, _PATIENCE)))]
@@ -40,7 +40,7 @@ def parts(now: Status) -> list[Part]:
 
 
 def bookie(pid: int | None) -> str:
-    """What the server's process ``pid`` has last written about its bookie."""
+    """Return what the server's process ``pid`` last wrote about its bookie."""
     try:
         said = json.loads(state.health_path().read_text(encoding="utf-8"))
         return str(said["bookie"]) if said["pid"] == pid else "starting"

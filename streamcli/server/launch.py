@@ -1,4 +1,4 @@
-"""Launch the server's process: its folders, what it is told, and what it said when it failed."""
+"""Launches the server's process: its folders, its launch file, and its last output if it failed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from streamcli.system import private_files
 from streamcli.system.paths import ensure_dir
 
 _JVM_FLAGS = (
-    # Quick to start and small rather than fast at full load: measured in docs/decisions/0002-embedded-server.md.
+    # Fast to start and small rather than fast at full load: measured in docs/decisions/0002-embedded-server.md.
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:-UsePerfData",  # no /tmp/hsperfdata_*
-    "-XX:+ExitOnOutOfMemoryError",  # a dead server is recognised, a half-dead one is not
-    "-Xrs",  # signals end it at once: it is always ended as by a crash, so that a crash is nothing special
+    "-XX:+ExitOnOutOfMemoryError",  # a dead server is recognized, a half-dead one is not
+    "-Xrs",  # signals end it at once: it always ends as if by a crash, so a crash is nothing special
 )
 
 _DURABLE_MEMORY = ("-Xmx256m", "-XX:MaxDirectMemorySize=400m")
-_IN_MEMORY = ("-Xmx1g", "-XX:MaxDirectMemorySize=1g")  # the log itself is in there
+_IN_MEMORY = ("-Xmx1g", "-XX:MaxDirectMemorySize=1g")  # this memory holds the log itself
 
 
 def program() -> list[str]:
-    """The command that runs the server's process, without its one argument."""
+    """Return the command that runs the server's process, without its one argument."""
     return [sys.executable, "-m", "streamcli.server.jvm"]
 
 
@@ -50,8 +50,8 @@ def launch(java: Path, jars: list[Path], ports: Ports, choice: ServerOptions) ->
         _link(home / name, target.absolute())
     parts.write_files(home, ports, choice, secret)
     private_files.write(state.launch_path(), json.dumps(_told(java, jars, ports, choice, secret)))
-    # A shell starts it in the background and ends at once: the server is nobody's child, so it is no zombie of a chat
-    # that goes on, and Ctrl-C of a terminal does not reach it (own session, and SIGINT is ignored in the background).
+    # A shell starts it in the background and ends at once. The server is no child of a running chat, so it never
+    # becomes its zombie, and Ctrl-C in a terminal does not reach it (own session; SIGINT is ignored in the background).
     script = 'umask 077; log=$1; shift; "$@" </dev/null >"$log" 2>&1 & echo $!'
     try:
         shell = subprocess.run(
@@ -70,7 +70,7 @@ def launch(java: Path, jars: list[Path], ports: Ports, choice: ServerOptions) ->
 
 
 def _check_names(*folders: Path) -> None:
-    """Raise Unusable for a folder whose name Java can't decode: its name for it would be another one."""
+    """Raise Unusable for a folder whose name Java can't decode: Java would use another name."""
     for folder in folders:
         name = os.fsencode(os.path.realpath(folder))
         try:
@@ -83,16 +83,16 @@ def _check_names(*folders: Path) -> None:
 
 
 def data_folder(choice: ServerOptions) -> Path:
-    """Where a server of ``choice`` writes; in memory it is ZooKeeper alone, and what it writes is thrown away."""
+    """Return where a server of ``choice`` writes; in memory only ZooKeeper writes, and its data is thrown away."""
     if not choice.durable:
         return state.folder() / "tmp" / "memory"
     return Path(choice.data) if choice.data else data.default_folder()
 
 
 def _told(java: Path, jars: list[Path], ports: Ports, choice: ServerOptions, secret: Credentials) -> dict[str, object]:
-    """What streamcli/server/jvm.py reads.
+    """Return the content of the launch file, which streamcli/server/jvm.py reads.
 
-    Its paths are relative to the server's folder, in which the process starts. So no path of the person's reaches a
+    Its paths are relative to the server's folder, in which the process starts. So no path of the user's reaches a
     configuration file or a JVM flag, and none needs the escapes of properties files, logback or the class path.
     """
     return {
@@ -115,13 +115,13 @@ def _told(java: Path, jars: list[Path], ports: Ports, choice: ServerOptions, sec
 
 
 def _bookie_file() -> str:
-    """The bookie's configuration: it makes a URL of the file's absolute path, and fails if that has a % in it."""
+    """Return the bookie's configuration path: the bookie makes a URL of the absolute path, and fails at a % in it."""
     here = "/proc/self/cwd"  # in the server's process
     return f"{here}/bookie.properties" if os.path.lexists(here) else "bookie.properties"
 
 
 def _link(link: Path, target: Path) -> None:
-    """Make ``link`` a symbolic link to ``target``, in place of what it pointed to before."""
+    """Make ``link`` a symbolic link to ``target``, replacing an older link."""
     fresh = link.with_name(link.name + ".new")
     try:
         fresh.unlink(missing_ok=True)
@@ -132,39 +132,39 @@ def _link(link: Path, target: Path) -> None:
 
 
 def prepare(home: Path) -> None:
-    """Make the server's own folders with an empty ``tmp``, and a fresh log beside the last one."""
+    """Create the server's own folders with an empty ``tmp``, and a fresh log beside the last one."""
     try:
         clean(home)
         for name in ("tmp", "log"):
             ensure_dir(home / name)
         log = state.log_path()
-        if log.exists():  # so that what is found in the log belongs to this start
+        if log.exists():  # so that the log holds only lines of this start
             log.replace(log.with_name(log.name + ".1"))
     except OSError as error:
         raise from_os_error(error, home) from error
 
 
 def clean(home: Path) -> None:
-    """Remove what a server that has ended leaves behind beside its data."""
+    """Remove the files that an ended server leaves beside its data."""
     shutil.rmtree(home / "tmp", ignore_errors=True)
     state.health_path().unlink(missing_ok=True)
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what would make any JVM print a line or change its flags, and able to find this package."""
+    """Return our environment with this package's path, without variables that change any JVM's output or flags."""
     kept = {k: v for k, v in os.environ.items() if k not in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")}
     here = str(Path(streamcli.__file__).parent.parent)
-    kept["MALLOC_ARENA_MAX"] = "2"  # by default a JVM of 300 threads lets the C library hoard memory in as many heaps
+    kept["MALLOC_ARENA_MAX"] = "2"  # else the C library hoards memory in a heap for each of a JVM's 300 threads
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (here, kept.get("PYTHONPATH"))))}
 
 
 def port_was_taken() -> bool:
-    """Whether the running start has found one of its ports taken."""
+    """Return whether the current start found one of its ports taken."""
     return any("Address already in use" in _text(path) for path in (state.log_path(), state.console_path()))
 
 
 def last_words() -> str:
-    """The most telling line of a start that failed: the first error, else the last line, else an empty string."""
+    """Return the most telling line of a failed start: the first error, else the last line, else ""."""
     lines = [
         line.strip() for path in (state.console_path(), state.log_path()) for line in _text(path).splitlines() if line
     ]

@@ -1,4 +1,4 @@
-"""What the parts of the server are told: their configuration files, and the properties of the JVM they share."""
+"""Configures the server's parts: their configuration files, and the properties of the JVM they share."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from streamcli.server.credentials import Credentials
 from streamcli.server.state import Ports, ServerOptions
 from streamcli.system import private_files
 
-# Links in the server's folder to the folders of the data and of the jars. The server's process starts in its folder and
-# knows all files by paths relative to it.
+# Links in the server's folder to the data and jar folders. The server's process starts in its folder and uses paths
+# relative to it for all files.
 DATA = "data"
 JARS = "jars"
 
 _HERE = "127.0.0.1"
 _LEDGERS = "/pravega/bookkeeper/ledgers"
-_BOOKIE = "streamcli"  # its name: the ledgers know it by that, so that a new start may take other ports
+_BOOKIE = "streamcli"  # its id in the ledgers, so that a new start may use other ports
 
-# The jars' own code logs through logback, Jersey and Grizzly through java.util.logging, which is switched off: it
-# repeats seven harmless warnings at each start and can't be bounded without a format of its own.
+# The jars' own code logs through logback; Jersey and Grizzly use java.util.logging, which is switched off: it repeats
+# seven harmless warnings at each start and can't be bounded without a format of its own.
 LOGBACK = """\
 <configuration>
   <statusListener class="ch.qos.logback.core.status.NopStatusListener"/>
@@ -39,12 +39,12 @@ LOGBACK = """\
   <root level="WARN"><appender-ref ref="file"/></root>
 </configuration>
 """
-_LOGBACK = "streamcli-logback.xml"  # a relative name is first looked for in the jars, and one has a logback.xml
+_LOGBACK = "streamcli-logback.xml"  # a relative name is first looked up in the jars, and one has a logback.xml
 _JUL = "handlers=\n.level=OFF\n"
 
 
 def write_files(home: Path, ports: Ports, choice: ServerOptions, secret: Credentials) -> None:
-    """Write the configuration files to ``home``, which has the link to the data folder already."""
+    """Write the configuration files to ``home``, which must already have the link to the data folder."""
     texts = {
         _LOGBACK: LOGBACK,
         "jul.properties": _JUL,
@@ -59,7 +59,7 @@ def write_files(home: Path, ports: Ports, choice: ServerOptions, secret: Credent
 
 
 def properties(ports: Ports, choice: ServerOptions, secret: Credentials) -> dict[str, str]:
-    """The JVM's properties. They are set in the running JVM: its own crash reports list what stood in its arguments."""
+    """Return the JVM's properties. They are set in the running JVM, because its crash reports list its arguments."""
     told = {
         "java.util.logging.config.file": "jul.properties",
         "logback.configurationFile": _LOGBACK,
@@ -82,7 +82,8 @@ def _zookeeper(ports: Ports, choice: ServerOptions) -> dict[str, object]:
         "clientPort": ports.zookeeper,
         "admin.enableServer": "false",
         "maxClientCnxns": 0,
-        # All parts live and die in one process. No session needs to expire, also not when it was suspended for a while.
+        # All parts live and die in one process. No session needs to expire, even if the process was suspended for a
+        # while.
         "minSessionTimeout": 600_000,  # milliseconds
         "maxSessionTimeout": 600_000,
         "autopurge.purgeInterval": 1,  # hours
@@ -99,7 +100,7 @@ def _bookie(link: Path, ports: Ports) -> dict[str, object]:
     root = _known_to_the_bookie(link)
     return {
         "bookieId": _BOOKIE,
-        # It serves the JVM it lives in, and nobody else: no port, so no password for one either.
+        # It serves only its own JVM: no port, so no password for one either.
         "enableLocalTransport": "true",
         "disableServerSocketBind": "true",
         "allowLoopback": "true",
@@ -112,23 +113,23 @@ def _bookie(link: Path, ports: Ports) -> dict[str, object]:
         "metadataServiceUri": f"zk+null://{_HERE}:{ports.zookeeper}{_LEDGERS}",
         "ledgerStorageClass": "org.apache.bookkeeper.bookie.InterleavedLedgerStorage",
         "nettyMaxFrameSizeBytes": 10 << 20,
-        # Small files, so that what is no longer needed can be given back soon.
+        # Small files, so that unneeded ones can be deleted soon.
         "journalMaxSizeMB": 64,
         "journalPreAllocSizeMB": 4,
         "logSizeLimit": 64 << 20,
-        # Every event is on the disk before it is acknowledged, and none waits for others to be written with it.
+        # Each event is on disk before it is acknowledged, and none waits for others to be written with it.
         "journalFlushWhenQueueEmpty": "true",
         "journalMaxGroupWaitMSec": 1,
-        # By default a bookie writes nothing any more on a disk that is 95 % full, however large it is.
+        # By default a bookie stops writing to a disk that is 95 % full, however large it is.
         "diskUsageThreshold": 0.999,
         "diskUsageWarnThreshold": 0.998,
     }
 
 
 def _known_to_the_bookie(link: Path) -> str:
-    """The data folder by the path that its bookie has written into it: it refuses to start under any other.
+    """Return the data folder's path as its bookie has recorded it there: it refuses to start under any other.
 
-    Folders made by earlier versions hold their absolute path.
+    Folders created by earlier versions hold their absolute path.
     """
     target = os.path.realpath(link)
     try:
@@ -160,16 +161,16 @@ def _controller(ports: Ports) -> dict[str, object]:
 def _segment_store(ports: Ports, choice: ServerOptions) -> dict[str, object]:
     settings: dict[str, object] = {
         "pravega.configurationFile": "segmentstore.properties",
-        "pravegaservice.container.count": 1,  # as the controller's
+        "pravegaservice.container.count": 1,  # like the controller's
         "pravegaservice.cluster.name": "pravega-cluster",
         "pravegaservice.service.listener.host.nameOrIp": _HERE,
         "pravegaservice.service.published.host.nameOrIp": _HERE,
         "pravegaservice.service.listener.port": ports.segment_store,
         "pravegaservice.service.published.port": ports.segment_store,
         "pravegaservice.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
-        "pravegaservice.cache.size.max": 96 << 20,  # below what the JVM may take outside its heap
-        # What was read is let go after a second. By default (1800 s) one client that reads a long log fills the cache
-        # quicker than it is emptied, and while it is full the writes of all wait: for up to 30 s.
+        "pravegaservice.cache.size.max": 96 << 20,  # below the JVM's limit outside its heap
+        # Drop data a second after it was read. By default (1800 s) one client that reads a long log fills the cache
+        # faster than it is emptied, and while it is full all writes wait: for up to 30 s.
         "pravegaservice.cache.time.seconds.max": 1,
         "pravegaservice.admin.gateway.enable": "false",
         "pravegaservice.rest.listener.enable": "false",

@@ -1,4 +1,4 @@
-"""Look at ports and at the server by plain sockets: quick, and nothing of it can hang longer than its timeout."""
+"""Probes ports and the server by plain sockets: fast, and never longer than the timeout."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import psutil
 from streamcli.model.address import Login
 from streamcli.server.state import Ports
 
-_HELLO = -127  # the wire protocol's type of a Hello
+_HELLO = -127  # the Hello type of the wire protocol
 _WIRE_VERSION, _WIRE_OLDEST = 15, 5
 
 
 def free_ports(prefer_usual: bool = True) -> Ports:
-    """The usual ports, each replaced by a free one where it is taken, or where the usual ones are not preferred.
+    """Return the usual ports, each replaced by a free one if it is taken, or if the usual ones are not preferred.
 
-    Between this look and the server's own bind another program may take one; the start notices that.
+    Another program may take one between this check and the server's bind; the start notices that.
     """
     usual = Ports()
     held: list[socket.socket] = []
@@ -41,13 +41,13 @@ def free_ports(prefer_usual: bool = True) -> Ports:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on ``port`` of every interface: then no other program is meant by it."""
+    """Return whether ``port`` is free on every interface, so that clients can't mean another program."""
     if is_listening(port):
         return False
     for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
         try:
             with socket.socket(family, socket.SOCK_STREAM) as one:
-                # As Java does: connections of the last server that linger in TIME_WAIT don't take the port.
+                # As Java does: connections of the last server that linger in TIME_WAIT don't occupy the port.
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 one.bind((address, port))
         except OSError:
@@ -66,7 +66,7 @@ def _has_ipv6() -> bool:
 
 
 def _any_free(held: list[socket.socket]) -> int:
-    """A free port; its socket stays open in ``held`` so that the next call gives another."""
+    """Return a free port; its socket stays open in ``held`` so that the next call returns another."""
     one = socket.socket()
     held.append(one)
     one.bind(("0.0.0.0", 0))
@@ -75,7 +75,7 @@ def _any_free(held: list[socket.socket]) -> int:
 
 
 def is_listening(port: int, timeout: float = 0.5) -> bool:
-    """Whether something accepts connections on ``port`` of loopback within ``timeout`` seconds."""
+    """Return whether something accepts connections on ``port`` of loopback within ``timeout`` seconds."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout):
             return True
@@ -84,18 +84,18 @@ def is_listening(port: int, timeout: float = 0.5) -> bool:
 
 
 def zookeeper_answers(port: int, timeout: float) -> bool:
-    """Whether a ZooKeeper on ``port`` says that it is well."""
+    """Return whether a ZooKeeper on ``port`` reports that it is healthy."""
     return _answer(port, b"ruok", 4, timeout) == b"imok"
 
 
 def segment_store_answers(port: int, timeout: float) -> bool:
-    """Whether a segment store on ``port`` answers a Hello of Pravega's wire protocol with its own."""
+    """Return whether a segment store on ``port`` answers a Hello of Pravega's wire protocol with its own."""
     hello = struct.pack(">iiii", _HELLO, 8, _WIRE_VERSION, _WIRE_OLDEST)
     return _answer(port, hello, 16, timeout)[:4] == hello[:4]
 
 
 def _answer(port: int, question: bytes, size: int, timeout: float) -> bytes:
-    """The first ``size`` bytes of the answer, or fewer."""
+    """Return the first ``size`` bytes of the answer, or fewer."""
     answer = b""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout) as one:
         one.sendall(question)
@@ -105,12 +105,12 @@ def _answer(port: int, question: bytes, size: int, timeout: float) -> bytes:
 
 
 def is_alive(port: int, timeout: float) -> bool:
-    """Whether the controller's REST port answers within ``timeout`` seconds: a stopped JVM accepts but stays silent."""
+    """Return whether the controller's REST port answers within ``timeout`` s: a stopped JVM accepts but is silent."""
     return _get(port, "/ping", timeout) is not None
 
 
 def belongs_to(port: int, pid: int) -> bool:
-    """Whether it is process ``pid`` that listens on ``port``."""
+    """Return whether process ``pid`` listens on ``port``."""
     try:
         connections = psutil.Process(pid).net_connections(kind="tcp")
     except psutil.Error:
@@ -119,7 +119,7 @@ def belongs_to(port: int, pid: int) -> bool:
 
 
 def is_ready(port: int, timeout: float, login: Login | None) -> bool:
-    """Whether the server can be used: its REST port lists the scopes, and Pravega's own is among them."""
+    """Return whether the server can be used: its REST port lists the scopes, including Pravega's own."""
     body = _get(port, "/v1/scopes", timeout, login)
     try:
         return body is not None and any(s["scopeName"] == "_system" for s in json.loads(body)["scopes"])
@@ -128,7 +128,7 @@ def is_ready(port: int, timeout: float, login: Login | None) -> bool:
 
 
 def _get(port: int, path: str, timeout: float, login: Login | None = None) -> bytes | None:
-    """The body of a 200 answer, or None. HTTP 1.0, so that it is not chunked and ends with the connection."""
+    """Return the body of a 200 answer, or None. HTTP 1.0, so that it is not chunked and ends with the connection."""
     answer, header = b"", ""
     if login:
         header = f"Authorization: Basic {login.basic}\r\n"

@@ -1,4 +1,4 @@
-"""What a start tells the one who waits: stages as words, the download as bytes."""
+"""Reports the progress of a server start to the user: stages as text, the download as bytes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MB = 1e6
 
 
 class Progress(Protocol):
-    """Hears how a start goes; it may show or ignore it. Called from the thread that starts the server only."""
+    """Receives the progress of a start; called only from the thread that starts the server."""
 
     def stage(self, text: str) -> None:
         """A new stage has begun; ``text`` is a few words such as ``starting Java``."""
 
     def download(self, done: int, total: int) -> None:
-        """``done`` of ``total`` bytes are there; called several times a second, last with ``done == total``."""
+        """``done`` of ``total`` bytes are present; called several times a second, last with ``done == total``."""
 
 
 class Quiet:
@@ -32,25 +32,25 @@ class Quiet:
 
 
 class Lines:
-    """Stages as lines on ``err``; the download as one bar on a terminal, else as a line every few seconds."""
+    """Writes stages as lines on ``err``; the download as one bar on a terminal, else as a line every few seconds."""
 
     def __init__(self, err: TextIO) -> None:
         """Write to ``err``, which is the program's standard error."""
         self._err = err
         self._bar = err.isatty()
         self._bar_drawn = False
-        self._first: tuple[float, int] | None = None  # when the download began, and what was there already
+        self._first: tuple[float, int] | None = None  # when the download began, and the bytes present then
         self._last = 0.0
         self._complete = False
 
     def stage(self, text: str) -> None:
-        """Write the stage as a line of its own."""
+        """Write the stage on its own line."""
         self._end_bar()
         self._err.write(f"server: {text}\n")
         self._err.flush()
 
     def download(self, done: int, total: int) -> None:
-        """Draw the bar anew, or write a line when one is due."""
+        """Redraw the bar, or write a line when one is due."""
         now = time.monotonic()
         if self._first is None:
             self._first = (now, done)
@@ -76,7 +76,7 @@ class Lines:
 
 
 def download_text(done: int, total: int, received: int, seconds: float) -> str:
-    """One line on a download: ``done`` of ``total`` bytes, of which ``received`` came in the last ``seconds``."""
+    """Describe a download in one line: ``done`` of ``total`` bytes, ``received`` of them in the last ``seconds``."""
     text = f"server: fetching {done / _MB:.1f} of {total / _MB:.1f} MB, {100 * done // max(total, 1)} %"
     if received <= 0 or seconds <= 0:
         return text

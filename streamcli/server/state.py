@@ -1,4 +1,4 @@
-"""What is written down about the server, and whether the process it names is still that server."""
+"""The server's state file, and whether the process in it is still that server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import psutil
 from streamcli.system import locks, paths, private_files
 
 FETCHING, STARTING, RUNNING, STOPPED = "fetching", "starting", "running", "stopped"
-_SAME_START = 2.0  # seconds: the boot time that create_time() builds on may be corrected by a little
-# Held by who starts or stops a server. Not "lock": that is the server's, and on macOS state and data have one folder.
+_SAME_START = 2.0  # seconds: create_time() depends on the boot time, which may be corrected slightly
+# Held while a server is started or stopped. Not "lock": that is the server's, and on macOS state and data share a
+# folder.
 START_LOCK = "start.lock"
 
 
@@ -28,68 +29,68 @@ class Ports:
 
     @property
     def url(self) -> str:
-        """The address that a client takes."""
+        """The address that clients connect to."""
         return f"tcp://127.0.0.1:{self.rpc}"
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How the server is meant to run. A client that has to start it again takes what was chosen last."""
+    """The server's options. A client that has to restart it uses the last ones."""
 
     durable: bool = True
-    data: str | None = None  # the data folder, None for the platform's; remembered even while it runs in memory
+    data: str | None = None  # the data folder, None for the platform's; kept even while it runs in memory
     auth: bool = True
 
 
 @dataclass(frozen=True)
 class Record:
-    """The state file. ``phase`` is what was last intended or seen; the process may be gone since."""
+    """The state file. ``phase`` is what was last intended or seen; the process may have ended since."""
 
     phase: str
     pid: int
-    created: float  # the process's create_time, seconds since the epoch: tells a reused pid
+    created: float  # the process's create_time, seconds since the epoch: reveals a reused pid
     ports: Ports
     since: float  # when this phase began, seconds since the epoch
     choice: ServerOptions = ServerOptions()
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there, is the same one, and is no zombie."""
+        """Whether the process exists, is the same one, and is no zombie."""
         return process(self) is not None
 
 
 def folder() -> Path:
-    """The server's own folder; it may not exist yet."""
+    """Return the server's own folder; it may not exist yet."""
     return paths.state_dir() / "server"
 
 
 def log_path() -> Path:
-    """Pravega's log; it may not exist yet. Two older ones lie beside it."""
+    """Return the path of Pravega's log; it may not exist yet. Two older ones are beside it."""
     return folder() / "log" / "server.log"
 
 
 def launch_path() -> Path:
-    """What the server's process was told; it stands on its command line, and on that of no other program."""
+    """Return the path of the launch file. It is on the server's command line and identifies the process."""
     return folder() / "launch.json"
 
 
 def health_path() -> Path:
-    """What the server's process says about its parts; it may not exist yet."""
+    """Return the path of the server's report on its parts; it may not exist yet."""
     return folder() / "health.json"
 
 
 def console_path() -> Path:
-    """What the JVM itself wrote to its outputs; it may not exist yet."""
+    """Return the path of the JVM's own output; it may not exist yet."""
     return folder() / "log" / "console.log"
 
 
 def process(record: Record) -> psutil.Process | None:
-    """The live process that ``record`` names, or None when it is gone or its pid belongs to another program."""
+    """Return the live process that ``record`` names, or None if it is gone or its pid belongs to another program."""
     try:
         found = psutil.Process(record.pid)
         if found.status() == psutil.STATUS_ZOMBIE:
             return None
-        # Where the clock was set since, the time of creation is off, but the command line still tells our server.
+        # If the clock was set since, the creation time is off, but the command line still identifies our server.
         if abs(found.create_time() - record.created) > _SAME_START and str(launch_path()) not in found.cmdline():
             return None
     except (psutil.Error, ValueError, OverflowError):
@@ -98,7 +99,7 @@ def process(record: Record) -> psutil.Process | None:
 
 
 def read() -> Record | None:
-    """The record, or None when there is none or it can't be understood (then it is as if no server ever ran)."""
+    """Read the record; None if it is missing or invalid (as if no server ever ran)."""
     try:
         fields = json.loads((folder() / "state.json").read_text(encoding="utf-8"))
         ports = Ports(*(int(fields["ports"][name]) for name in Ports.__dataclass_fields__))
@@ -120,18 +121,18 @@ def _choice(fields: dict[str, object]) -> ServerOptions:
 
 
 def remembered() -> ServerOptions:
-    """How the server was last meant to run."""
+    """Return the server's last options."""
     record = read()
     return record.choice if record else ServerOptions()
 
 
 def write(record: Record) -> None:
-    """Replace the record as a whole: a reader sees the old one or the new one, never a part."""
+    """Replace the record atomically: a reader sees the old one or the new one, never a part."""
     private_files.write(folder() / "state.json", json.dumps(asdict(record)))
 
 
 def put_back(record: Record | None) -> None:
-    """Write ``record`` again, or remove the file when there was none: what was begun since came to nothing."""
+    """Restore ``record``, or remove the file if there was none, after a failed start."""
     if record:
         write(record)
     else:
@@ -139,9 +140,9 @@ def put_back(record: Record | None) -> None:
 
 
 def change(pid: int, allowed: tuple[str, ...], phase: str, now: float) -> bool:
-    """Give the record a new phase if it is still about ``pid`` and in one of the ``allowed`` phases; say whether.
+    """Set the record's phase if it is still about ``pid`` and in one of the ``allowed`` phases; return whether.
 
-    So that a start which just became ready and a stop that runs beside it can't overwrite each other.
+    This keeps a start that just became ready and a concurrent stop from overwriting each other.
     """
     with lock("state.lock"):
         record = read()
@@ -152,5 +153,5 @@ def change(pid: int, allowed: tuple[str, ...], phase: str, now: float) -> bool:
 
 
 def lock(name: str, wait: bool = True) -> AbstractContextManager[bool]:
-    """Hold the file lock ``name``; with ``wait`` False give False when another process has it. Dies with its holder."""
+    """Hold the file lock ``name``; if ``wait`` is False, yield False when it is taken. Released if its holder dies."""
     return locks.asked_for(paths.ensure_dir(folder()) / name, None if wait else 0)

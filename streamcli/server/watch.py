@@ -1,4 +1,4 @@
-"""Starts the embedded server again when it has crashed: in the background, and each time in a row waiting longer."""
+"""Restarts the embedded server after a crash: in the background, with growing pauses between successive attempts."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from streamcli.server import control
 from streamcli.server.control import State, Status
 from streamcli.server.progress import Quiet
 
-_FIRST_PAUSE = 1.0  # seconds between the first two attempts; each pause after that is twice as long
+_FIRST_PAUSE = 1.0  # seconds between the first two attempts; each later pause is twice as long
 _LONGEST_PAUSE = 60.0  # seconds
-_STEADY = 60.0  # seconds that a server must have run to count as well
+_STEADY = 60.0  # seconds that a server must have run to reset the pause
 
 
 class CrashRestarter:
-    """Looks at the server and, if it ended unexpectedly, has a thread start it. No call waits for that."""
+    """Checks the server and, if it crashed, has a thread start it. No call waits for that."""
 
     def __init__(self, timeout: float, now: Callable[[], float] = time.monotonic) -> None:
-        """``timeout`` is how many seconds a start may take; ``now`` is the clock."""
+        """A start may take ``timeout`` seconds; ``now`` is the clock."""
         self._timeout, self._now = timeout, now
         self._thread: threading.Thread | None = None
         self._next, self._pause = 0.0, _FIRST_PAUSE
         self._failure: str | None = None
 
     def look(self, patience: float) -> Status:
-        """The server's status, in at most ``patience`` seconds; what is being done about it stands in its detail."""
+        """Return the server's status, in at most ``patience`` seconds; its detail tells what is being done."""
         status = control.status(patience)
         if status.state is State.RUNNING and status.since and time.time() - status.since > _STEADY:
             self._pause = _FIRST_PAUSE
@@ -47,7 +47,7 @@ class CrashRestarter:
     def _start(self) -> None:
         self._failure = None
         try:
-            if control.status().state is State.CRASHED:  # it may have been stopped on purpose, or be there, meanwhile
+            if control.status().state is State.CRASHED:  # it may have been stopped, or started, meanwhile
                 control.ensure_running(Quiet(), self._timeout)
         except StreamcliError as error:
             self._failure = str(error)
