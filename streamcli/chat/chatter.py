@@ -1,4 +1,4 @@
-"""`Chatter`: one person in the chat. Owns a Reader and a Writer, folds what arrives and shows it."""
+"""`Chatter`: one user's chat. Owns a Reader and a Writer, and shows what arrives."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ from streamcli.ui.sanitiser import clean_line
 from streamcli.ui.scrollback import Scroll
 from streamcli.views.timeline import SHOWN_AT_START
 
-PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a line that flickers disturbs
+PENDING_SHOWN_AFTER = 0.1  # seconds: most messages are read back sooner, and a flickering line disturbs
 WHOLE = "/history shows all"
 
 _log = logging.getLogger(__name__)
 
 
 class Chatter:
-    """One terminal's chat, from start to exit code. Everything here runs in the one loop of the main thread."""
+    """One terminal's chat, from start to exit code. Everything here runs in the main thread's loop."""
 
     def __init__(self, settings: Settings, target: Target, clock: Clock) -> None:
         """Chat on the log ``target``. Raises CannotCreate or FileTrouble when our own folders can't be written."""
@@ -78,7 +78,7 @@ class Chatter:
         self._departure = Departure(manner, self._writer, self._outbox, self._screen)
 
     async def run(self) -> int:
-        """Chat until the person leaves; returns the exit code. The terminal is restored and no process is left."""
+        """Chat until the user leaves; return the exit code. Restores the terminal and leaves no process behind."""
         guard.on_error(self._unforeseen)
         self._incoming.resume(self._shown_at_start)
         self._shown_at_start = []
@@ -110,25 +110,25 @@ class Chatter:
         except (EOFError, OSError) as error:
             await self._terminal_is_gone(error)
 
-    # What the screen asks for and tells (streamcli.ui.ScreenDelegate).
+    # Implements streamcli.ui.ScreenDelegate.
 
     def status(self) -> str:
-        """The bottom line."""
+        """Return the bottom line."""
         count = len(self.pending())
         return (f"{count} pending · " if count else "") + self._connection()
 
     def pending(self) -> Sequence[Message]:
-        """Messages that stand above the prompt, once they have waited for a moment."""
+        """Return the messages to show above the prompt: those that have waited for a moment."""
         before = self._clock.monotonic() - PENDING_SHOWN_AFTER
         return [entry.message for entry in self._writer.unconfirmed if entry.typed <= before]
 
     def people(self) -> Sequence[str]:
-        """Who has spoken, the last one at the end."""
+        """Return the names of those who have spoken, the most recent last."""
         names = (unicodedata.normalize("NFC", name) for name in self._incoming.timeline.people)
         return list(dict.fromkeys(clean_line(name) for name in names if name != self._settings.user))
 
     def typed(self, line: str) -> None:
-        """Do what ``line`` means."""
+        """Execute ``line``: send it or run its command."""
         if self._departure.is_certain:
             return
         action = commands.parse(line, self._context)
@@ -144,40 +144,40 @@ class Chatter:
             self._queries.ask(action)
 
     def pasted(self, lines: Sequence[str]) -> None:
-        """Send ``lines`` as text, whatever they begin with."""
+        """Send ``lines`` as text, even if they begin like commands."""
         for line in lines:
             if not self._departure.is_certain:
                 self._send(Send("chat", replace_surrogates(line)))
 
     def note(self, text: str) -> None:
-        """Say something in the program's own quiet words."""
+        """Show a message of the program in its subdued style."""
         self._screen.note(self._style.note(text))
 
     def _answer(self, text: str) -> None:
-        """Say all of an answer, which is cut where it should be."""
+        """Show an answer uncut: it was already cut where necessary."""
         self._screen.note(replace(self._style, whole="").note(text))
 
     def leave(self, *, ask: bool = False, code: int = 0) -> None:
-        """Go, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
+        """Leave, after a moment for what was just typed; with ``ask`` stay once if something is unsent."""
         self._departure.leave(ask=ask, code=code)
 
-    # What is told by what comes (streamcli.chat.incoming.Tells) and by the writer (streamcli.log.writer.Owner).
+    # Implements streamcli.chat.incoming.Tells and streamcli.log.writer.Owner.
 
     def more_came(self) -> None:
-        """Index it, when there is time."""
+        """Index new messages when there is time."""
         self._history.more_came()
 
     def acknowledged(self) -> None:
-        """A message of ours is in the log, or nobody waits for it any more."""
+        """Check again whether leaving is complete: a message is in the log, or no longer awaited."""
         self._departure.news()
 
     def refused(self, entries: Sequence[Entry]) -> None:
-        """Say what will never be sent."""
+        """Report messages that will never be sent."""
         self.note(f"Not sent: {named(entries)}: {entries[0].reason}. /retry sends once more, /drop forgets.")
         self.acknowledged()
 
     def stream_gone(self) -> None:
-        """Have the reader begin anew."""
+        """Replace the reader's connection."""
         self._reader.connection.replace()
 
     def _make_screen(self) -> Screen:
@@ -209,11 +209,11 @@ class Chatter:
         self._screen.refresh()
 
     def _say_trouble(self, text: str) -> None:
-        if not self._departure.begun:  # what leaving says names the trouble too
+        if not self._departure.begun:  # the messages on leaving name the trouble too
             self.note(text)
 
     async def _tick(self) -> None:
-        """Keep the seconds in the bottom line true while there are some."""
+        """Update the seconds in the bottom line while it shows any."""
         while True:
             await asyncio.sleep(1)
             if self._status.counts_seconds or not self._incoming.timeline.live:
@@ -226,10 +226,10 @@ class Chatter:
             self._departure.fail(error)
 
     async def _terminal_is_gone(self, error: BaseException) -> None:
-        """The window was closed: what was just typed still gets its moment, and nothing more can be drawn."""
+        """Handle a closed window: what was just typed still gets its moment, and nothing more can be drawn."""
         _log.warning("the terminal is gone: %r", error)
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        for number in (1, 2):  # so that the interpreter's last flush says nothing
+        for number in (1, 2):  # so that the interpreter's last flush raises no error
             os.dup2(nowhere, number)
         self._departure.hurry(0)
         await self._departure.completed()

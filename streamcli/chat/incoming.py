@@ -1,4 +1,4 @@
-"""`Incoming`: folds what the reader brings into the timeline, draws what is new, tells the writer what came back."""
+"""`Incoming`: folds the reader's batches into the timeline, draws new messages, and tells the writer what came back."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from streamcli.views.timeline import FoldResult, Timeline
 
 
 class Tells(Protocol):
-    """Who is told; all calls come in the loop's thread."""
+    """Is told of what arrives; all calls come in the loop's thread."""
 
     def note(self, text: str) -> None:
-        """Something to say in the scrollback."""
+        """Show ``text`` in the scrollback."""
 
     def more_came(self) -> None:
         """The history has grown."""
@@ -32,7 +32,7 @@ class Tells(Protocol):
 
 
 class Incoming:
-    """One chat's listener (streamcli.log.reader.Listener)."""
+    """Implements streamcli.log.reader.Listener for one chat."""
 
     def __init__(
         self, writer: Writer, scroll: Scroll, screen: Screen, style: MessageStyle, clock: Clock, tells: Tells
@@ -40,8 +40,8 @@ class Incoming:
         self._writer, self._scroll, self._screen = writer, scroll, screen
         self._style, self._clock, self._tells = style, clock, tells
         self.timeline = Timeline()
-        self._last_known: Message | None = None  # the last message that the history held at the start
-        self._own: list[str] = []  # ids of our messages that were read but may not be drawn yet
+        self._last_known: Message | None = None  # the last message in the history at the start
+        self._own: list[str] = []  # ids of our messages that were read but perhaps not drawn yet
 
     def resume(self, shown: Sequence[Message]) -> None:
         """Draw the last screenful from disk, before any network."""
@@ -50,11 +50,11 @@ class Incoming:
         self._last_known = shown[-1] if shown else None
 
     def own_unread_since(self) -> float | None:
-        """Since when (monotonic seconds) a message of ours has been in the log without having been read back."""
+        """Return since when (monotonic seconds) a message of ours has been in the log without having been read back."""
         return self._writer.unread_since() if self.timeline.live else None
 
     def opened(self, opened: LogOpened, beginning: Beginning) -> None:
-        """Reading begins."""
+        """Handle the start of reading."""
         self.timeline.open(beginning.another)
         if beginning.another:
             self._tells.note(
@@ -70,13 +70,13 @@ class Incoming:
         self._screen.refresh()
 
     def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
-        """Fold a batch in and draw what is new."""
+        """Fold a batch and draw new messages."""
         self._own += self._writer.ours_among(event.content for event in batch)
         self._show(self.timeline.take(batch))
         self._screen.after_drawing(shown)
 
     def caught_up(self) -> None:
-        """Draw the end of what was there before."""
+        """Draw the end of the catch-up."""
         seen = self.timeline.caught_up()
         new = seen.skipped + len(seen.messages)
         if self._last_known and new:
@@ -92,7 +92,7 @@ class Incoming:
         self._screen.refresh()
 
     def stuck(self, passable: bool) -> None:
-        """An event of no bytes stops the reader group."""
+        """Report an event of no bytes that blocks the reader group."""
         if not passable:
             self._tells.note(
                 "An empty event stands in this stream of several segments: some messages behind it can't be read. "
@@ -105,7 +105,7 @@ class Incoming:
             self._tells.more_came()
         self._scroll.unreadable(seen.unreadable)
         if self._own and self.timeline.live:
-            # Also those that came with many others and were only counted.
+            # Including those of a catch-up that were only counted.
             self._writer.read_back(self._own)
             self._own.clear()
             self._tells.acknowledged()

@@ -1,4 +1,4 @@
-"""``streamcli doctor``: what works and what does not, from Python to the server, one line each."""
+"""``streamcli doctor``: checks everything from Python to the server, one line each."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: ``error`` is None when it is well, else it says what to do."""
+    """One line: ``error`` is None if all is well, else it says what to do."""
 
     what: str
     text: str
@@ -44,7 +44,7 @@ class Finding:
 
 
 async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
-    """Write a line for each thing looked at to ``out``; returns the exit code of the first that is not well, or 0."""
+    """Write a line for each check to ``out``; return the exit code of the first failure, or 0."""
     code = 0
 
     def say(finding: Finding) -> None:
@@ -76,7 +76,7 @@ async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
         say(finding)
     try:
         group, times = await round_trip(target, settings.timeout)
-    except NotPermitted as error:  # which does not keep the account from chatting
+    except NotPermitted as error:  # the account can still chat
         say(Finding("round trip", f"not measured, it needs a stream of its own: {error}"))
         return code
     except StreamcliError as error:
@@ -109,7 +109,7 @@ def _client() -> Finding:
 def _java() -> Finding:
     path = java()
     try:
-        # Without its flag Java leaves a folder of counters behind.
+        # Without this flag Java leaves a folder of counters behind.
         command = [str(path), "-XX:-UsePerfData", "-version"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=JAVA_TIMEOUT, check=True, cwd="/")
     except (OSError, subprocess.SubprocessError) as error:
@@ -124,7 +124,7 @@ def _jars() -> Finding:
     for jar in jars:
         path = folder / jar.name
         if jar not in here and path.is_file() and path.stat().st_size == jar.size:
-            # A start looks at the sizes only.
+            # A start checks only the sizes.
             raise Unusable(f"{path} is damaged. Delete it: the next start of the server fetches it again.")
     total = sum(jar.size for jar in jars) / 1e6
     if len(here) < len(jars):
@@ -135,7 +135,7 @@ def _jars() -> Finding:
 
 
 def _access(controller: Controller, stream: Stream) -> Iterator[Finding]:
-    """As whom and how safely we speak to a server that answers."""
+    """Check the account and the protection of the connection to a server that answers."""
     if controller.tls:
         yield Finding("TLS", f"the server's certificate is vouched for by {controller.ca or 'the system'}")
     if not controller.login:

@@ -1,4 +1,4 @@
-"""``streamcli history`` and ``streamcli search``: what this machine remembers, after a look whether there is more."""
+"""``streamcli history`` and ``streamcli search``: print this machine's history, after a catch-up if possible."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from streamcli.ui.days import Days
 from streamcli.ui.json_lines import wire_line
 from streamcli.ui.render import MessageStyle
 
-MOMENT = 2.0  # seconds a server gets to open the log, of which our own worker needs 0.3
+MOMENT = 2.0  # seconds for a server to open the log, which takes our own worker 0.3
 SHOWN = 50
-INDEXING = 2.0  # seconds for the word index to follow
-SAID_EVERY = 0.2  # seconds between two looks at how far reading is
+INDEXING = 2.0  # seconds for the word index to catch up
+SAID_EVERY = 0.2  # seconds between two checks of the reading progress
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The last ``count`` messages, or of those with ``words`` the newest; as text or JSON."""
+    """The request: the last ``count`` messages, or the newest with ``words``; as text or JSON."""
 
     count: int
     words: str | None = None
@@ -44,7 +44,7 @@ class Asked:
 
 
 async def show(settings: Settings, asked: Asked, target: Target, clock: Clock) -> int:
-    """Print what is asked for and return 0; raises NothingFound, and without history Unreachable and NotPermitted."""
+    """Print the requested messages; return 0. Raises NothingFound; without a history Unreachable and NotPermitted."""
     style = MessageStyle("", os.isatty(1) and wants_colour())
     limits = "" if asked.words is None else word_index.limits(asked.words)
     if asked.words is not None and not word_index.query(asked.words):
@@ -73,7 +73,7 @@ async def show(settings: Settings, asked: Asked, target: Target, clock: Clock) -
 
 
 async def _print(text: str) -> None:
-    """Print ``text`` in a thread, so that Ctrl-C is heard while the reader is slow; raises OSError."""
+    """Print ``text`` in a thread, so that Ctrl-C works while the reader is slow; raises OSError."""
     end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def done(error: OSError | None = None) -> None:
@@ -107,7 +107,7 @@ def _lines(style: MessageStyle, messages: Sequence[Message]) -> list[str]:
 
 
 class _TakingIn:
-    """Reads what is new in the log into the history, as a chat does, but draws nothing."""
+    """Reads new messages of the log into the history, as a chat does, but draws nothing."""
 
     def __init__(self, settings: Settings, target: Target, clock: Clock, say: Callable[[str], None]) -> None:
         self._timeout, self._now = settings.timeout, clock.monotonic
@@ -123,11 +123,11 @@ class _TakingIn:
 
     @property
     def refusal(self) -> NotPermitted | None:
-        """Why the server does not let us read, if it does not."""
+        """The error if the server does not let us read, else None."""
         return self._session.status.refusal
 
     async def run(self) -> str:
-        """Read up to the tail and return "", or why that was not possible."""
+        """Read up to the tail and return "", or the reason why that was impossible."""
         self._moved(MOMENT)
         try:
             async with self._session:
@@ -142,7 +142,7 @@ class _TakingIn:
         return self._gone if status.missing else status.words or "the server does not answer in time"
 
     async def _watch(self) -> None:
-        """End the reading when it stands still, and show how far it is while it takes long."""
+        """End the reading when it stalls, and show its progress if it takes long."""
         shown = False
         while not (self._read or self._session.status.words) and (left := self._ends_at - self._now()) > 0:
             await self._session.news_within(min(left, SAID_EVERY))
@@ -156,7 +156,7 @@ class _TakingIn:
         self._ends_at = self._now() + within
         self._session.moved()
 
-    # What the reader brings (streamcli.log.reader.Listener).
+    # Implements streamcli.log.reader.Listener.
 
     def opened(self, opened: LogOpened, beginning: Beginning) -> None:
         """Reading begins."""
@@ -166,17 +166,17 @@ class _TakingIn:
             self._say("This is another log than before: the server or the stream was made anew.")
 
     def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
-        """It is stored already."""
+        """Do nothing: the batch is already stored."""
         self._moved(self._timeout)
         shown()
 
     def caught_up(self) -> None:
-        """That is all there is."""
+        """Stop: the history is complete."""
         self._read = True
         self._session.moved()
 
     def stuck(self, passable: bool) -> None:
-        """The next connection leads past it, or as far as anybody gets."""
+        """Ignore it: the next connection gets past it, or as far as possible."""
 
     def _note(self, text: str) -> None:
         with contextlib.suppress(RuntimeError):

@@ -1,4 +1,4 @@
-"""A message's way to the server and back, measured on a stream made for that and deleted afterwards."""
+"""Measures a message's round trip to the server on a temporary stream, which is deleted afterwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA = b"a message to measure with"
 
 
 async def round_trip(target: Target, timeout: float) -> tuple[str, list[float]]:
-    """Return the name of the reader group that was used and the seconds each message took there and back.
+    """Return the name of the reader group and the seconds that each message took there and back.
 
     Raises NotPermitted, and Unreachable when nothing moves for ``timeout`` seconds.
     """
@@ -48,7 +48,7 @@ async def round_trip(target: Target, timeout: float) -> tuple[str, list[float]]:
 
 
 class _Up:
-    """Counts what comes (streamcli.log.api.ReadListener)."""
+    """Counts events as they arrive (implements streamcli.log.api.ReadListener)."""
 
     def __init__(self, session: LogSession) -> None:
         self._session, self.live, self.came = session, False, 0
@@ -89,7 +89,7 @@ class _Up:
 
 
 class _Down:
-    """Waits for the connection (streamcli.log.api.AppendListener)."""
+    """Waits for the connection (implements streamcli.log.api.AppendListener)."""
 
     def __init__(self, session: LogSession) -> None:
         self._session = session

@@ -1,4 +1,4 @@
-"""One run of the program on a log: finds the server, starting the embedded one when it is meant, and runs the loop."""
+"""Runs a command on a log: finds the server, starting the embedded one if that is meant, and runs the loop."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from streamcli.model.address import Controller, parse_url
 from streamcli.system import guard, log_file
 from streamcli.system.paths import state_dir
 
-LOOK = 0.02  # seconds a look at the embedded server may take: it is taken in the loop that draws
-# Seconds for which a thread that computes keeps Python's lock from one that wants it. By default 5 ms, and who draws or
-# stores asks for the lock after each write: while a long log is read, a key would wait for several of these.
+LOOK = 0.02  # seconds for a check of the embedded server: it runs in the loop that draws
+# Seconds for which a computing thread keeps Python's lock from a waiting one. By default 5 ms, and drawing and storing
+# request the lock after each write: while a long log is read, a key would wait for several of these.
 SWITCH = 0.0005
 Locate = Callable[[], Controller]
 
@@ -28,10 +28,10 @@ def run(
     patient: bool = False,
     unstarted: str = "",
 ) -> int:
-    """Run ``work`` on the log of ``settings`` to its exit code; ``start`` the embedded server first if it is meant.
+    """Run ``work`` on the log of ``settings`` and return its exit code; ``start`` the embedded server first if needed.
 
-    Who is ``patient`` begins at once where a server is only away: it crashed, is just starting or stands still. To all
-    others the error of a server that is not ready in time says also what is ``unstarted``.
+    A ``patient`` command begins at once if a server is only away: crashed, starting or unresponsive. For all others,
+    the error of a server that is not ready in time also says what was ``unstarted``.
     Raises StreamcliError.
     """
     sys.setswitchinterval(SWITCH)
@@ -48,7 +48,7 @@ def run(
 
 
 async def _ended_by_errors(work: Awaitable[int]) -> int:
-    """Run ``work``; an error in a callback, a watched task or a thread breaks it off and is raised in its place."""
+    """Run ``work``; an error in a callback, a watched task or a thread cancels it and is raised instead."""
     task = asyncio.current_task()
     assert task
     errors: list[BaseException] = []
@@ -65,7 +65,7 @@ async def _ended_by_errors(work: Awaitable[int]) -> int:
         if not errors:
             raise
     finally:
-        guard.on_error(lambda error: None)  # what still comes while the loop ends is only logged
+        guard.on_error(lambda error: None)  # errors while the loop ends are only logged
     if errors:
         raise log_file.our_fault(errors[0])
     return code
@@ -90,8 +90,8 @@ def _embedded(settings: Settings, start: bool, patient: bool, unstarted: str) ->
     look = server.CrashRestarter(settings.timeout).look if start else server.status
 
     def locate() -> Controller:
-        # Looked up anew each time: another start may have taken other ports. A server that crashed is started again in
-        # the background, one that was stopped on purpose is not.
+        # Looked up each time: another start may have used other ports. A crashed server is restarted in the background,
+        # one that was stopped deliberately is not.
         now = look(patience=LOOK)
         if now.state in (server.State.STOPPED, server.State.ABSENT) or (
             now.state is server.State.CRASHED and not start

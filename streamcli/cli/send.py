@@ -1,4 +1,4 @@
-"""``streamcli send``: a text or the lines of standard input into the log, in order, and honest about how far it got."""
+"""``streamcli send``: sends a text or the lines of standard input in order, and reports exactly how far it got."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from streamcli.system.clock import Clock
 from streamcli.system.guard import start_thread
 from streamcli.system.signals import on_signal
 
-WINDOW = 4000  # lines on their way at once: enough to keep the writer busy, little enough to hold in memory
-ANSWERS_WITHIN = 0.5  # seconds that an interrupted send waits for the server's answers
+WINDOW = 4000  # lines in flight: enough to keep the writer busy, few enough to hold in memory
+ANSWERS_WITHIN = 0.5  # seconds that an interrupted send waits for acknowledgements
 
 
 class Sender:
-    """Hands events to the log and counts what the server has acknowledged."""
+    """Sends events to the log and counts the server's acknowledgements."""
 
     def __init__(self, settings: Settings, target: Target, clock: Clock) -> None:
         self._room, self._now = settings.room, clock.monotonic
         self.acknowledged_count = 0
         self._unacknowledged: deque[bytes] = deque()
         self._in_flight = 0
-        self._handed_over = 0.0  # monotonic seconds, when something was handed over or acknowledged last
+        self._handed_over = 0.0  # monotonic seconds of the last hand-over or acknowledgement
         self._session = LogSession(target, settings.timeout, now=clock.monotonic)
         self._connection = self._session.log.append_for(self)
 
     async def send(self, batches: asyncio.Queue[list[bytes] | StreamcliError | None]) -> None:
-        """Send what comes until None; raises what comes as an error once all before it is in the log.
+        """Send batches until None; raise an error from the queue once all before it is in the log.
 
         Raises NotPermitted at once and Unreachable when nothing moves for the settings' timeout.
         """
@@ -53,7 +53,7 @@ class Sender:
                 raise
 
     def so_far(self) -> str:
-        """How many are in the log: exactly, or at least so many when the server has not answered for some."""
+        """Say how many messages are in the log; "at least" if acknowledgements are missing."""
         count = f"{self.acknowledged_count:,} message{' is' if self.acknowledged_count == 1 else 's are'} in the log."
         return f"At least {count}" if self._in_flight else count
 
@@ -61,7 +61,7 @@ class Sender:
         await self._session.until(lambda: not self._unacknowledged)
 
     async def _last_answers(self) -> None:
-        """Wait a moment for the server's answers to what it was given."""
+        """Wait briefly for the acknowledgements of sent events."""
         end = self._now() + ANSWERS_WITHIN
         while self._in_flight and (left := end - self._now()) > 0:
             await self._session.news_within(left)
@@ -78,16 +78,16 @@ class Sender:
         self._handed_over = self._now()
         self._session.moved()
 
-    # What the log tells (streamcli.log.api.AppendListener).
+    # Implements streamcli.log.api.AppendListener.
 
     def opened(self, log: str) -> None:
-        """Perhaps not for the first time: what was left unacknowledged goes again, with the same ids."""
+        """Send unacknowledged events again, with the same ids: this may not be the first connection."""
         self._moved()
         self._in_flight = len(self._unacknowledged)
         self._connection.append(self._room, list(self._unacknowledged))
 
     def acknowledged(self, count: int) -> None:
-        """So many more are in the log."""
+        """Count ``count`` more events that are in the log."""
         for _ in range(count):
             self._unacknowledged.popleft()
         self._in_flight -= count
@@ -95,13 +95,13 @@ class Sender:
         self._moved()
 
     def refused(self) -> None:
-        """The session's status says so too."""
+        """Ignore it: the session's status reports it too."""
 
     def stream_gone(self) -> None:
-        """The next connection makes it anew."""
+        """Ignore it: the next connection creates the stream again."""
 
     def due_since(self, last_sign: float) -> float | None:
-        """While something is in flight its acknowledgement is due."""
+        """Return since when an acknowledgement has been due; None if nothing is in flight."""
         return max(last_sign, self._handed_over) if self._in_flight else None
 
 
@@ -111,7 +111,7 @@ async def send(
     source: Iterable[list[bytes]],
     clock: Clock,
 ) -> int:
-    """Send the lines that ``source`` brings. Returns 0 when all is in the log.
+    """Send the lines that ``source`` yields. Returns 0 when all is in the log.
 
     Raises InputError for a line that can't be sent, Unreachable, NotPermitted, and Interrupted; each says how many are
     in the log.
@@ -161,7 +161,7 @@ async def send(
 
 
 def _batches(pieces: Iterable[list[bytes]], event: Callable[[str], bytes]) -> Iterator[list[bytes] | StreamcliError]:
-    """Events, and at the first line that can't be one the error that names it."""
+    """Yield events; at the first invalid line, yield the error that names it and stop."""
     number = 0
     for lines in pieces:
         batch = []

@@ -1,4 +1,4 @@
-"""``streamcli tail``: messages from the head of the log on, one a line, without a trace on the server."""
+"""``streamcli tail``: prints messages from the head of the log on, one per line, and leaves no trace on the server."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from streamcli.ui.render import MessageStyle
 
 TROUBLE_SAID_AFTER = 0.5  # seconds
 WHOLE = "streamcli history shows all"
-SAID_WITHIN = 0.5  # seconds that the last words wait for a slow reader
+SAID_WITHIN = 0.5  # seconds that the last lines wait for a slow reader
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be printed: all, the last messages, or one room's; as text or JSON; to the end or for ever."""
+    """What to print: all, the last messages, or one room's; as text or JSON; up to the tail or forever."""
 
     json: bool = False
     follow: bool = True
@@ -42,7 +42,7 @@ class Wanted:
 
 
 class Tail:
-    """Reads the log and prints what is new."""
+    """Reads the log and prints new messages."""
 
     def __init__(self, settings: Settings, wanted: Wanted, target: Target, clock: Clock) -> None:
         self._wanted = wanted
@@ -59,7 +59,7 @@ class Tail:
         self._reader = Reader(self._session.log, ReadMode.LOOK, self, Passing(), now=clock.monotonic)
 
     async def run(self) -> int:
-        """Print until the end of the log, or for ever; returns 0.
+        """Print up to the log's tail, or forever; returns 0.
 
         Raises NoSuchStream, NotPermitted, Unreachable and Interrupted.
         """
@@ -85,7 +85,7 @@ class Tail:
         return 0
 
     def _follows(self) -> bool:
-        """Who follows has seen the log once; whatever happens then, somebody is about to repair it."""
+        """Return whether to wait without a time limit: after catch-up, any fault is expected to be repaired."""
         return self._wanted.follow and self._read_once
 
     def _status_changed(self, status: ConnectionStatus) -> None:
@@ -96,28 +96,28 @@ class Tail:
         if words == self._session.status.words and not self._end.done():
             self._note(f"waiting: {words}")
 
-    # What the reader brings (streamcli.log.reader.Listener).
+    # Implements streamcli.log.reader.Listener.
 
     def opened(self, opened: LogOpened, beginning: Beginning) -> None:
         """Reading begins."""
         self._session.moved()
 
     def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
-        """Print what is new."""
+        """Print the new messages."""
         self._session.moved()
         fresh = [content for content, is_fresh in batch if is_fresh]
         self._unreadable.update(content.reason for content in fresh if isinstance(content, Unreadable))
         self._write(self._chosen([one for one in fresh if not isinstance(one, Unreadable)]), shown)
 
     def caught_up(self) -> None:
-        """That is all there was."""
+        """Print the last messages of the catch-up; end unless following."""
         self._read_once = True
         kept = list(self._kept)
         self._kept.clear()
         self._write(kept, lambda: None if self._wanted.follow else self._finish())
 
     def stuck(self, passable: bool) -> None:
-        """The next connection leads past it, or as far as anybody gets."""
+        """Ignore it: the next connection gets past it, or as far as possible."""
 
     def _chosen(self, messages: list[Message]) -> list[Message]:
         messages = [message for message in messages if self._wanted.room in (None, message.room)]
