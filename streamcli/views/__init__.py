@@ -1,1 +1,1 @@
-"""Pure folds of messages into what a person sees."""
+"""Pure folds of messages into what the user sees."""

@@ -1,6 +1,6 @@
-"""What one terminal knows of the log: a pure fold of what the reader brings. No clock, no files, no threads.
+"""One terminal's view of the log: a pure fold of what the reader brings. No clock, no files, no threads.
 
-Duplicates are marked before they come here, see `streamcli.storage.recorder`.
+Duplicates were marked before, see `streamcli.storage.recorder`.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from streamcli.model.event import Arrived
 from streamcli.model.message import Message, Unreadable
 
 SHOWN_AT_START = 50
-SHOWN_AFTER_A_GAP = 1000  # of what came while a reader was replaced: more would hold up the keys
+SHOWN_AFTER_A_GAP = 1000  # messages drawn after a reader was replaced: more would block the keyboard
 KEPT_PEOPLE = 1000  # names to complete
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What came of a batch: messages to draw and how many events could not be read, by reason."""
+    """The result of a batch: messages to draw, and the number of unreadable events by reason."""
 
     messages: list[Message] = field(default_factory=list)
     unreadable: Counter[str] = field(default_factory=Counter)
-    skipped: int = 0  # messages read but not drawn, which came before ``messages``
+    skipped: int = 0  # messages before ``messages`` that were read but not drawn
 
 
 class Timeline:
-    """The fold."""
+    """Folds batches into the messages to draw and the people to complete."""
 
     def __init__(self) -> None:
         self.live = False
-        self.people: dict[str, None] = {}  # in the order of who spoke last
+        self.people: dict[str, None] = {}  # the most recent speaker is last
         self._read_before = False
         self._waiting: deque[Message] = deque(maxlen=SHOWN_AT_START)
         self._waiting_count = 0
         self._unreadable: Counter[str] = Counter()
 
     def resume(self, shown: Iterable[Message]) -> None:
-        """Begin where a history on disk ends, whose last messages are ``shown`` already."""
+        """Start at the end of a history on disk, whose last messages are ``shown`` already."""
         self._remember_people(shown)
 
     def open(self, another: bool) -> None:
-        """Take note that reading begins; of ``another`` log nothing known holds."""
+        """Handle the start of reading; forget held messages if it is ``another`` log."""
         if another:
             self._clear_waiting()
         elif self._read_before and self.live:
-            # Who has seen what came before wants to see what comes now, all that somebody can read.
+            # A user who has seen the past wants to see all that arrives now, as far as it can be read.
             self._waiting = deque(maxlen=SHOWN_AFTER_A_GAP)
         self._read_before, self.live = True, False
 
     def take(self, batch: Iterable[Arrived]) -> FoldResult:
-        """Fold in a batch. Until the reader has caught up all is kept back, see :meth:`caught_up`."""
+        """Fold in a batch. Until catch-up ends, all messages are held, see :meth:`caught_up`."""
         fresh: list[Message] = []
         unreadable: Counter[str] = Counter()
         for content, is_fresh in batch:
@@ -70,7 +70,7 @@ class Timeline:
         return FoldResult()
 
     def caught_up(self) -> FoldResult:
-        """What follows is live: the last messages of what was kept back, and how many came before them."""
+        """End the catch-up: return the last held messages, and how many came before them."""
         self.live = True
         seen = FoldResult(list(self._waiting), self._unreadable, self._waiting_count - len(self._waiting))
         self._clear_waiting()
