@@ -59,7 +59,7 @@ def test_commands_and_names_complete(people: People, raw: Raw) -> None:
     raw.say("alexandra", "hello")
     tim = people.joins("tim")
     tim.type("/")
-    tim.see("show the commands")
+    tim.see("list the commands, or explain one")
     tim.type("he\t")
     tim.see_typed("tim> /help")
     tim.type("\x03")

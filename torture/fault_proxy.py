@@ -136,9 +136,12 @@ class FaultProxies:
         self._loop.run_forever()
         for proxy in self.by_name.values():
             proxy.end()
-        for task in asyncio.all_tasks(self._loop):
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        for _ in range(3):
+            self._loop.run_until_complete(asyncio.sleep(0))  # connections that were closed just now are gone only then
         self._loop.close()
 
     def close(self) -> None:

@@ -27,12 +27,15 @@ class LogSession:
         timeout: float,
         on_status: Callable[[ConnectionStatus], None] = lambda status: None,
         now: Callable[[], float] = time.monotonic,
+        must_exist: bool = False,
     ) -> None:
         """:meth:`until` gives up after ``timeout`` seconds without any progress.
 
+        With ``must_exist`` it also gives up when the stream does not exist; otherwise a connection is about to make it.
         ``on_status`` is called in the loop whenever the connection's status changes.
         """
         self._target, self._timeout, self._tell, self._now = target, timeout, on_status, now
+        self._must_exist = must_exist
         self.log = open_log(target, self._on_status)
         self.status = ConnectionStatus(Phase.CONNECTING, since=now())
         self._moved = now()
@@ -62,8 +65,8 @@ class LogSession:
     async def until(self, done: Callable[[], bool], forever: Callable[[], bool] = lambda: False) -> None:
         """Wait until ``done()``, checked after each :meth:`moved`; without a time limit while ``forever()``.
 
-        Raises NotPermitted when the server refuses us, NoSuchStream when the stream does not exist, and Unreachable
-        when there was no progress for the timeout.
+        Raises NotPermitted when the server refuses us, NoSuchStream when a stream that must exist does not, and
+        Unreachable when there was no progress for the timeout.
         """
         while not done():
             left = self._timeout
@@ -75,7 +78,7 @@ class LogSession:
     def _check(self) -> None:
         if self.status.refusal:
             raise self.status.refusal
-        if self.status.missing:
+        if self.status.missing and self._must_exist:
             raise NoSuchStream(f"The stream {self._target.stream} does not exist on that server.")
         if self._moved + self._timeout <= self._now():
             why = (self.status.words or "no answer").rstrip(".")
