@@ -134,15 +134,18 @@ class FaultProxies:
             self._loop.run_until_complete(proxy.serve())
         ready.set()
         self._loop.run_forever()
+        self._loop.run_until_complete(self._end())
+        self._loop.close()
+
+    async def _end(self) -> None:
         for proxy in self.by_name.values():
             proxy.end()
-        tasks = asyncio.all_tasks(self._loop)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        await asyncio.gather(*tasks, return_exceptions=True)
         for _ in range(3):
-            self._loop.run_until_complete(asyncio.sleep(0))  # connections that were closed just now are gone only then
-        self._loop.close()
+            await asyncio.sleep(0)  # connections that were closed just now are gone only then
 
     def close(self) -> None:
         """Serve no more."""
