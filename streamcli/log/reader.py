@@ -169,7 +169,7 @@ class Reader:
         fresh = self._storage.store(batch, keys, self._cursor)
         self._cursor = self._cursor.after(batch[-1])
         self._failed_before = False
-        arrived = [Arrived(event.content, is_fresh) for event, is_fresh in zip(batch, fresh, strict=True)]
+        arrived = list(map(Arrived, [event.content for event in batch], fresh))
         self._loop.call_soon_threadsafe(self._show, arrived, taken)
 
     # In the loop.

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streamcli.errors import from_os_error
-from streamcli.server.fetch import fetch
 from streamcli.server.jar_lock import LOCK_FILE, Jar, is_good, read_lock
 from streamcli.server.progress import Progress
 from streamcli.system import locks, paths
@@ -77,6 +76,8 @@ def _complete_folder(folder: Path, jars: list[Jar], progress: Progress) -> None:
     missing = [jar for jar in jars if not is_good(folder / jar.name, jar)]
     if not missing:
         return
+    from streamcli.server.fetch import fetch  # its HTTP client takes 28 ms to import, and only the first start needs it
+
     partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
     try:
         fetch(missing, partial, folder, progress, already=sum(jar.size for jar in jars) - sum(j.size for j in missing))
