@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 _HEAD = struct.Struct(">IBH")
 _LENGTH = 4  # bytes of the head that the length does not count
+_SEGMENT = struct.Struct(">Q")
 _EVENT = struct.Struct(">QI")
 _KEY = struct.Struct(">H")
 MAX_FRAME = 64 << 20
@@ -25,7 +26,7 @@ class Frame(IntEnum):
 
     START = 1  # to a worker, once: JSON, the request
     OPENED = 2  # from a worker, once: JSON, the stream is open
-    EVENTS = 3  # from the read worker: events with their offsets; answered by one TAKEN
+    EVENTS = 3  # from the read worker: events of one segment with their offsets; answered by one TAKEN
     TAKEN = 4  # to the read worker: the last EVENTS frame was drawn
     CAUGHT_UP = 5  # from the read worker, once: what follows is live
     IDLE = 6  # from the read worker: heartbeat while nothing arrives, about once a second
@@ -60,23 +61,24 @@ def unpack_json(payload: bytes) -> dict[str, Any]:
     return fields
 
 
-def pack_events(events: Iterable[tuple[int, bytes]]) -> bytes:
-    """Return an EVENTS frame of ``(offset, data)`` pairs."""
-    parts: list[bytes] = []
+def pack_events(events: Iterable[tuple[int, bytes]], segment: int = 0) -> bytes:
+    """Return an EVENTS frame of ``(offset, data)`` pairs; 0 is the segment's number where it is not known."""
+    parts = [_SEGMENT.pack(segment)]
     for offset, data in events:
         parts += (_EVENT.pack(offset, len(data)), data)
     return pack(Frame.EVENTS, b"".join(parts))
 
 
-def unpack_events(payload: bytes) -> list[tuple[int, bytes]]:
-    """Return the ``(offset, data)`` pairs of an EVENTS frame, in the log's order."""
-    events, at, unpack, head = [], 0, _EVENT.unpack_from, _EVENT.size
+def unpack_events(payload: bytes) -> tuple[int, list[tuple[int, bytes]]]:
+    """Return the segment's number and the ``(offset, data)`` pairs of an EVENTS frame, in the segment's order."""
+    events, at, unpack, head = [], _SEGMENT.size, _EVENT.unpack_from, _EVENT.size
+    (segment,) = _SEGMENT.unpack_from(payload)
     while at < len(payload):
         offset, size = unpack(payload, at)
         at += head
         events.append((offset, payload[at : at + size]))
         at += size
-    return events
+    return segment, events
 
 
 def pack_write(routing_key: str, data: bytes) -> bytes:

@@ -11,57 +11,91 @@ from streamcli.model.fingerprint import fingerprint
 
 @dataclass(frozen=True)
 class LogOpened:
-    """What a reader knows of a log when it starts. ``start`` (head) and ``tail`` are offsets in bytes.
+    """What a connection knows of a log when it starts to read.
 
     ``log`` is the log's random tag, "" for a stream that another program created. ``segments`` is 1 only if the stream
-    has always had one segment. Then offsets order all events, and ``segment`` names the segment, which tells a
-    recreated stream from its predecessor. Otherwise ``segment`` is "".
+    has always had one segment.
+
+    ``starts`` maps the name of each segment to the offset (bytes) where reading it starts, and ``tails`` to the offset
+    of its end at that time; a segment that is only in ``tails`` follows others and is read from 0. A name
+    (`segment_name`) tells a recreated stream's segments from its predecessor's. Both are empty for a client that does
+    not know the offsets of several segments.
     """
 
     log: str
     segments: int
-    start: int
-    tail: int
-    segment: str = ""
+    starts: Mapping[str, int] = field(default_factory=dict)
+    tails: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def one(cls, log: str, start: int, tail: int, number: int = 0) -> LogOpened:
+        """A log that has always had one segment."""
+        name = segment_name(log, number)
+        return cls(log, 1, {name: start}, {name: tail})
+
+    def share(self, cursor: Cursor) -> float | None:
+        """The share of what the log held when it was opened that was read up to ``cursor``; None if it held nothing."""
+        held = read = 0
+        for segment, tail in self.tails.items():
+            start = self.starts.get(segment, 0)
+            held += tail - start
+            read += min(cursor.at(segment, start), tail) - start
+        return read / held if held > 0 else None
 
 
 @dataclass(frozen=True)
 class Cursor:
     """How far a log was read. The `Reader` owns it, the history stores it.
 
-    ``offsets`` maps a segment to the offset (bytes) below which all of it was read. It has one entry or, where offsets
-    don't order the log, none. ``last`` is the last event's offset and fingerprint, used to recognise the log.
+    ``offsets`` maps a segment to the offset (bytes) below which all of it was read; it is empty where offsets are not
+    known. Segments that have ended and were read to their end may remain in it. ``last`` is the last event read: its
+    segment, offset and fingerprint, used to recognise the log.
     """
 
     log: str = ""
     offsets: Mapping[str, int] = field(default_factory=dict)
-    last: tuple[int, bytes] | None = None
+    last: tuple[str, int, bytes] | None = None
 
-    @property
-    def segment(self) -> str:
-        """The segment that ``position`` belongs to; "" where offsets don't order the log."""
-        return next(iter(self.offsets), "")
-
-    @property
-    def position(self) -> int:
-        """The offset below which everything was read; 0 where offsets don't order the log."""
-        return next(iter(self.offsets.values()), 0)
+    def at(self, segment: str, otherwise: int = 0) -> int:
+        """The offset below which ``segment`` was read."""
+        return self.offsets.get(segment, otherwise)
 
     def reads_on(self, opened: LogOpened) -> bool:
         """Whether ``opened`` is the same log and continues from this cursor."""
-        # A stream that was scaled never counts as having one segment again. A later start means that the log's head was
-        # truncated meanwhile; an earlier start means another log.
-        forward = opened.segment == self.segment and opened.start >= self.position
-        return opened.log == self.log and (opened.segments > 1 or forward)
+        if opened.log != self.log:
+            return False
+        if not (opened.starts and self.offsets):
+            return opened.segments > 1  # a stream that was scaled never counts as having one segment again
+        if both := self.offsets.keys() & opened.starts.keys():
+            # A later start means that the log's head was truncated meanwhile; an earlier start means another log.
+            return all(opened.starts[segment] >= self.offsets[segment] for segment in both)
+        # All that was read from has ended. What follows is newer.
+        newest = max(map(segment_number, self.offsets))
+        return opened.segments > 1 and max(map(segment_number, opened.starts)) > newest
+
+    def missed(self, opened: LogOpened) -> int:
+        """The bytes between this cursor and where ``opened`` starts, known to be truncated; 0 for an unread segment."""
+        return sum(max(0, start - self.at(segment, start)) for segment, start in opened.starts.items())
 
     def opened_at(self, opened: LogOpened) -> Cursor:
         """The cursor at which reading ``opened`` starts."""
-        offsets = {opened.segment: opened.start} if opened.segments == 1 else {}
-        return Cursor(opened.log, offsets, self.last if opened.segment == self.segment else None)
+        known = self.last is not None and self.last[0] in opened.starts
+        return Cursor(opened.log, dict(opened.starts), self.last if known else None)
 
-    def after(self, event: DecodedEvent) -> Cursor:
-        """The cursor after reading ``event``; unchanged where offsets don't order the log."""
+    def after(self, segment: str, event: DecodedEvent) -> Cursor:
+        """The cursor after reading ``event`` of ``segment``; unchanged where offsets are not known."""
         if not self.offsets:
             return self
-        end = max(self.position, event.end)
-        return replace(self, offsets={self.segment: end}, last=(event.offset, fingerprint(event.data)))
+        end = max(self.at(segment), event.end)
+        last = (segment, event.offset, fingerprint(event.data))
+        return replace(self, offsets={**self.offsets, segment: end}, last=last)
+
+
+def segment_name(log: str, number: int) -> str:
+    """Return a segment's name: the log's tag, which is random, and the segment's number in the stream."""
+    return f"{log}#{number}"
+
+
+def segment_number(name: str) -> int:
+    """Return the number in a segment's name. Segments that result from scaling have larger numbers than before."""
+    return int(name.rpartition("#")[2])
