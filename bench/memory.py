@@ -53,8 +53,8 @@ def search(messages: int, rounds: int) -> dict[str, list[float]]:
             history.begin(cursor)
             for batch in _talk(messages, words, weights, chance):
                 began = time.perf_counter()
-                history.store(batch, cursor)
-                cursor = cursor.after(batch[-1])
+                history.store(PLACE, batch, cursor)
+                cursor = cursor.after(PLACE, batch[-1])
                 found["store"].append(len(batch) / (time.perf_counter() - began))
             path = history.path
         with WordIndex(path) as index:

@@ -16,6 +16,26 @@ from tests.fake_controller import until
 ENDS_WITHIN = 10.0  # seconds
 
 
+def segment_of(opened: LogOpened) -> str:
+    """The name of the one segment; "" if its offsets are not known."""
+    return next(iter(opened.starts), "")
+
+
+def start_of(opened: LogOpened) -> int:
+    """Where reading the one segment starts; 0 if its offsets are not known."""
+    return opened.starts.get(segment_of(opened), 0)
+
+
+def tail_of(opened: LogOpened) -> int:
+    """Where the one segment ended when it was opened."""
+    return opened.tails[segment_of(opened)]
+
+
+def decoded(offset: int, end: int, data: bytes) -> DecodedEvent:
+    """An event that nobody looks into."""
+    return DecodedEvent(offset, end, data, Unreadable(offset, len(data), "empty"))
+
+
 class Reading:
     """Reads a log (streamcli.log.api.ReadListener) and takes each batch at once, unless a test says otherwise."""
 
@@ -63,10 +83,10 @@ class Reading:
         assert self.connection.is_open
         self.openings.append(opened)
 
-    def events(self, batch: list[Event], taken: Callable[[], None]) -> None:
+    def events(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
         self._in_a_thread("events")
         for offset, end, data in batch:
-            self._cursor = self._cursor.after(DecodedEvent(offset, end, data, Unreadable(offset, len(data), "empty")))
+            self._cursor = self._cursor.after(segment, decoded(offset, end, data))
         self.batches.append(batch)
         self._loop.call_soon_threadsafe(self._came, taken)
 

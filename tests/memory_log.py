@@ -96,7 +96,7 @@ class MemoryReading:
                 self._listener.caught_up()
             index, batch, stuck = self._next(life, made, index, None if is_live else past)
             if batch:
-                self._listener.events(batch, self._taken(life))
+                self._listener.events(made.segment, batch, self._taken(life))
             elif stuck is not None:
                 self._listener.stuck(stuck)
                 life.over = life.over or stuck

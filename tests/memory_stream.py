@@ -44,16 +44,16 @@ class Made:
     def open(self, cursor: Cursor) -> tuple[LogOpened, int]:
         """How reading from ``cursor`` begins, and the first event's index."""
         if self.segments > 1:
-            return LogOpened(self.log, self.segments, 0, 0), 0
-        within = cursor.segment == self.segment and self.head <= cursor.position <= self.tail
-        start = cursor.position if within and self._holds(cursor.last) else self.head
+            return LogOpened(self.log, self.segments), 0
+        position = cursor.at(self.segment, -1)
+        start = position if self.head <= position <= self.tail and self._holds(cursor.last) else self.head
         index = next((i for i, event in enumerate(self.events) if event.offset >= start), len(self.events))
-        return LogOpened(self.log, 1, start, self.tail, self.segment), index
+        return LogOpened(self.log, 1, {self.segment: start}, {self.segment: self.tail}), index
 
-    def _holds(self, last: tuple[int, bytes] | None) -> bool:
-        if last is None or last[0] < self.head:
+    def _holds(self, last: tuple[str, int, bytes] | None) -> bool:
+        if last is None or last[0] != self.segment or last[1] < self.head:
             return True
-        return any(event.offset == last[0] and fingerprint(event.data) == last[1] for event in self.events)
+        return any(event.offset == last[1] and fingerprint(event.data) == last[2] for event in self.events)
 
     def batch(self, index: int, end: int) -> list[Event]:
         """The next events from ``index`` on, below ``end``; at least one."""

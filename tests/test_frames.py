@@ -17,7 +17,7 @@ from streamcli.log.frames import (
     pack_count,
     pack_events,
     pack_json,
-    pack_write,
+    pack_writes,
     read_frames,
     unpack_count,
     unpack_events,
@@ -45,19 +45,25 @@ def test_however_the_bytes_are_split_the_frames_are_the_same(frames: list[Receiv
 
 
 @QUICK
-@given(events=st.lists(st.tuples(st.integers(0, 2**64 - 1), st.binary(max_size=40)), max_size=8))
-def test_events_come_out_as_they_went_in(events: list[tuple[int, bytes]]) -> None:
-    [(kind, payload, _)] = Splitter().feed(pack_events(events))
+@given(
+    events=st.lists(st.tuples(st.integers(0, 2**64 - 1), st.binary(max_size=40)), max_size=8),
+    segment=st.integers(0, 2**64 - 1),
+)
+def test_events_come_out_as_they_went_in(events: list[tuple[int, bytes]], segment: int) -> None:
+    [(kind, payload, _)] = Splitter().feed(pack_events(events, segment))
     assert kind is Frame.EVENTS
-    assert list(unpack_events(payload)) == events
+    assert unpack_events(payload) == (segment, events)
 
 
 @QUICK
-@given(key=st.text(st.characters(exclude_categories=["Cs"]), max_size=64), data=st.binary(max_size=40))
-def test_what_is_to_be_written_comes_out_as_it_went_in(key: str, data: bytes) -> None:
-    [(kind, payload, _)] = Splitter().feed(pack_write(key, data))
-    assert kind is Frame.WRITE
-    assert unpack_write(payload) == (key, data)
+@given(
+    key=st.text(st.characters(exclude_categories=["Cs"]), max_size=64),
+    datas=st.lists(st.binary(max_size=40), max_size=4),
+)
+def test_what_is_to_be_written_comes_out_as_it_went_in(key: str, datas: list[bytes]) -> None:
+    frames = Splitter().feed(pack_writes(key, datas))
+    assert all(frame.kind is Frame.WRITE for frame in frames)
+    assert [unpack_write(frame.payload) for frame in frames] == [(key, data) for data in datas]
 
 
 @QUICK

@@ -43,7 +43,7 @@ def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, m
         reading = log.read(listener, ReadMode.FOLLOW)
         for _ in range(3):
             assert reading._request().old_groups == [], "reading would begin when they are deleted, seconds later"
-            reading._opened(asdict(LogOpened("log", 1, 0, 0, "log#0")))
+            reading._opened(asdict(LogOpened.one("log", 0, 0)))
         left_over = reading._names.left_over()
         assert len(left_over) == 2, "a group that was not made needs no deleting"
         reading.slot.controller, reading.slot.life = Controller("127.0.0.1", 1), Life.OPEN

@@ -17,7 +17,7 @@ from streamcli.model.address import Stream, parse_url
 from streamcli.model.cursor import Cursor
 from tests.conftest import Server
 from tests.fake_controller import run, until
-from tests.log_users import ENDS_WITHIN, Appending, Reading, used
+from tests.log_users import ENDS_WITHIN, Appending, Reading, segment_of, start_of, tail_of, used
 from tests.memory_log import MemoryLog
 from tests.memory_stream import MemoryStream
 
@@ -83,11 +83,11 @@ def test_events_come_in_the_logs_order_and_each_begins_where_the_one_before_ends
         assert reading.datas == numbered(20)
         opened = reading.connections[0]
         assert reading.openings == [opened]
-        assert opened.segments == 1 and opened.segment
-        assert opened.start == reading.all[0].offset
+        assert opened.segments == 1 and segment_of(opened)
+        assert start_of(opened) == reading.all[0].offset
         assert all(event.offset == before.end for before, event in pairwise(reading.all))
         assert all(event.end == event.offset + 8 + len(event.data) for event in reading.all)
-        assert opened.tail == reading.all[-1].end
+        assert tail_of(opened) == reading.all[-1].end
         assert reading.wrong_threads == []
 
     run(main())
@@ -102,12 +102,12 @@ def test_a_cursor_in_the_middle_brings_exactly_the_rest(logs: Logs) -> None:
             await whole.has(10)
         opened, middle = whole.connections[0], whole.all[6]
         log = logs()
-        rest = Reading(log, Cursor(opened.log, {opened.segment: middle.end}))
+        rest = Reading(log, Cursor(opened.log, {segment_of(opened): middle.end}))
         async with used(log):
             await until(lambda: "caught_up" in rest.calls)
         assert rest.all == whole.all[7:]
-        assert rest.connections[0].start == middle.end
-        for strange in (Cursor(opened.log, {"another": middle.end}), Cursor(opened.log, {opened.segment: 1 << 40})):
+        assert start_of(rest.connections[0]) == middle.end
+        for strange in (Cursor(opened.log, {"another": middle.end}), Cursor(opened.log, {segment_of(opened): 1 << 40})):
             log = logs()
             again = Reading(log, strange)
             async with used(log):
@@ -229,7 +229,7 @@ def test_a_replaced_connection_goes_on_at_the_cursor_and_is_not_told_what_the_on
             assert not reading.connection.is_open
             await until(lambda: len(reading.openings) == 2)
             assert reading.connection.is_open
-            assert reading.connections[1].start == reading.batches[AHEAD - 1][-1].end
+            assert start_of(reading.connections[1]) == reading.batches[AHEAD - 1][-1].end
             for _ in range(AHEAD):
                 reading.untaken.pop(0)()
             await until(lambda: len(reading.batches) == 2 * AHEAD)

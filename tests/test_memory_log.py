@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamcli.log.api import ConnectionStatus, Event
 from tests.fake_controller import run, until
-from tests.log_users import Appending, Reading, used
+from tests.log_users import Appending, Reading, segment_of, start_of, used
 from tests.memory_log import MemoryLog
 from tests.memory_stream import MemoryStream
 
@@ -26,8 +26,8 @@ def test_what_was_made_anew_is_another_log_and_who_appends_is_told() -> None:
             await reading.has(2)
         old, new = reading.connections
         assert appending.logs == [old.log, new.log]
-        assert old.log != new.log and old.segment != new.segment
-        assert reading.all[1].offset == new.start == 0
+        assert old.log != new.log and segment_of(old) != segment_of(new)
+        assert reading.all[1].offset == start_of(new) == 0
 
     run(main())
 
@@ -44,7 +44,9 @@ def test_on_several_segments_each_connection_brings_everything() -> None:
             reading.connection.replace()
             await reading.has(4)
         assert reading.all == [Event(0, 11, b"one"), Event(0, 11, b"two")] * 2
-        assert {(opened.segments, opened.segment, opened.start) for opened in reading.connections} == {(2, "", 0)}
+        assert {(opened.segments, segment_of(opened), start_of(opened)) for opened in reading.connections} == {
+            (2, "", 0)
+        }
 
     run(main())
 
@@ -68,7 +70,7 @@ def test_reading_begins_at_a_head_that_was_cut_and_follows_one_that_broke_off() 
             await until(lambda: "stuck" in reading.calls)
             log.reading.be_stuck(passable=True)
             await until(lambda: len(reading.openings) == 3)
-        assert reading.connections[0].start == second.offset
+        assert start_of(reading.connections[0]) == second.offset
         assert reading.datas == [b"two", b"three", b"four"]
 
     run(main())

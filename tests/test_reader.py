@@ -22,7 +22,7 @@ from tests.fake_controller import run, until
 from tests.scripted_log import ScriptedLog
 
 PATIENCE = 10.0  # seconds
-OPENED = LogOpened("log", 1, 0, 0, "log#0")
+OPENED = LogOpened.one("log", 0, 0)
 CAUGHT_UP = "caught up"
 
 
@@ -41,7 +41,7 @@ class Disk:
     def opened(self, cursor: Cursor, another: bool) -> None:
         self.opened_at.append((cursor, another))
 
-    def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
+    def store(self, segment: str, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
         self._store(events)
         self.cursors.append(cursor)
         self.keys += keys
@@ -64,6 +64,7 @@ class Desk:
         self.own_unread_since: float | None = None
         self.seconds = 1000.0
         self.taken = 0
+        self.segment = ""  # that the next events are in
         self.disk, self.log = Disk(store), ScriptedLog()
         self.reader = Reader(
             self.log,
@@ -93,7 +94,7 @@ class Desk:
 
     def brings(self, batch: list[Event]) -> None:
         """In the log's thread."""
-        self.log.reader.events(batch, self._take)
+        self.log.reader.events(self.segment, batch, self._take)
 
     def _take(self) -> None:
         self.taken += 1
@@ -104,6 +105,7 @@ class Desk:
         def listen() -> None:
             for one in what:
                 if isinstance(one, LogOpened):
+                    self.segment = next(iter(one.starts), "")
                     self.log.reader.connected(one)
                     self.loop.call_soon_threadsafe(self.log.reader.opened, one)
                 elif isinstance(one, list):
@@ -214,9 +216,9 @@ def test_behind_a_batch_that_failed_nothing_is_taken_until_a_new_connection_brin
         await desk.has_heard(OPENED, one, rest, last, CAUGHT_UP)
         assert desk.told == ["one"]
         assert desk.log.connection.replaced == 1
-        assert desk.log.reader.cursor().position == one[0].end, "the next one begins behind what was stored"
+        assert desk.log.reader.cursor().at("log#0") == one[0].end, "the next one begins behind what was stored"
         failing = False
-        await desk.has_heard(LogOpened("log", 1, one[0].end, last[0].end, "log#0"), rest, last, CAUGHT_UP)
+        await desk.has_heard(LogOpened.one("log", one[0].end, last[0].end), rest, last, CAUGHT_UP)
         assert desk.told == ["one", "two", "three", "four", CAUGHT_UP]
         assert desk.log.connection.replaced == 1
 
@@ -247,7 +249,7 @@ def test_what_is_read_while_leaving_is_stored_and_not_shown() -> None:
 def test_who_brings_what_stands_before_our_own_message_is_not_overdue(segments: int, patient: bool) -> None:
     async def check(desk: Desk) -> None:
         desk.own_unread_since = 900.0
-        await desk.has_heard(LogOpened("log", segments, 0, 0, "log#0" if segments == 1 else ""))
+        await desk.has_heard(OPENED if segments == 1 else LogOpened("log", segments))
         assert desk.log.reader.due_since(1000.0) == 900.0, "idle, and our own message is in the log"
         assert desk.log.reader.due_since(800.0) == 800.0
         await desk.has_heard(said("before it"))
@@ -302,10 +304,10 @@ def test_the_cursor_moves_with_what_is_stored() -> None:
         assert desk.reader.progress is None
         batch = said("one", "two", at=100)
         rest = said("three", at=batch[-1].end)
-        half = LogOpened("log", 1, 100, 100 + 2 * (batch[-1].end - 100), "log#0")
+        half = LogOpened.one("log", 100, 100 + 2 * (batch[-1].end - 100))
         await desk.has_heard(half, batch)
         last = batch[-1]
-        read = Cursor("log", {"log#0": last.end}, (last.offset, fingerprint(last.data)))
+        read = Cursor("log", {"log#0": last.end}, ("log#0", last.offset, fingerprint(last.data)))
         assert desk.log.reader.cursor() == read
         assert desk.disk.opened_at == [(Cursor("log", {"log#0": 100}), False)]
         assert desk.reader.progress == 0.5
@@ -329,11 +331,11 @@ def test_what_is_not_new_is_told_as_such() -> None:
 @pytest.mark.parametrize(
     ("opened", "beginning"),
     [
-        (LogOpened("log", 1, 50, 90, "log#0"), Beginning()),
-        (LogOpened("log", 1, 70, 90, "log#0"), Beginning(missed=20)),
-        (LogOpened("log", 1, 0, 90, "log#0"), Beginning(another=True)),
-        (LogOpened("other", 1, 50, 90, "other#0"), Beginning(another=True)),
-        (LogOpened("log", 2, 0, 0), Beginning()),
+        (LogOpened.one("log", 50, 90), Beginning()),
+        (LogOpened.one("log", 70, 90), Beginning(missed=20)),
+        (LogOpened.one("log", 0, 90), Beginning(another=True)),
+        (LogOpened.one("other", 50, 90), Beginning(another=True)),
+        (LogOpened("log", 2), Beginning()),
     ],
     ids=["on", "head cut off", "shorter", "made anew", "split"],
 )

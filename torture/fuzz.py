@@ -190,8 +190,8 @@ class Mill:
                 if key not in self._known:
                     self._known.add(key)
                     wanted.append(event.content)
-        fresh = self._history.store(batch, self._cursor, keys)
-        self._cursor = self._cursor.after(batch[-1])
+        fresh = self._history.store(PLACE, batch, self._cursor, keys)
+        self._cursor = self._cursor.after(PLACE, batch[-1])
         arrived = [Arrived(event.content, new) for event, new in zip(batch, fresh, strict=True)]
         shown = self._state.take(arrived).messages
         assert shown == wanted, "shown is something else than what is new"

@@ -63,7 +63,7 @@ class _Up:
     def opened(self, opened: LogOpened) -> None:
         self._session.moved()
 
-    def events(self, batch: list[Event], taken: Callable[[], None]) -> None:
+    def events(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(self._count, len(batch), taken)
 
     def caught_up(self) -> None:

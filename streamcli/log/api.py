@@ -86,8 +86,11 @@ class ReadListener(Protocol):
     def opened(self, opened: LogOpened) -> None:
         """In the loop, in the same step in which the connection starts to count as open."""
 
-    def events(self, batch: list[Event], taken: Callable[[], None]) -> None:
-        """In the log's thread: the next events. Call ``taken`` in the loop once they are processed (backpressure)."""
+    def events(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
+        """In the log's thread: the next events of ``segment``; "" where offsets are not known (`LogOpened`).
+
+        Call ``taken`` in the loop once they are processed (backpressure).
+        """
 
     def caught_up(self) -> None:
         """In the log's thread: what follows is live."""

@@ -81,10 +81,15 @@ def unpack_events(payload: bytes) -> tuple[int, list[tuple[int, bytes]]]:
     return segment, events
 
 
-def pack_write(routing_key: str, data: bytes) -> bytes:
-    """Return a WRITE frame."""
+def pack_writes(routing_key: str, datas: Iterable[bytes]) -> bytes:
+    """Return a WRITE frame for each event."""
     key = routing_key.encode()
-    return pack(Frame.WRITE, _KEY.pack(len(key)) + key + data)
+    key = _KEY.pack(len(key)) + key
+    size = _HEAD.size - _LENGTH + len(key)
+    parts: list[bytes] = []
+    for data in datas:
+        parts += (_HEAD.pack(size + len(data), Frame.WRITE, 0), key, data)
+    return b"".join(parts)
 
 
 def unpack_write(payload: bytes) -> tuple[str, bytes]:

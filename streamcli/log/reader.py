@@ -20,6 +20,7 @@ from streamcli.model.cursor import Cursor, LogOpened
 from streamcli.model.dedup_key import DedupKeys
 from streamcli.model.event import Arrived, DecodedEvent
 from streamcli.model.message import decode
+from streamcli.model.segment import segment_number
 from streamcli.system.guard import report
 
 _log = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ class Storage(Protocol):
     def opened(self, cursor: Cursor, another: bool) -> None:
         """Reading begins at ``cursor``; ``another`` if it is not the same log as before."""
 
-    def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
-        """Store events that follow ``cursor`` and return for each whether it is new to this terminal."""
+    def store(self, segment: str, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
+        """Store events of ``segment`` that follow ``cursor``; return for each whether it is new to this terminal."""
 
     def close(self) -> None:
         """Close the files."""
@@ -83,21 +84,18 @@ class Reader:
         self._cursor = cursor
         self._opened: LogOpened | None = None
         self._beginning = Beginning()
-        self._keys = DedupKeys(1)
+        self._keys = DedupKeys()
         self._storing = ThreadPoolExecutor(1, thread_name_prefix="recorder")
         self._loop = asyncio.get_running_loop()
         self._closed = self._broken = self._failed_before = False
         self._showing = 0  # batches on their way to the screen
-        self._brought = 0.0  # when the last events arrived, if they arrive in the log's order
+        self._brought = 0.0  # when the last events arrived, if their offsets are known
         self.connection = log.read(_Listening(self), mode)
 
     @property
     def progress(self) -> float | None:
         """The share read of what the log held when it was opened, 0 to 1; None when it is not known in bytes."""
-        opened, cursor = self._opened, self._cursor
-        if opened is None or cursor is None or not cursor.offsets or opened.tail <= opened.start:
-            return None
-        return min(1.0, (cursor.position - opened.start) / (opened.tail - opened.start))
+        return self._opened.share(self._cursor) if self._opened and self._cursor else None
 
     def close(self) -> None:
         """Store what has arrived and close the history; later frames of a killed worker are ignored.
@@ -113,18 +111,19 @@ class Reader:
     def _on_connected(self, opened: LogOpened) -> None:
         if self._closed:
             return
-        self._keys, self._broken = DedupKeys(opened.segments), False
+        self._keys, self._broken = DedupKeys(), False
         # Wait: the loop hears of this next, and must first have heard of all that was read before.
         self._next(self._begin, opened).result()
 
-    def _on_events(self, batch: list[Event], taken: Callable[[], None]) -> None:
+    def _on_events(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
         if self._closed:
             return
         offsets, ends, datas = zip(*batch, strict=True)
         decoded = list(map(DecodedEvent, offsets, ends, datas, map(decode, datas, offsets)))
-        if self._keys.in_order:
+        if segment:
             self._brought = self._now()
-        self._next(self._store, decoded, self._keys.of(event.content for event in decoded), taken)
+        keys = self._keys.of((event.content for event in decoded), segment_number(segment) if segment else None)
+        self._next(self._store, segment, decoded, keys, taken)
 
     def _on_ended(self) -> None:
         with contextlib.suppress(RuntimeError):  # we are leaving: there is no next connection
@@ -159,15 +158,17 @@ class Reader:
     def _begin(self, opened: LogOpened) -> None:
         before = self._cursor
         another = before is not None and not before.reads_on(opened)
-        missed = 0 if before is None or another or opened.segments > 1 else opened.start - before.position
+        missed = 0 if before is None or another else before.missed(opened)
         cursor = (before or Cursor()).opened_at(opened)
         self._storage.opened(cursor, another)
         self._opened, self._beginning, self._cursor = opened, Beginning(another, missed), cursor
 
-    def _store(self, batch: Sequence[DecodedEvent], keys: Sequence[bytes], taken: Callable[[], None]) -> None:
+    def _store(
+        self, segment: str, batch: Sequence[DecodedEvent], keys: Sequence[bytes], taken: Callable[[], None]
+    ) -> None:
         assert self._cursor is not None
-        fresh = self._storage.store(batch, keys, self._cursor)
-        self._cursor = self._cursor.after(batch[-1])
+        fresh = self._storage.store(segment, batch, keys, self._cursor)
+        self._cursor = self._cursor.after(segment, batch[-1])
         self._failed_before = False
         arrived = list(map(Arrived, [event.content for event in batch], fresh))
         self._loop.call_soon_threadsafe(self._show, arrived, taken)

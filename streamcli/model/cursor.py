@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from streamcli.model.event import DecodedEvent
 from streamcli.model.fingerprint import fingerprint
+from streamcli.model.segment import segment_name, segment_number
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,3 @@ class Cursor:
         end = max(self.at(segment), event.end)
         last = (segment, event.offset, fingerprint(event.data))
         return replace(self, offsets={**self.offsets, segment: end}, last=last)
-
-
-def segment_name(log: str, number: int) -> str:
-    """Return a segment's name: the log's tag, which is random, and the segment's number in the stream."""
-    return f"{log}#{number}"
-
-
-def segment_number(name: str) -> int:
-    """Return the number in a segment's name. Segments that result from scaling have larger numbers than before."""
-    return int(name.rpartition("#")[2])

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import repeat
 from typing import Final
 
 from streamcli.model.message import Message, Unreadable
@@ -18,7 +19,8 @@ def dedup_key(content: Message | Unreadable, again: int = 1) -> bytes:
     """Return the 16-byte key of a message, which does not depend on the offset if the message has an id.
 
     6 bytes that grow with time or offset, so that an index is appended to at its end; then a 10-byte hash of sender and
-    id. ``again`` distinguishes equal events without ids at the same offset of different segments.
+    id. ``again``, which is the segment's number and 1, distinguishes equal events without ids at the same offset of
+    different segments.
     """
     if isinstance(content, Unreadable):
         return _key(content.offset, f"{content.size} {again} {content.reason}")
@@ -35,19 +37,20 @@ def dedup_key(content: Message | Unreadable, again: int = 1) -> bytes:
 
 
 class DedupKeys:
-    """Computes the keys of the events that one read worker process delivers.
+    """Computes the keys of the events that one connection delivers.
 
-    Two segments can have equal bytes at the same offset: two events. A process delivers each once, so counting them
-    gives the same keys in every process.
+    Two segments can have equal bytes at the same offset: two events. Where the segment is not known they are counted: a
+    connection delivers each once, so counting gives the same keys in every connection.
     """
 
-    def __init__(self, segments: int) -> None:
-        self.in_order = segments == 1  # of the log
+    def __init__(self) -> None:
         self._same: Counter[bytes] = Counter()
 
-    def of(self, contents: Iterable[Message | Unreadable]) -> list[bytes]:
-        """Return the keys of the next events."""
-        return list(map(dedup_key if self.in_order else self._next, contents))
+    def of(self, contents: Iterable[Message | Unreadable], segment: int | None) -> list[bytes]:
+        """Return the keys of the next events, which are in the segment with this number; None if it is not known."""
+        if segment is None:
+            return list(map(self._next, contents))
+        return list(map(dedup_key, contents, repeat(segment + 1)) if segment else map(dedup_key, contents))
 
     def _next(self, content: Message | Unreadable) -> bytes:
         key = dedup_key(content)

@@ -178,10 +178,10 @@ def decode(data: bytes, offset: int) -> Message | Unreadable:
 
 def encode(message: Message) -> bytes:
     """Encode ``message`` as an event: one JSON object in UTF-8, without None fields. Raises :class:`TooLong`."""
-    fields = {name: value for name in _ORDER if (value := getattr(message, name)) is not None}
-    text = json.dumps(fields, ensure_ascii=False, default=_stamp)
-    text = text[:-1] + "".join(f", {name}: {value}" for name, value in message.unknown.fields) + "}"
-    data = hand_over(text.encode(), message.sent_at)
+    text = _json({name: value for name in _ORDER if (value := getattr(message, name)) is not None})
+    if message.unknown is not NONE:
+        text = text[:-1] + "".join(f", {name}: {value}" for name, value in message.unknown.fields) + "}"
+    data = text.encode() if message.sent_at is None else _sent(text.encode(), message.sent_at)
     if len(data) > MAX_EVENT_BYTES:
         raise TooLong(len(data))
     return data
@@ -195,7 +195,11 @@ def as_typed(event: bytes) -> bytes:
 def hand_over(event: bytes, sent_at: datetime | None) -> bytes:
     """Return one of our events with ``sent_at``, as it is written to the log; None if the clock is not set."""
     typed = as_typed(event)
-    return typed if sent_at is None else typed[:-1] + f', "sent_at": "{_stamp(sent_at)}"}}'.encode()
+    return typed if sent_at is None else _sent(typed, sent_at)
+
+
+def _sent(typed: bytes, sent_at: datetime) -> bytes:
+    return typed[:-1] + f', "sent_at": "{_stamp(sent_at)}"}}'.encode()
 
 
 def make(
@@ -354,4 +358,8 @@ def _cut(text: str, size: int) -> str:
 
 
 def _stamp(time: datetime) -> str:
-    return time.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = time if time.tzinfo is timezone.utc else time.astimezone(timezone.utc)
+    return utc.isoformat(timespec="milliseconds")[:-6] + "Z"  # in place of +00:00
+
+
+_json: Final = json.JSONEncoder(ensure_ascii=False, default=_stamp).encode

@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from streamcli.errors import FileTrouble
 from streamcli.model.cursor import Cursor
 from streamcli.model.dedup_key import dedup_key
 from streamcli.model.event import DecodedEvent
+from streamcli.model.fingerprint import fingerprint
 from streamcli.model.message import Message, Unreadable
+from streamcli.model.segment import SCALED, segment_number
 from streamcli.storage.database import (
     Closing,
     Damaged,
@@ -35,15 +36,23 @@ from streamcli.system.locks import locked
 
 Kept = TypeVar("Kept", bound="History")
 _ASKED_AT_ONCE: Final = 500  # SQLite before 3.32 takes at most 999 parameters
-# One statement for a whole batch: all keys and all events concatenated, and their places as JSON rows of offset, first
-# byte and size. Each statement releases Python's lock, and beside a thread that computes it takes a whole switch
-# interval to get it back.
+# One statement for a whole batch: all keys and all events concatenated, their places as JSON rows of offset, first byte
+# and size, and the segment's number. Each statement releases Python's lock, and beside a thread that computes it takes
+# a whole switch interval to get it back.
 _INSERT: Final = (
-    "INSERT OR IGNORE INTO message (key, offset, event)"
+    "INSERT OR IGNORE INTO message (key, offset, event, segment)"
     " SELECT substr(?1, 16 * row.key + 1, 16), json_extract(row.value, '$[0]'),"
-    " substr(?2, json_extract(row.value, '$[1]'), json_extract(row.value, '$[2]'))"
+    " substr(?2, json_extract(row.value, '$[1]'), json_extract(row.value, '$[2]')), ?4"
     " FROM json_each(?3) AS row ORDER BY row.key"
 )
+
+
+class Stored(NamedTuple):
+    """Where a message is: its row's number in the file, its offset and its segment's number in the log."""
+
+    row: int
+    offset: int
+    segment: int
 
 
 class History(Closing):
@@ -127,46 +136,59 @@ class History(Closing):
     def begin(self, cursor: Cursor) -> None:
         """Record that reading begins at ``cursor``: what is missing below it was truncated from the log's head.
 
-        Call it before :meth:`store`; not needed where offsets don't order the log.
+        Call it before :meth:`store`; not needed where offsets are not known.
         """
         with translating_errors(self.path), transaction(self._connection):
             known = self._read_cursor()
-            if known.segment != cursor.segment or known.position < cursor.position:
-                last = known.last if known.segment == cursor.segment else None
-                self._write_cursor(replace(cursor, last=last))
+            if not known.offsets.keys() & cursor.offsets.keys():  # begun anew
+                self._connection.execute("DELETE FROM position")
+                self._write_last(None)
+            for segment, offset in cursor.offsets.items():
+                if known.at(segment, -1) < offset:  # otherwise another terminal is further on
+                    self._write_position(segment, offset)
 
-    def store(self, events: Sequence[DecodedEvent], cursor: Cursor, keys: Sequence[bytes] | None = None) -> list[bool]:
+    def store(
+        self,
+        segment: str,
+        events: Sequence[DecodedEvent],
+        cursor: Cursor,
+        keys: Sequence[bytes] | None = None,
+    ) -> list[bool]:
         """Store a batch in one transaction and return, for each event, whether this terminal should show it.
 
-        ``cursor`` is how far this terminal has read. Events below it and messages that also have another offset in the
+        ``cursor`` is how far this terminal has read. Events below it and messages that also have another place in the
         log (retries) are not to be shown. Events that another terminal stored meanwhile still count as new here.
 
-        Where offsets order the log the events must be contiguous, and the position on disk moves to the end of the last
-        one. With several segments there is no position; a message that one run reads twice is new both times.
-        ``keys`` are the events' deduplication keys, if the caller has them. After an error (FileTrouble: disk full,
-        locked for 2 s, a gap) close the history and continue without it: the next start catches up.
+        The events of a segment must be contiguous, and its position on disk moves to the end of the last one. Where
+        offsets are not known (``segment`` is "") there is no position; a message that one run reads twice is new both
+        times. ``keys`` are the events' deduplication keys, if the caller has them. After an error (FileTrouble: disk
+        full, locked for 2 s, a gap) close the history and continue without it: the next start catches up.
         """
         if not events:
             return []
         keys = [dedup_key(event.content) for event in events] if keys is None else keys
         with translating_errors(self.path), transaction(self._connection):
             known = self._read_cursor()
-            self._check(known, events, cursor.segment)
+            self._check(known, events, segment)
             new_unreadable = self._count_unreadable(events, keys)
-            stored = self._insert(events, keys)
-            if cursor.offsets and events[-1].end > known.position:  # otherwise another terminal is further on
-                self._write_cursor(known.after(events[-1]))
-        if not cursor.offsets:
+            number = segment_number(segment) if segment else 0
+            stored = self._insert(events, keys, number)
+            if segment and events[-1].end > known.at(segment):  # otherwise another terminal is further on
+                self._write_position(segment, events[-1].end)
+                self._write_last((segment, events[-1].offset, fingerprint(events[-1].data)))
+        if not segment:
             return [
                 key in new_unreadable if isinstance(event.content, Unreadable) else self._came_now(event, key, stored)
                 for event, key in zip(events, keys, strict=True)
             ]
-        if not stored and events[0].offset >= cursor.position:
+        position = cursor.at(segment)
+        if not stored and events[0].offset >= position:
             return [True] * len(events)  # the usual case: no event was seen before
-        fresh, position = [], cursor.position
+        fresh = []
         for event, key in zip(events, keys, strict=True):
-            _, offset = stored.get(key, (0, event.offset))
-            fresh.append(event.end > position and offset == event.offset)
+            known_at = stored.get(key)
+            same = known_at is None or known_at[1:] == (event.offset, number)
+            fresh.append(event.end > position and same)
             position = max(position, event.end)
         return fresh
 
@@ -179,12 +201,13 @@ class History(Closing):
     def _check(self, known: Cursor, events: Sequence[DecodedEvent], segment: str) -> None:
         if not segment:
             return
-        if known.segment != segment:
+        # A segment that is not known yet results from scaling, and is read from its beginning.
+        if segment not in known.offsets and (segment_number(segment) < SCALED or events[0].offset > 0):
             raise FileTrouble(f"The history {self.path} is another log's: another streamcli has begun it anew.")
-        if events[0].offset > known.position:
+        if events[0].offset > known.at(segment):
             raise FileTrouble(f"The history {self.path} ends before what is to be added: the next start catches up.")
 
-    def _insert(self, events: Sequence[DecodedEvent], keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+    def _insert(self, events: Sequence[DecodedEvent], keys: Sequence[bytes], segment: int) -> dict[bytes, Stored]:
         """Add messages; return where the file holds those that were present already, or nothing if all are new."""
         rows = [
             (key, event.offset, kept(event))
@@ -198,7 +221,7 @@ class History(Closing):
         firsts = accumulate(sizes[:-1], initial=1)
         places = json.dumps(list(zip(offsets, firsts, sizes, strict=True)))
         before = self._connection.total_changes
-        self._connection.execute(_INSERT, (b"".join(keys), b"".join(datas), places))
+        self._connection.execute(_INSERT, (b"".join(keys), b"".join(datas), places, segment))
         if self._connection.total_changes - before == len(rows):
             return {}
         return self._find(keys)
@@ -214,30 +237,31 @@ class History(Closing):
                     new.add(key)
         return new
 
-    def _came_now(self, event: DecodedEvent, key: bytes, stored: dict[bytes, tuple[int, int]]) -> bool:
-        """With several segments: whether the message was stored since the file was opened, and is no retry."""
-        number, offset = stored.get(key, (self._opened_at + 1, event.offset))
-        return number > self._opened_at and offset == event.offset
+    def _came_now(self, event: DecodedEvent, key: bytes, stored: dict[bytes, Stored]) -> bool:
+        """Where offsets are not known: whether the message was stored since the file was opened, and is no retry."""
+        known = stored.get(key)
+        return known is None or (known.row > self._opened_at and known.offset == event.offset)
 
-    def _find(self, keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
-        """Return the row number and offset of those keys that are stored."""
-        found: dict[bytes, tuple[int, int]] = {}
+    def _find(self, keys: Sequence[bytes]) -> dict[bytes, Stored]:
+        """Return where those keys are that are stored."""
+        found: dict[bytes, Stored] = {}
         for first in range(0, len(keys), _ASKED_AT_ONCE):
             some = keys[first : first + _ASKED_AT_ONCE]
             marks = ", ".join("?" * len(some))
-            rows = self._connection.execute(f"SELECT key, number, offset FROM message WHERE key IN ({marks})", some)
-            found.update((key, (number, offset)) for key, number, offset in rows)
+            query = f"SELECT key, number, offset, segment FROM message WHERE key IN ({marks})"
+            found.update((key, Stored(*place)) for key, *place in self._connection.execute(query, some))
         return found
 
     def _read_cursor(self) -> Cursor:
-        row = self._connection.execute("SELECT place, position, last_offset, last_digest FROM progress").fetchone()
-        if row is None or not isinstance(row[1], int):
+        offsets = dict(self._connection.execute("SELECT segment, offset FROM position"))
+        last = self._connection.execute("SELECT segment, offset, digest FROM last_event").fetchone()
+        if last is None or not all(isinstance(offset, int) for offset in offsets.values()):
             raise Damaged(self.path, "it doesn't say how far it goes")
-        segment, position, offset, digested = row
-        return Cursor("", {segment: position} if segment else {}, None if offset is None else (offset, digested))
+        return Cursor("", offsets, None if last[0] is None else last)
 
-    def _write_cursor(self, cursor: Cursor) -> None:
-        self._connection.execute(
-            "UPDATE progress SET place = ?, position = ?, last_offset = ?, last_digest = ?",
-            (cursor.segment, cursor.position, *(cursor.last or (None, None))),
-        )
+    def _write_position(self, segment: str, offset: int) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO position VALUES (?, ?)", (segment, offset))
+
+    def _write_last(self, last: tuple[str, int, bytes] | None) -> None:
+        values = last or (None, None, None)
+        self._connection.execute("UPDATE last_event SET segment = ?, offset = ?, digest = ?", values)

@@ -30,6 +30,21 @@ def history_1_messages(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO progress VALUES (1, '', 0, NULL, NULL)")
 
 
+def history_2_segments(connection: sqlite3.Connection) -> None:
+    """Each segment has a position of its own, and each message the number of its segment."""
+    connection.execute("ALTER TABLE message ADD COLUMN segment INTEGER NOT NULL DEFAULT 0")
+    connection.execute("CREATE TABLE position (segment TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID")
+    connection.execute("INSERT INTO position SELECT place, position FROM progress WHERE place <> ''")
+    connection.execute(
+        "CREATE TABLE last_event (only INTEGER PRIMARY KEY CHECK (only = 1), segment TEXT, offset INTEGER, digest BLOB)"
+    )
+    connection.execute(
+        "INSERT INTO last_event"
+        " SELECT 1, CASE WHEN last_offset IS NULL THEN NULL ELSE place END, last_offset, last_digest FROM progress"
+    )
+    connection.execute("DROP TABLE progress")
+
+
 def outbox_1_entries(connection: sqlite3.Connection) -> None:
     """Typed messages not known to be in the log; ``reason`` is set when the server refused one permanently."""
     # AUTOINCREMENT, because a reused number would put a new message before an old one.
@@ -39,7 +54,7 @@ def outbox_1_entries(connection: sqlite3.Connection) -> None:
     )
 
 
-HISTORY: Final[tuple[Step, ...]] = (history_1_messages,)
+HISTORY: Final[tuple[Step, ...]] = (history_1_messages, history_2_segments)
 OUTBOX: Final[tuple[Step, ...]] = (outbox_1_entries,)
 
 

@@ -78,20 +78,20 @@ class Recorder:
         except StreamcliError as error:
             self._give_up(error)
 
-    def store(self, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
+    def store(self, segment: str, events: Sequence[DecodedEvent], keys: Sequence[bytes], cursor: Cursor) -> list[bool]:
         """Store events and return for each whether it is new to this terminal: never shown, and not a duplicate."""
         history = self._history
         if history is None:
             return self._unseen(keys)
         try:
-            fresh = history.store(events, cursor, keys)
+            fresh = history.store(segment, events, cursor, keys)
         except StreamcliError as error:
             self._give_up(error)
             return self._unseen(keys)
         if cursor.offsets:
             self._recent.extend(keys)  # the history knows the older ones
             return fresh
-        # With several segments each new connection reads everything again.
+        # Where offsets are not known each new connection reads everything again.
         return [one and other for one, other in zip(fresh, self._unseen(keys), strict=True)]
 
     def close(self) -> None:
@@ -134,5 +134,6 @@ class Recorder:
 
 def _tag(log: str, cursor: Cursor) -> str:
     """Return the log's own id, as the read worker names it, for a history in the folder ``log``."""
-    # Where offsets don't order the log there is no segment, and a log is recognized only by an id of its own.
-    return cursor.segment.rpartition("#")[0] if cursor.segment else "" if log.startswith(OWN) else log
+    # Where offsets are not known there is no segment, and a log is recognized only by an id of its own.
+    segment = next(iter(cursor.offsets), "")
+    return segment.rpartition("#")[0] if segment else "" if log.startswith(OWN) else log

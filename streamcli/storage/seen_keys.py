@@ -72,7 +72,7 @@ class Passing:
         if another:
             self._seen.clear()
 
-    def store(self, events: object, keys: Sequence[bytes], cursor: object) -> list[bool]:
+    def store(self, segment: str, events: object, keys: Sequence[bytes], cursor: object) -> list[bool]:
         """Return for each event whether it is new."""
         return self._seen.add(keys)
 

@@ -28,18 +28,19 @@ class History(history.History):
 
     @property
     def progress(self) -> Progress:
-        return Progress(self._read.segment, self._read.position, self._read.last)
+        place = next(iter(self._read.offsets), "")
+        return Progress(place, self._read.at(place), self._read.last and self._read.last[1:])
 
     def begin(self, place: str, start: int) -> None:  # type: ignore[override]
-        cursor = Cursor("", {place: start}, self._read.last if self._read.segment == place else None)
+        cursor = Cursor("", {place: start}, self._read.last if place in self._read.offsets else None)
         super().begin(cursor)
         self._read = cursor
 
     def store(  # type: ignore[override]
         self, events: Sequence[DecodedEvent], place: str, keys: Sequence[bytes] | None = None
     ) -> list[bool]:
-        cursor = Cursor("", {place: self._read.position}, self._read.last) if place else Cursor()
-        fresh = super().store(events, cursor, keys)
+        cursor = Cursor("", {place: self._read.at(place)}, self._read.last) if place else Cursor()
+        fresh = super().store(place, events, cursor, keys)
         if place and events:
-            self._read = cursor.after(events[-1])
+            self._read = cursor.after(place, events[-1])
         return fresh

@@ -68,7 +68,7 @@ def be_another_programs(path: Path) -> None:
 
 def lose_the_progress(path: Path) -> None:
     with sqlite3.connect(path) as connection:
-        connection.execute("DELETE FROM progress")
+        connection.execute("DELETE FROM last_event")
     connection.close()
 
 

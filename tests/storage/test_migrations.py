@@ -24,7 +24,14 @@ OLD_HISTORY = {
         ("INSERT INTO unreadable VALUES (x'aa', 'not JSON')", ()),
         ("INSERT INTO message VALUES (2, x'018bcfe56802a2', ?, ?)", (LOG[2].offset, LOG[2].data)),
         ("UPDATE progress SET place = ?, position = ?, last_offset = 7, last_digest = x'07'", (PLACE, LOG[2].end)),
-    ]
+    ],
+    2: [
+        ("INSERT INTO message VALUES (1, x'018bcfe56801a1', 0, ?, 0)", (LOG[0].data,)),
+        ("INSERT INTO unreadable VALUES (x'aa', 'not JSON')", ()),
+        ("INSERT INTO message VALUES (2, x'018bcfe56802a2', ?, ?, 4294967297)", (LOG[2].offset, LOG[2].data)),
+        ("INSERT INTO position VALUES (?, ?)", (PLACE, LOG[2].end)),
+        ("UPDATE last_event SET segment = ?, offset = 7, digest = x'07'", (PLACE,)),
+    ],
 }
 OLD_OUTBOX = {
     1: [

@@ -61,7 +61,7 @@ class Terminal:
             self.history._connection.execute(
                 "INSERT OR IGNORE INTO message (key, offset, event) VALUES (?, ?, ?)", (key, event.offset, event.data)
             )
-        self.history._connection.execute("UPDATE progress SET position = position + 1000000")
+        self.history._connection.execute("UPDATE position SET offset = offset + 1000000")
         self.history.close()
         self.start()
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from streamcli.errors import Unreachable
 from streamcli.log.api import AppendListener, ConnectionStatus, Event, ReadListener, ReadMode, Target
-from streamcli.log.frames import Frame, Received, pack, pack_write, unpack_count, unpack_events, unpack_json
+from streamcli.log.frames import Frame, Received, pack, pack_writes, unpack_count, unpack_events, unpack_json
 from streamcli.log.supervisor import Supervisor, asking
 from streamcli.log.wheel.cleaning import clean
 from streamcli.log.wheel.event_bytes import HEAD_BYTES
@@ -21,6 +21,7 @@ from streamcli.log.worker_slot import WorkerSlot
 from streamcli.model.address import Controller, Stream
 from streamcli.model.cursor import LogOpened
 from streamcli.model.names import reader_group
+from streamcli.model.segment import segment_name
 
 READ_MODULE = "streamcli.log.wheel.read_worker"
 WRITE_MODULE = "streamcli.log.wheel.write_worker"
@@ -131,7 +132,7 @@ class _Reading:
             else _EphemeralNames(target.owner, mode.value, target.stream)
         )
         self.group = ""
-        self._segments = 0
+        self._segments, self._log_id, self._exact = 0, "", False
         self._loop = asyncio.get_running_loop()
         self._deleting: asyncio.Task[None] | None = None
         self._caught_up = False
@@ -169,9 +170,8 @@ class _Reading:
             head_group=head_group(self.group),
             # Ephemeral readers delete at once. All others begin to read first: deleting takes seconds.
             old_groups=[] if self._mode is ReadMode.FOLLOW else self._names.left_over(),
-            segment=cursor.segment,
-            position=cursor.position,
-            last=(cursor.last[0], cursor.last[1].hex()) if cursor.last else None,
+            offsets=dict(cursor.offsets),
+            last=(*cursor.last[:2], cursor.last[2].hex()) if cursor.last else None,
             trace=self._mode is not ReadMode.LOOK,
         )
 
@@ -184,10 +184,12 @@ class _Reading:
         """Called in the thread that listens to the worker."""
         kind, payload, _ = received
         if kind is Frame.EVENTS:
-            self._listener.events(events(payload), self._taken(self.slot.lives))
+            number, batch = events(payload)
+            segment = segment_name(self._log_id, number) if self._exact else ""
+            self._listener.events(segment, batch, self._taken(self.slot.lives))
         elif kind is Frame.OPENED:
             opened = LogOpened(**unpack_json(payload))
-            self._segments = opened.segments
+            self._segments, self._log_id, self._exact = opened.segments, opened.log, bool(opened.starts)
             self._listener.connected(opened)
         elif kind is Frame.CAUGHT_UP:
             self._caught_up = True
@@ -243,7 +245,7 @@ class _Appending:
 
     def append(self, routing_key: str, datas: list[bytes]) -> None:
         if self.slot.opened:
-            self.slot.send(b"".join(pack_write(routing_key, data) for data in datas))
+            self.slot.send(pack_writes(routing_key, datas))
 
     def _opened(self, fields: dict[str, Any]) -> None:
         self._listener.opened(fields["log"])
@@ -259,8 +261,9 @@ class _Appending:
                 self._loop.call_soon_threadsafe(tell)
 
 
-def events(payload: bytes) -> list[Event]:
-    """Return the events of an EVENTS frame."""
-    offsets, datas = zip(*unpack_events(payload), strict=True)
+def events(payload: bytes) -> tuple[int, list[Event]]:
+    """Return the segment's number and the events of an EVENTS frame."""
+    segment, pairs = unpack_events(payload)
+    offsets, datas = zip(*pairs, strict=True)
     ends = [offset + HEAD_BYTES + len(data) for offset, data in zip(offsets, datas, strict=True)]
-    return list(map(Event, offsets, ends, datas))
+    return segment, list(map(Event, offsets, ends, datas))

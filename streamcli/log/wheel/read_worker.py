@@ -25,6 +25,7 @@ from streamcli.log.wheel.requests import ReadRequest
 from streamcli.log.wheel.worker import Output, connect, needing, open_stream, run
 from streamcli.model.address import Controller
 from streamcli.model.fingerprint import fingerprint
+from streamcli.model.segment import SCALED, segment_name
 
 READER = "main"  # always the same id: a crash leaves at most one stale reader in the group
 BATCH = 2000  # events in a frame: some milliseconds of work for the prompt's process
@@ -38,7 +39,6 @@ QUIET, QUIET_IN_ALL = 0.3, 1.0
 # too.
 QUICK = 0.1
 STUCK_AFTER = 50
-NEVER_SPLIT = 1 << 32  # smaller segment numbers are older than any scaling
 
 
 class Parent:
@@ -48,6 +48,7 @@ class Parent:
         self.send = output.send
         self._splitter = Splitter()
         self._untaken = 0
+        self.segment = 0
 
     def hand_over(self, events: Iterable[tuple[int, bytes]]) -> None:
         """Send events in frames and wait until all are drawn."""
@@ -65,7 +66,7 @@ class Parent:
 
     def _send(self, batch: list[tuple[int, bytes]]) -> None:
         self._wait_until_at_most(AHEAD - 1)
-        self.send(pack_events(batch))
+        self.send(pack_events(batch, self.segment))
         self._untaken += 1
 
     def _wait_until_at_most(self, count: int) -> None:
@@ -90,28 +91,30 @@ def work(request: ReadRequest, controller: Controller, output: Output) -> None:
     with needing(tables, "keep reader groups"):
         group = manager.create_reader_group(name, scope, stream, True)
     segments = list(group.get_streamcut().get_segment_offset_map())
-    if len(segments) == 1 and segments[0] < NEVER_SPLIT:
-        segment = f"{log}#{segments[0]}"
+    if len(segments) == 1 and segments[0] < SCALED:
+        parent.segment = segments[0]
         raw = EventBytes(manager.create_byte_stream(scope, stream))
         if not request.trace:
             manager.delete_reader_group(name, scope)
-        below = _read_past(raw, request, log, segment, parent)
+        below = _read_past(raw, request, log, parent)
         if not request.trace:
             _follow_bytes(raw, below, parent)
         asyncio.run(OneSegment(group.create_reader(READER), parent, below).follow())
     else:
         from_head = manager.create_reader_group(request.head_group, scope, stream, False).create_reader(READER)
         # A single segment that resulted from a merge counts as several: earlier events are in others.
-        parent.send(pack_json(Frame.OPENED, log=log, segments=max(2, len(segments)), start=0, tail=0))
+        parent.send(pack_json(Frame.OPENED, log=log, segments=max(2, len(segments))))
         asyncio.run(SeveralSegments(from_head, group.create_reader(READER), parent).follow())
 
 
-def _read_past(raw: EventBytes, request: ReadRequest, log: str, segment: str, parent: Parent) -> int:
-    """Deliver all that is in the log now, from the requested position if it is in this segment; return the tail."""
+def _read_past(raw: EventBytes, request: ReadRequest, log: str, parent: Parent) -> int:
+    """Deliver all that is in the log now, from the requested offset if it is in this segment; return the tail."""
     head, tail = raw.head(), raw.tail()
-    within = request.segment == segment and head <= request.position <= tail
-    start = request.position if within and _is_there(raw, request.last, head, tail) else head
-    parent.send(pack_json(Frame.OPENED, log=log, segments=1, start=start, tail=tail, segment=segment))
+    segment = segment_name(log, parent.segment)
+    asked = request.offsets.get(segment, -1)
+    last = request.last[1:] if request.last and request.last[0] == segment else None
+    start = asked if head <= asked <= tail and _is_there(raw, last, head, tail) else head
+    parent.send(pack_json(Frame.OPENED, log=log, segments=1, starts={segment: start}, tails={segment: tail}))
     parent.hand_over(raw.events(start, tail))
     return tail
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """Read ``scope/stream`` from ``position`` on if it still is an offset in ``segment``, else from the head.
+    """Read ``scope/stream`` from ``offsets`` on (bytes, by segment) if it still has the segment, else from the head.
 
-    ``last`` is the offset and the fingerprint (hex) of the last event read. ``group`` is the reader group to create,
-    ``head_group`` the second one for several segments, ``old_groups`` those to delete first. With ``trace`` false no
-    stream is created, and no reader group remains if the stream's bytes can be read.
+    ``last`` is the segment, offset and fingerprint (hex) of the last event read. ``group`` is the reader group to
+    create, ``head_group`` the second one for several segments, ``old_groups`` those to delete first. With ``trace``
+    false no stream is created, and no reader group remains if the stream's bytes can be read.
     """
 
     scope: str
@@ -19,9 +19,8 @@ class ReadRequest:
     group: str
     head_group: str
     old_groups: list[str]
-    segment: str
-    position: int
-    last: tuple[int, str] | None
+    offsets: dict[str, int]
+    last: tuple[str, int, str] | None
     trace: bool
 
 
