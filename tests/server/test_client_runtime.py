@@ -92,14 +92,16 @@ def test_the_archive_is_used_when_it_is_there(cache: Path, java: Path) -> None:
     assert not [flag for flag in flags if "DumpLoadedClassList" in flag]
 
 
-def test_one_whole_list_makes_the_archive_and_dead_ones_go(cache: Path, java: Path, built: list[bytes]) -> None:
+def test_the_list_of_one_connected_run_makes_the_archive_and_those_of_the_dead_go(
+    cache: Path, java: Path, built: list[bytes]
+) -> None:
     target = archive.archive_path(java, [cache / "bee-1.0.jar", cache / "dog-1.0.jar"])
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    whole = b"java/lang/Object id: 0\n" + b"".join(name + b"id: 1\n" for name in client._COMPLETE)
+    whole = b"java/lang/Object\n" + client._CONNECTED[0] + b"\n"
     of_the_dead, of_the_living = (cache / f"{target.stem}.pid{pid}.loaded" for pid in (ended.pid, os.getpid()))
-    of_the_dead.write_bytes(b"java/lang/Object id: 0\n")
-    of_the_living.write_bytes(whole[:-30])
+    of_the_dead.write_bytes(b"java/lang/Object\n")
+    of_the_living.write_bytes(whole[:-3])
     client.make_archive_later()
     assert built == [] and not of_the_dead.exists() and of_the_living.exists()
     of_the_living.write_bytes(whole)
