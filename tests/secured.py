@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamcli.server.java import java
+from streamcli.java.which import java
 from tests.certificates import Authority
 from tests.conftest import eventually
 from tests.environment import make_home
@@ -34,7 +34,7 @@ ACCOUNTS = {
 _JARS = """
 import os, sys
 from streamcli.server import Lines
-from streamcli.server.jars import ensure_jars
+from streamcli.java.jars import ensure_jars
 print(os.pathsep.join(map(str, ensure_jars(Lines(sys.stderr)))))
 """
 

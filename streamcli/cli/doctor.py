@@ -17,13 +17,13 @@ from typing import TextIO
 from streamcli.cli.roundtrip import round_trip
 from streamcli.config import Settings
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable
+from streamcli.java.jar_lock import is_good, read_lock
+from streamcli.java.jars import default_folder
+from streamcli.java.which import VARIABLE, java
 from streamcli.log.api import Target
 from streamcli.log.probe import Answer, probe, worded
 from streamcli.model.address import Controller, Stream
 from streamcli.server import state as server_state
-from streamcli.server.jar_lock import is_good, read_lock
-from streamcli.server.jars import default_folder
-from streamcli.server.java import VARIABLE, java
 from streamcli.storage.directories import Places, address_key
 from streamcli.storage.history import History
 from streamcli.system import paths

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TextIO
 
 from streamcli.errors import CannotCreate, UsageError, from_os_error
+from streamcli.java.progress import Lines
 from streamcli.server import control, data, health, launch, state
 from streamcli.server.control import State, Status
-from streamcli.server.progress import Lines
 from streamcli.server.state import ServerOptions
 
 _NOT_RUNNING = 3

@@ -10,11 +10,11 @@ from pathlib import Path
 import psutil
 
 from streamcli.errors import NotPermitted, Unreachable, UsageError
+from streamcli.java.jars import ensure_jars
+from streamcli.java.progress import Progress
+from streamcli.java.which import java
 from streamcli.model.address import Login
-from streamcli.server import archive, credentials, data, launch, probe, state
-from streamcli.server.jars import ensure_jars
-from streamcli.server.java import java
-from streamcli.server.progress import Progress
+from streamcli.server import credentials, data, launch, probe, state
 from streamcli.server.state import FETCHING, RUNNING, STARTING, STOPPED, Ports, Record, ServerOptions
 
 _POLL = 0.05  # seconds
@@ -190,7 +190,7 @@ def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None) ->
         if (last := state.read()) and last.phase == FETCHING:
             state.put_back(record)
         raise
-    archive.make_later(runtime, jars, state.folder())
+    launch.make_archive_later(runtime, jars)
     return url
 
 

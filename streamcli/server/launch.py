@@ -11,9 +11,10 @@ from pathlib import Path
 
 import streamcli
 from streamcli.errors import Unusable, from_os_error
-from streamcli.server import archive, credentials, data, parts, state
+from streamcli.java import archive
+from streamcli.java.which import libjvm, version_flags
+from streamcli.server import credentials, data, parts, state
 from streamcli.server.credentials import Credentials
-from streamcli.server.java import libjvm
 from streamcli.server.state import Ports, ServerOptions
 from streamcli.system import private_files
 from streamcli.system.paths import ensure_dir
@@ -28,6 +29,7 @@ _JVM_FLAGS = (
 )
 
 _DURABLE_MEMORY = ("-Xmx256m", "-XX:MaxDirectMemorySize=400m")
+_CLASSES = "classes.lst"  # the classes that a start has loaded
 _IN_MEMORY = ("-Xmx1g", "-XX:MaxDirectMemorySize=1g")  # this memory holds the log itself
 
 
@@ -100,7 +102,8 @@ def _told(java: Path, jars: list[Path], ports: Ports, choice: ServerOptions, sec
         "flags": [
             *_JVM_FLAGS,
             *(_DURABLE_MEMORY if choice.durable else _IN_MEMORY),
-            *archive.flags(java, jars),
+            *version_flags(java),
+            *_class_sharing(archive.archive_path(java, jars)),
             "-XX:ErrorFile=log/jvm-crash.log",
             "-Djava.io.tmpdir=tmp",
         ],
@@ -112,6 +115,22 @@ def _told(java: Path, jars: list[Path], ports: Ports, choice: ServerOptions, sec
         "data": parts.DATA,
         "health": state.health_path().name,
     }
+
+
+def _class_sharing(target: Path) -> list[str]:
+    """Return the flags to use the archive of the server's classes, or else to list them in the server's folder."""
+    return archive.using(target, f"{parts.JARS}/{target.name}") if target.exists() else archive.listing(_CLASSES)
+
+
+def make_archive_later(java: Path, jars: list[Path]) -> None:
+    """Build the archive of the server's classes in the background, from the list of the start that is now ready."""
+    home = state.folder()
+    try:
+        classes = (home / _CLASSES).read_bytes()
+        (home / _CLASSES).unlink()
+    except OSError:
+        return
+    archive.build_later(java, jars, classes, home, parts.JARS)
 
 
 def _bookie_file() -> str:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 from streamcli.errors import StreamcliError
+from streamcli.java.progress import Quiet
 from streamcli.server import control
 from streamcli.server.control import State, Status
-from streamcli.server.progress import Quiet
 
 _FIRST_PAUSE = 1.0  # seconds between the first two attempts; each later pause is twice as long
 _LONGEST_PAUSE = 60.0  # seconds

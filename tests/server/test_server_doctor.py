@@ -8,9 +8,9 @@ import pytest
 
 from streamcli.cli import doctor
 from streamcli.errors import Unusable
-from streamcli.server import jars
-from streamcli.server.jar_lock import read_lock
-from streamcli.server.progress import Quiet
+from streamcli.java import jars
+from streamcli.java.jar_lock import read_lock
+from streamcli.java.progress import Quiet
 from tests.server.conftest import Repository
 
 

