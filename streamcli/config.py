@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, Literal, TypeVar, cast, get_args
 
 from streamcli.errors import Unusable, UsageError
 from streamcli.model.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Login, Stream, parse_url
@@ -27,7 +27,8 @@ else:
 
 T = TypeVar("T")
 
-KEYS = ("url", "id", "scope", "stream", "room", "ca", "login_file")
+KEYS = ("url", "id", "scope", "stream", "room", "client", "ca", "login_file")
+ClientName = Literal["wheel", "java"]
 LOGIN_KEYS = {"url", "account", "password"}
 DEFAULT_ROOM = "lobby"
 DEFAULT_TIMEOUT = 10.0
@@ -37,13 +38,17 @@ MAX_LAST = 1_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one run. ``controller`` None means the embedded server; ``timeout`` is in seconds."""
+    """Settings of one run. ``controller`` None means the embedded server; ``timeout`` is in seconds.
+
+    ``client`` None means that the client for the log is chosen (`streamcli.log.opening`).
+    """
 
     controller: Controller | None
     user: str
     stream: Stream
     room: str
     timeout: float
+    client: ClientName | None = None
 
     @property
     def group_owner(self) -> str:
@@ -90,7 +95,15 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
         ),
         room=value("room", valid_room, DEFAULT_ROOM),
         timeout=seconds(options.get("timeout")),
+        client=value("client", lambda name: cast("ClientName | None", _client(name)), None),
     )
+
+
+def _client(name: str) -> ClientName:
+    for known in get_args(ClientName):
+        if name == known:
+            return cast(ClientName, known)
+    raise UsageError(f"The client must be wheel or java (got {quoted(name)}).")
 
 
 def seconds(text: str | None) -> float:

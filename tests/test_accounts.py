@@ -14,6 +14,7 @@ import pytest
 
 from streamcli.config import settle
 from streamcli.errors import Unusable, UsageError
+from streamcli.log.channel import WorkerEvents
 from streamcli.log.frames import Frame, Splitter, pack_json, unpack_json
 from streamcli.log.process import WorkerProcess
 from streamcli.log.redaction import redacted
@@ -201,7 +202,8 @@ def test_what_a_worker_says_on_standard_error_is_redacted_on_its_way_to_the_log(
         with log.open("ab", buffering=0) as file:
             request = FakeRequest("complain", text)
             controller = Controller("chat.example", 1, ALICE)
-            WorkerProcess("tests.fake_worker", controller, request, file, lambda received: None, ended.set)
+            events = WorkerEvents(lambda received: None, ended.set)
+            WorkerProcess("tests.fake_worker", controller, request, file, events)
             await asyncio.wait_for(ended.wait(), 20)
 
     asyncio.run(main())

@@ -32,7 +32,7 @@ def test_all_is_well_and_nothing_is_left_on_the_server(people: People, tmp_path:
     lines = done.stdout.splitlines()
     assert all(line.startswith("ok  ") for line in lines)
     assert re.search(r"round trip +\d+\.\d ms at the median, \d+\.\d ms at most, 20 messages", lines[-1])
-    group = re.search(r"reader group +made, read and deleted: (tim-\S+)", done.stdout)
+    group = re.search(r"reader +reader group made, read and deleted: (tim-\S+)", done.stdout)
     assert group
     with Raw(people.url, people.stream) as raw:
         assert raw.group_is_deleted(group[1])

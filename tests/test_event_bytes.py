@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamcli.log.event_bytes import EventBytes, NoEvents
 from streamcli.log.frames import Frame, Splitter
 from streamcli.log.wheel import read_worker
-from streamcli.log.wheel.event_bytes import EventBytes, NoEvents
 from tests.raw import Raw
 
 QUICK = settings(max_examples=150, deadline=None)

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
-from unittest.mock import MagicMock
 
 import pytest
 
-from streamcli.log.api import ReadListener, ReadMode, Target
+from streamcli.log.api import ReadMode, Target
+from streamcli.log.channel import WorkerEvents
 from streamcli.log.frames import Frame, Received
 from streamcli.log.wheel import adapter, cleaning
 from streamcli.log.wheel.groups import GroupNames
-from streamcli.log.worker_slot import Life
 from streamcli.model.address import Controller, Stream
 from streamcli.model.cursor import Cursor, LogOpened
-from tests.fake_controller import until
-
-Heard = Callable[[Received], None]
-Ended = Callable[[], None]
 
 
 def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,25 +30,22 @@ def test_a_new_reader_is_asked_to_read_and_the_groups_go_later(tmp_path: Path, m
     monkeypatch.setattr(adapter, "DELETED_AFTER", 0.0)
 
     async def main() -> None:
-        listener = cast(ReadListener, MagicMock(ReadListener, cursor=Cursor))
         target = Target(Stream(), "tim", lambda: Controller("127.0.0.1", 1), tmp_path / "groups", -3)
-        log = adapter.WheelLog(target, lambda status: None)
-        reading = log.read(listener, ReadMode.FOLLOW)
+        client = adapter.WheelClient(target)
+        client.read(ReadMode.FOLLOW)
         for _ in range(3):
-            assert reading._request().old_groups == [], "reading would begin when they are deleted, seconds later"
-            reading._opened(asdict(LogOpened.one("log", 0, 0)))
-        left_over = reading._names.left_over()
+            assert client.request(Cursor()).old_groups == [], "reading would begin when they are deleted, seconds later"
+            client.opened(LogOpened.one("log", 0, 0))
+        assert client._names
+        left_over = client._names.left_over()
         assert len(left_over) == 2, "a group that was not made needs no deleting"
-        reading.slot.controller, reading.slot.life = Controller("127.0.0.1", 1), Life.OPEN
-        for after in (left_over, []):
-            before = reading._deleting
-            reading._on_frame(Received(Frame.CAUGHT_UP, b""))
-            await until(lambda before=before: reading._deleting is not before)  # type: ignore[misc]
-            assert reading._deleting
-            await reading._deleting
+        for after in (left_over, list[str]()):
+            client.caught_up(Controller("127.0.0.1", 1))
+            assert client._deleting
+            await client._deleting
             assert asked[-1] == left_over
-            assert reading._names.left_over() == after, "forgotten is what was deleted"
-        log.close()
+            assert client._names.left_over() == after, "forgotten is what was deleted"
+        client.close()
 
     asyncio.run(main())
 
@@ -88,10 +78,10 @@ def test_cleaning_is_done_when_the_worker_says_so(monkeypatch: pytest.MonkeyPatc
     said: list[Frame] = []
 
     class Worker:
-        def __init__(self, module: str, controller: Controller, orders: object, log: int, heard: Heard, ended: Ended):
+        def __init__(self, module: str, controller: Controller, request: object, log: int, events: WorkerEvents):
             for frame in said:
-                heard(Received(frame, b""))
-            asyncio.get_running_loop().call_soon(ended)
+                events.frame(Received(frame, b""))
+            asyncio.get_running_loop().call_soon(events.end)
 
         def kill(self) -> None:
             pass

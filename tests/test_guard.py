@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -19,7 +20,9 @@ from streamcli.cli import runtime
 from streamcli.config import Settings
 from streamcli.errors import StreamcliError, UsageError
 from streamcli.log.api import Target
+from streamcli.log.channel import WorkerEvents
 from streamcli.log.frames import Frame, Received
+from streamcli.log.process import WorkerProcess
 from streamcli.log.supervisor import Supervisor, Tick, asking
 from streamcli.log.worker_slot import WorkerSlot
 from streamcli.model.address import Controller, Stream
@@ -223,10 +226,13 @@ def test_frames_that_we_cannot_take_are_reported_once_a_new_worker_was_of_no_use
         frames.append(received.kind)
         raise ArithmeticError("unforeseen")
 
+    def start(to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> WorkerProcess:
+        return WorkerProcess("tests.fake_worker", to, FakeRequest("count"), log, events)
+
     async def main() -> None:
         guard.on_error(errors.append)
         controller = FakeController(YES)
-        slot = WorkerSlot("tests.fake_worker", lambda: FakeRequest("count"), on_frame, lambda last: None)
+        slot = WorkerSlot("fake", start, on_frame, lambda last: None)
         async with controller.listening() as where:
             supervisor = Supervisor(
                 lambda: where, [slot], asking(Stream()), lambda status: None, subprocess.DEVNULL, Tick(down=0.05)

@@ -37,7 +37,9 @@ def ignored(status: ConnectionStatus) -> None:
     pass
 
 
-@pytest.fixture(params=["memory", pytest.param("wheel", marks=pytest.mark.real)])
+@pytest.fixture(
+    params=["memory", pytest.param("wheel", marks=pytest.mark.real), pytest.param("java", marks=pytest.mark.real)]
+)
 def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Logs:
     if request.param == "memory":
         memory = MemoryStream()
@@ -45,7 +47,7 @@ def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Logs:
     server: Server = request.getfixturevalue("server")
     controller = parse_url(server.url)
     stream = Stream(stream=request.getfixturevalue("stream"))
-    target = Target(stream, "tim", lambda: controller, tmp_path / "groups", subprocess.DEVNULL)
+    target = Target(stream, "tim", lambda: controller, tmp_path / "groups", subprocess.DEVNULL, request.param)
     return lambda on_status=ignored: open_log(target, on_status)
 
 

@@ -14,7 +14,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
+from unittest.mock import MagicMock
 
 import psutil
 import pytest
@@ -22,6 +23,7 @@ import pytest
 from streamcli.errors import Unreachable
 from streamcli.log import worker_slot
 from streamcli.log.api import ConnectionStatus, Phase
+from streamcli.log.channel import WorkerEvents
 from streamcli.log.frames import Frame, Received, pack, unpack_count
 from streamcli.log.process import WorkerProcess
 from streamcli.log.supervisor import WELL, Failure, Supervisor, Tick, asking, status_of
@@ -52,8 +54,7 @@ class OneWorker:
             Controller("nowhere", 1),
             FakeRequest(do),
             subprocess.DEVNULL,
-            self.frames.append,
-            self._end,
+            WorkerEvents(self.frames.append, self._end),
         )
 
     def _end(self) -> None:
@@ -140,7 +141,7 @@ class Watch:
         self.doings = list(doings)
         self.starts: list[list[float]] = [[] for _ in doings]
         self.lanes = [
-            WorkerSlot(FAKE, functools.partial(self._request, number), lambda received: None, due, timing=timing)
+            WorkerSlot(FAKE, functools.partial(self._start, number), lambda received: None, due, timing=timing)
             for number in range(len(doings))
         ]
         self.supervisor = Supervisor(
@@ -152,9 +153,9 @@ class Watch:
             tick,
         )
 
-    def _request(self, number: int) -> FakeRequest:
+    def _start(self, number: int, to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> WorkerProcess:
         self.starts[number].append(time.monotonic())
-        return FakeRequest(self.doings[number], seconds=2.0)
+        return WorkerProcess(FAKE, to, FakeRequest(self.doings[number], seconds=2.0), log, events)
 
     def locate(self) -> Controller:
         return Controller("127.0.0.1", self.controller.port)
@@ -163,7 +164,7 @@ class Watch:
         return self.links[-1] if self.links else ConnectionStatus(Phase.CONNECTING)
 
     def pids(self) -> list[int]:
-        return [lane.process.pid for lane in self.lanes if lane.process]
+        return [lane.worker.pid for lane in self.lanes if lane.worker]
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[Supervisor]:
@@ -196,7 +197,7 @@ def test_workers_that_die_are_replaced_and_those_that_fail_wait_longer_each_time
 
 def test_only_starts_that_come_to_nothing_are_followed_by_a_pause() -> None:
     now = 100.0
-    slot = WorkerSlot("module", lambda: FakeRequest("die"), lambda received: None, lambda last: None, now=lambda: now)
+    slot = WorkerSlot("worker", MagicMock(), lambda received: None, lambda last: None, now=lambda: now)
     pauses = []
     for lived in (False, False, False, True, False, *[False] * 6, True):
         slot._ended(lived)
@@ -232,8 +233,8 @@ def test_what_happens_to_a_worker_leads_to_this_state(life: Life, event: SlotEve
 class Still:
     """A slot at one moment."""
 
-    def __init__(self, opened: bool, process: bool = True, trouble: dict[str, str] | None = None) -> None:
-        self.opened, self.process, self.trouble = opened, process, trouble or {}
+    def __init__(self, opened: bool, worker: bool = True, trouble: dict[str, str] | None = None) -> None:
+        self.opened, self.worker, self.trouble = opened, worker, trouble or {}
 
 
 LOST = {"kind": "other", "text": "no luck"}
@@ -251,8 +252,8 @@ LIVE, BEFORE = ConnectionStatus(Phase.LIVE), ConnectionStatus(Phase.CONNECTING, 
         ([Still(True), Still(False)], DOWN, False, LIVE, Phase.CONNECTING, DOWN),
         ([Still(True), Still(False, trouble=LOST)], WELL, False, BEFORE, Phase.CONNECTING, SAID),
         ([Still(True), Still(False, trouble=LOST)], DOWN, False, BEFORE, Phase.CONNECTING, DOWN),
-        ([Still(True), Still(False, process=False)], WELL, False, BEFORE, Phase.CONNECTING, Failure("as before")),
-        ([Still(True), Still(False, process=False, trouble=LOST)], WELL, False, BEFORE, Phase.CONNECTING, SAID),
+        ([Still(True), Still(False, worker=False)], WELL, False, BEFORE, Phase.CONNECTING, Failure("as before")),
+        ([Still(True), Still(False, worker=False, trouble=LOST)], WELL, False, BEFORE, Phase.CONNECTING, SAID),
         ([Still(True), Still(False)], WELL, False, BEFORE, Phase.CONNECTING, WELL),
     ],
 )
@@ -269,7 +270,7 @@ def test_a_worker_that_had_opened_and_lived_is_replaced_at_once_however_often() 
             for kill in range(1, 8):
                 # Not the link: it is still that of the worker before when the next one has just been started.
                 await until(lambda: watch.lanes[0].opened and len(watch.starts[0]) == kill)  # noqa: B023
-                process = watch.lanes[0].process
+                process = watch.lanes[0].worker
                 assert process and watch.lanes[0].failures == 0
                 process.kill()
                 await until(lambda: len(watch.starts[0]) == kill + 1)  # noqa: B023

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import statistics
@@ -19,7 +18,9 @@ from streamcli.config import Settings
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable
 from streamcli.java.jar_lock import is_good, read_lock
 from streamcli.java.jars import default_folder
+from streamcli.java.progress import Lines
 from streamcli.java.which import VARIABLE, java
+from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.log.probe import Answer, probe, worded
 from streamcli.model.address import Controller, Stream
@@ -54,8 +55,9 @@ async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
         out.flush()
         code = code or (finding.error.exit_code if finding.error else 0)
 
-    for check in (_python, _client):
-        say(_checked(check))
+    say(_python())
+    usable = _client(settings.client)
+    say(usable)
     if settings.controller is None:
         for check in (_java, _jars):
             say(_checked(check))
@@ -75,14 +77,17 @@ async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
     for finding in _access(controller, settings.stream):
         say(finding)
     try:
+        if usable.error:
+            raise usable.error
+        opening.prepare(settings.client, Lines(sys.stderr, "client"))
         group, times = await round_trip(target, settings.timeout)
     except NotPermitted as error:  # the account can still chat
         say(Finding("round trip", f"not measured, it needs a stream of its own: {error}"))
         return code
     except StreamcliError as error:
-        say(Finding("reader group", "", error))
+        say(Finding("reader", "", error))
         return code
-    say(Finding("reader group", f"made, read and deleted: {group}"))
+    say(Finding("reader", f"reader group made, read and deleted: {group}" if group else "read without a reader group"))
     middle, worst = statistics.median(times) * 1000, max(times) * 1000
     say(Finding("round trip", f"{middle:.1f} ms at the median, {worst:.1f} ms at most, {len(times)} messages"))
     return code
@@ -100,10 +105,13 @@ def _python() -> Finding:
     return Finding("Python", f"{platform.python_implementation()} {platform.python_version()} on {system}")
 
 
-def _client() -> Finding:
-    if importlib.util.find_spec("pravega_client") is None:
-        raise Unusable("The package pravega is not installed. It has wheels for CPython 3.10 and 3.11 on x86_64 only.")
-    return Finding("Client", f"pravega {importlib.metadata.version('pravega')}")
+def _client(wanted: opening.ClientName | None) -> Finding:
+    try:
+        choice = opening.choose(wanted)
+    except Unusable as error:
+        return Finding("Client", "", error)
+    package = {"wheel": "pravega", "java": "JPype1"}[choice.name]
+    return Finding("Client", f"{choice.name} ({package} {importlib.metadata.version(package)}): {choice.why}")
 
 
 def _java() -> Finding:

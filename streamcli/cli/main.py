@@ -54,6 +54,7 @@ Options:
   --scope SCOPE    the log's scope (default: scope) [STREAMCLI_SCOPE]
   --stream STREAM  the log's stream (default: stream) [STREAMCLI_STREAM]
   --room ROOM      the room to send to (default: lobby) [STREAMCLI_ROOM]; tail: show only this room
+  --client NAME    how to speak to Pravega: wheel or java (default: what suits) [STREAMCLI_CLIENT]
   --json           tail, history, search: print each message as one line of JSON
   --no-follow      tail: stop at the end of the log
   --last N         tail: start with the last N messages; history, search: print N (default: 50)
@@ -238,7 +239,7 @@ def _doctor(arguments: dict[str, Any]) -> int:
     from streamcli.cli.doctor import doctor
 
     settings = _settings(arguments, reads=True)
-    return runtime.run(settings, lambda target: doctor(settings, target, sys.stdout), start=False)
+    return runtime.run(settings, lambda target: doctor(settings, target, sys.stdout), start=False, prepared=False)
 
 
 def _tail(arguments: dict[str, Any]) -> int:
@@ -293,7 +294,7 @@ def _settings(arguments: dict[str, Any], reads: bool = False) -> Settings:
     options = {
         "url": arguments["--url"] if arguments["<url>"] is None else arguments["<url>"],
         "id": arguments["--id"] if arguments["<id>"] is None else arguments["<id>"],
-        **{name: arguments[f"--{name}"] for name in ("scope", "stream", "room", "timeout")},
+        **{name: arguments[f"--{name}"] for name in ("scope", "stream", "room", "client", "timeout")},
     }
     settings = settle(options, os.environ)
     if reads:

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from streamcli.config import Settings
 from streamcli.errors import Unreachable
+from streamcli.java.progress import Lines
+from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.model.address import Controller, parse_url
 from streamcli.system import guard, log_file
@@ -27,21 +29,26 @@ def run(
     start: bool = True,
     patient: bool = False,
     unstarted: str = "",
+    prepared: bool = True,
 ) -> int:
     """Run ``work`` on the log of ``settings`` and return its exit code; ``start`` the embedded server first if needed.
 
     A ``patient`` command begins at once if a server is only away: crashed, starting or unresponsive. For all others,
-    the error of a server that is not ready in time also says what was ``unstarted``.
+    the error of a server that is not ready in time also says what was ``unstarted``. ``prepared`` is false for a
+    command that itself looks for what the log's client needs.
     Raises StreamcliError.
     """
     sys.setswitchinterval(SWITCH)
     locate = (
         _embedded(settings, start, patient, unstarted) if settings.controller is None else _named(settings.controller)
     )
+    if prepared:
+        opening.prepare(settings.client, Lines(sys.stderr, "client"))
     with log_file.worker_log() as worker_log:
 
         async def main() -> int:
-            target = Target(settings.stream, settings.group_owner, locate, state_dir() / "groups", worker_log)
+            groups = state_dir() / "groups"
+            target = Target(settings.stream, settings.group_owner, locate, groups, worker_log, settings.client)
             return await _ended_by_errors(work(target))
 
         return asyncio.run(main())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Literal, NamedTuple, Protocol
 
 from streamcli.errors import NotPermitted
 from streamcli.model.address import Controller, Stream
@@ -56,7 +56,7 @@ class Target:
 
     ``locate`` returns the controller before each connection, or raises Unreachable with a sentence for the user. Reader
     groups are named after ``owner`` and recorded in files in ``folder``. ``worker_log`` takes the standard error of
-    worker processes.
+    worker processes. ``client`` names the client to use; without a name it is chosen.
     """
 
     stream: Stream
@@ -64,6 +64,7 @@ class Target:
     locate: Callable[[], Controller]
     folder: Path
     worker_log: IO[bytes] | int
+    client: Literal["wheel", "java"] | None = None
 
 
 class ReadMode(Enum):

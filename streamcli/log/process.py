@@ -1,32 +1,27 @@
-"""The parent's side of a worker: a process, frames sent without ever waiting, frames received in a thread."""
+"""A worker that is a process of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING
 
-from streamcli.log.frames import Frame, Received, pack_json, read_frames
+from streamcli.log.channel import Channel, WorkerEvents
+from streamcli.log.frames import Frame, pack_json
 from streamcli.log.redaction import redacted
-from streamcli.model.address import Controller
-from streamcli.system.guard import post
+from streamcli.model.address import Controller, Login
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_PIECE = 1 << 16
 _LONGEST_LINE = 1 << 16
-_log = logging.getLogger(__name__)
 
 
-class WorkerProcess:
+class WorkerProcess(Channel):
     """One worker process. Create and call it in the event loop's thread."""
 
     def __init__(
@@ -35,105 +30,82 @@ class WorkerProcess:
         controller: Controller,
         request: DataclassInstance,
         log: IO[bytes] | int,
-        on_frame: Callable[[Received], None],
-        on_end: Callable[[], None],
-        settle: Callable[[], None] = lambda: None,
+        events: WorkerEvents,
     ) -> None:
         """Start ``python -m module`` with ``request`` for ``controller``; raises OSError when the system can't.
 
         ``log`` takes its standard error, without passwords: the library's panics quote them.
-        ``on_frame`` is called in a separate thread, and ``settle`` after the last frame: it returns when all frames
-        were passed on. Then ``on_end`` is called, once, in the loop: the process is gone. The worker runs in its own
-        session, so that Ctrl-C and Ctrl-Z reach only the prompt, and in ``/``, so that it can't import modules from the
-        user's current folder by accident.
         """
-        self._module = module
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            cwd="/",
-        )
+        self._process = start_process(module, subprocess.PIPE)
         assert self._process.stdin and self._process.stdout
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._in, False)
-        self._unsent = bytearray()
-        self._closed = False
-        self._loop = asyncio.get_running_loop()
-        self._on_frame, self._on_end, self._settle = on_frame, on_end, settle
-        self._login, self._log = controller.login, None if isinstance(log, int) else log
+        super().__init__(module, self._in, events)
         # The account goes through the pipe: others could read a process's arguments or environment.
         self.send(pack_json(Frame.START, parent=os.getpid(), controller=asdict(controller), request=asdict(request)))
-        name = module.rpartition(".")[2]
-        self._logging = threading.Thread(target=self._keep_log, name=f"{name}-log", daemon=True)
-        self._logging.start()
-        threading.Thread(target=self._listen, name=name, daemon=True).start()
+        self._logging = keep_log(self._process, log, controller.login)
+        self._listen()
 
     @property
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
 
-    def send(self, frame: bytes) -> None:
-        """Send one frame; what the pipe can't take now is sent later."""
-        if self._closed:
-            return
-        self._unsent += frame
-        if len(self._unsent) == len(frame):
-            self._flush()
-
     def kill(self) -> None:
         """Kill the process; it holds nothing that would be lost."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    def _flush(self) -> None:
-        try:
-            while self._unsent:
-                del self._unsent[: os.write(self._in, self._unsent[:_PIECE])]
-            self._loop.remove_writer(self._in)
-        except BlockingIOError:
-            self._loop.add_writer(self._in, self._flush)
-        except OSError:  # it is gone, which the listening thread notices
-            self._unsent.clear()
-            self._loop.remove_writer(self._in)
+    def _read(self, size: int) -> bytes:
+        return os.read(self._out, size)
 
-    def _listen(self) -> None:
-        try:
-            for received in read_frames(lambda size: os.read(self._out, size)):
-                self._on_frame(received)
-        except Exception:
-            # Invalid frames must not print a traceback over the prompt. The worker is replaced as if it had ended.
-            if not self._loop.is_closed():
-                _log.exception("what %s %d said can't be used", self._module, self.pid)
-        finally:
-            self.kill()
-            self._process.wait()
-            self._logging.join()
-            self._process.stdout.close()  # type: ignore[union-attr]
-            self._settle()
-            post(self._loop, self._end)
+    def _write(self, piece: bytes | bytearray) -> int:
+        return os.write(self._in, piece)
 
-    def _keep_log(self) -> None:
-        assert self._process.stderr
-        with self._process.stderr as errors:
+    def _finish(self) -> None:
+        self.kill()
+        self._process.wait()
+        self._logging.join()
+        self._process.stdout.close()  # type: ignore[union-attr]
+
+    def _close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr]
+
+
+def start_process(module: str, stdin: int, stdout: int = subprocess.PIPE, **more: str) -> subprocess.Popen[bytes]:
+    """Start ``python -m module`` with ``more`` in its environment; raises OSError when the system can't.
+
+    It runs in its own session, so that Ctrl-C and Ctrl-Z reach only the prompt, and in ``/``, so that it can't import
+    modules from the user's current folder by accident.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        cwd="/",
+        env={**os.environ, **more} if more else None,
+    )
+
+
+def keep_log(process: subprocess.Popen[bytes], log: IO[bytes] | int, login: Login | None) -> threading.Thread:
+    """Copy the standard error of ``process`` to ``log``, line by line and without passwords, in a thread."""
+
+    def copy() -> None:
+        assert process.stderr
+        with process.stderr as errors:
             follows = False  # whether this piece continues a line that was too long
             while piece := errors.readline(_LONGEST_LINE):
                 whole = piece.endswith(b"\n")
                 # Half a line could end in half a password, which no pattern would match.
-                if whole and not follows and self._log:
-                    text = redacted(piece.decode(errors="replace"), self._login)
+                if whole and not follows and not isinstance(log, int):
+                    text = redacted(piece.decode(errors="replace"), login)
                     with contextlib.suppress(OSError, ValueError):  # full, or closed because the program ends
-                        self._log.write(text.encode())
+                        log.write(text.encode())
                 follows = not whole
 
-    def _end(self) -> None:
-        # In one step with on_end: nothing may write to this pipe's number once it can mean another file.
-        self._closed = True
-        self._unsent.clear()
-        self._loop.remove_writer(self._in)
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()  # type: ignore[union-attr]
-        self._on_end()
+    thread = threading.Thread(target=copy, name=f"{process.pid}-log", daemon=True)
+    thread.start()
+    return thread

@@ -97,7 +97,7 @@ class Supervisor:
     async def _ended(self) -> None:
         """Wait briefly for the killed workers, so that their callbacks don't meet a closed loop."""
         end = time.monotonic() + END_WITHIN
-        while any(slot.process for slot in self._slots) and time.monotonic() < end:
+        while any(slot.worker for slot in self._slots) and time.monotonic() < end:
             self._wake.clear()
             with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), end - time.monotonic())
@@ -120,7 +120,7 @@ class Supervisor:
         except Unreachable as error:
             return Failure(str(error))
         for slot in self._slots:
-            if slot.process and slot.controller != controller:
+            if slot.worker and slot.controller != controller:
                 slot.replace()  # the server was restarted, on another port or with another password
         failure = await self._ask(controller)
         if self._ending:
@@ -161,7 +161,7 @@ def status_of(
     if down.words:
         return Phase.CONNECTING, down
     failed = next((failure_of(slot.trouble) for slot in slots if slot.trouble), WELL)
-    if not failed.words and last.words and any(not slot.process for slot in slots):
+    if not failed.words and last.words and any(not slot.worker for slot in slots):
         return Phase.CONNECTING, Failure(last.words, last.refused, last.missing)  # between attempts nothing is known
     return Phase.CONNECTING, failed
 

@@ -1,4 +1,4 @@
-"""A worker's slot: its process is replaced when it ends or hangs."""
+"""A worker's slot: the worker is replaced when it ends or hangs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
+from streamcli.log.channel import Channel, Start, WorkerEvents
 from streamcli.log.frames import Frame, Received, unpack_json
-from streamcli.log.process import WorkerProcess
 from streamcli.model.address import Controller
 from streamcli.system.guard import report
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +21,8 @@ _log = logging.getLogger(__name__)
 class Life(Enum):
     """The states of a slot."""
 
-    EMPTY = "empty"  # no process; the next one starts after the back-off
-    OPENING = "opening"  # the process has not opened the stream yet
+    EMPTY = "empty"  # no worker; the next one starts after the back-off
+    OPENING = "opening"  # the worker has not opened the stream yet
     OPEN = "open"
     ENDING = "ending"  # killed, or about to end by itself; its last frames are passed on, but it opens nothing
 
@@ -34,9 +31,9 @@ class SlotEvent(Enum):
     """The events of a slot."""
 
     STARTED = "started"
-    OPENED = "opened"  # the process has opened the stream
-    REPLACED = "replaced"  # the process is to be replaced
-    ENDED = "ended"  # the process is gone, or could not be started
+    OPENED = "opened"  # the worker has opened the stream
+    REPLACED = "replaced"  # the worker is to be replaced
+    ENDED = "ended"  # the worker is gone, or could not be started
 
 
 # Combinations that are missing here change nothing.
@@ -72,8 +69,8 @@ class WorkerSlot:
 
     def __init__(
         self,
-        module: str,
-        request: Callable[[], DataclassInstance],
+        name: str,
+        start: Start,
         on_frame: Callable[[Received], None],
         due_since: Callable[[float], float | None],
         on_open: Callable[[dict[str, Any]], None] = lambda fields: None,
@@ -81,7 +78,7 @@ class WorkerSlot:
         timing: Timing = Timing(),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Run ``module`` with ``request()``; frames arrive in a thread, which calls ``on_last`` after the last one.
+        """``start`` starts a worker; its frames arrive in a thread, which calls ``on_last`` after the last one.
 
         The next worker starts only after ``on_last`` has returned: it can wait there until all frames are processed.
 
@@ -89,11 +86,11 @@ class WorkerSlot:
         precede all frames of callers that check ``opened``.
         ``due_since(last_frame)`` returns since when (by ``now``) a heartbeat has been due, or None when none is.
         """
-        self.module, self._request, self._on_frame, self._due_since = module, request, on_frame, due_since
+        self.name, self._start, self._on_frame, self._due_since = name, start, on_frame, due_since
         self._on_open, self._on_last, self._timing, self._now = on_open, on_last, timing, now
         self.life = Life.EMPTY
         self.lives = 0  # number of workers started
-        self.process: WorkerProcess | None = None
+        self.worker: Channel | None = None
         self.controller: Controller | None = None
         self.trouble: dict[str, str] = {}
         self.good_probes = 0
@@ -137,7 +134,7 @@ class WorkerSlot:
             self._gives_way = received.kind is Frame.STUCK  # ends so that the next one gets past an event: no failure
             if received.kind is Frame.FAILED:
                 self.trouble = unpack_json(received.payload)
-                _log.warning("%s fails: %s", self.module, self.trouble["text"])
+                _log.warning("%s fails: %s", self.name, self.trouble["text"])
             try:
                 self._on_frame(received)
             except Exception as error:
@@ -149,22 +146,22 @@ class WorkerSlot:
                 loop.call_soon_threadsafe(self._open, unpack_json(received.payload), wake)
 
         def ended() -> None:
-            _log.info("%s has ended", self.module)
-            self.process = None
+            _log.info("%s has ended", self.name)
+            self.worker = None
             self._ended(lived=self._gives_way or self._has_lived())
             wake()
 
         try:
-            self.process = WorkerProcess(self.module, controller, self._request(), log, arrived, ended, self._on_last)
-            _log.info("%s started as process %d", self.module, self.process.pid)
+            self.worker = self._start(controller, log, WorkerEvents(arrived, ended, self._on_last))
+            _log.info("%s started in process %d", self.name, self.worker.pid)
         except (OSError, RuntimeError) as error:  # no more processes, files, memory or threads
             self.trouble = {"kind": "system", "text": str(error)}
             self._ended(lived=False)
 
     def send(self, frame: bytes) -> None:
         """Send a frame to the worker if there is one."""
-        if self.process:
-            self.process.send(frame)
+        if self.worker:
+            self.worker.send(frame)
 
     def probed(self, well: bool) -> None:
         """Record a probe while the worker is overdue; replace the worker after enough good probes."""
@@ -179,15 +176,15 @@ class WorkerSlot:
     def replace(self) -> None:
         """Kill the worker, so that the next one starts. It no longer counts as open."""
         self._happened(SlotEvent.REPLACED)
-        if self.process:
-            _log.info("%s is killed", self.module)
-            self.process.kill()
+        if self.worker:
+            _log.info("%s is killed", self.name)
+            self.worker.kill()
 
     def _open(self, fields: dict[str, Any], wake: Callable[[], None]) -> None:
         if not self._happened(SlotEvent.OPENED):
             return
         self.trouble, self._opened_at, self._open_within = {}, self._now(), self._timing.open_within
-        _log.info("%s has opened the log: %s", self.module, fields)
+        _log.info("%s has opened the log: %s", self.name, fields)
         self._on_open(fields)
         wake()
 

@@ -19,8 +19,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from streamcli.log.event_bytes import EventBytes, NoEvents
 from streamcli.log.frames import Frame, Splitter, pack, pack_events, pack_json
-from streamcli.log.wheel.event_bytes import EventBytes, NoEvents
 from streamcli.log.wheel.requests import ReadRequest
 from streamcli.log.wheel.worker import Output, connect, needing, open_stream, run
 from streamcli.model.address import Controller
