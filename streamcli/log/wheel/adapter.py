@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from streamcli.errors import Unreachable
 from streamcli.log.api import AppendListener, ConnectionStatus, Event, ReadListener, ReadMode, Target
 from streamcli.log.frames import Frame, Received, pack, pack_writes, unpack_count, unpack_events, unpack_json
+from streamcli.log.raw_events import HEAD_BYTES
 from streamcli.log.supervisor import Supervisor, asking
 from streamcli.log.wheel.cleaning import clean
-from streamcli.log.wheel.event_bytes import HEAD_BYTES
 from streamcli.log.wheel.groups import GroupNames, head_group
 from streamcli.log.wheel.requests import ReadRequest, WriteRequest
 from streamcli.log.worker_slot import WorkerSlot
