@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.log.event_bytes import EventBytes, NoEvents
 from streamcli.log.frames import Frame, Splitter
+from streamcli.log.hand_over import Parent
+from streamcli.log.raw_events import NoEvents
 from streamcli.log.wheel import read_worker
+from streamcli.log.wheel.event_bytes import EventBytes
 from tests.raw import Raw
 
 QUICK = settings(max_examples=150, deadline=None)
@@ -190,7 +192,7 @@ class Sink:
 
 def test_what_was_read_as_bytes_is_left_out_and_an_empty_event_ends_the_life() -> None:
     sink, reader = Sink(), Slices([Event(80), Event(90)], [], [Event(100)])
-    asyncio.run(read_worker.OneSegment(reader, cast(read_worker.Parent, sink), 90).follow())
+    asyncio.run(read_worker.OneSegment(reader, cast(Parent, sink), 90).follow())
     assert sink.offsets == [90, 100]
     assert (sink.frames[0], sink.frames[-1]) == (Frame.CAUGHT_UP, Frame.STUCK)
     assert reader.released[:3] == [[Event(80), Event(90)], [], [Event(100)]]
@@ -198,6 +200,6 @@ def test_what_was_read_as_bytes_is_left_out_and_an_empty_event_ends_the_life() -
 
 def test_offsets_that_begin_anew_end_the_life_without_taking_the_events() -> None:
     sink, reader = Sink(), Slices([Event(80)], [Event(0)], [Event(90)])
-    asyncio.run(read_worker.OneSegment(reader, cast(read_worker.Parent, sink), 0).follow())
+    asyncio.run(read_worker.OneSegment(reader, cast(Parent, sink), 0).follow())
     assert sink.offsets == [80]
     assert Frame.STUCK not in sink.frames

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from streamcli.log.event_bytes import HEAD_BYTES
+from streamcli.log.raw_events import HEAD_BYTES
 from streamcli.model.clock_skew import SkewDetector
 from streamcli.model.cursor import Cursor
 from streamcli.model.dedup_key import dedup_key

@@ -11,8 +11,8 @@ from typing import IO, Any, Protocol
 from streamcli.errors import StreamcliError, Unreachable
 from streamcli.log.api import AppendListener, ConnectionStatus, Event, ReadListener, ReadMode, Target
 from streamcli.log.channel import Channel, WorkerEvents
-from streamcli.log.event_bytes import HEAD_BYTES
 from streamcli.log.frames import Frame, Received, pack, pack_writes, unpack_count, unpack_events, unpack_json
+from streamcli.log.raw_events import HEAD_BYTES
 from streamcli.log.supervisor import Supervisor, asking
 from streamcli.log.worker_slot import WorkerSlot
 from streamcli.model.address import Controller

@@ -1,1 +1,1 @@
-"""The log through Pravega's Java client: a host process with one JVM, a thread in it for each worker."""
+"""The adapter for Pravega's Java client, through JPype: a host process with one JVM, and its parent's side."""

@@ -1,4 +1,4 @@
-"""The requests to workers in the host process. The prompt's process builds them, and a worker gets them as JSON."""
+"""The requests to lanes of the host. The prompt's process builds these values, and a lane gets them as JSON."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReadRequest:
-    """Read ``scope/stream`` from ``offsets`` on (bytes, by segment) if it still is the same log, else from the head.
+    """Read ``scope/stream`` from ``offsets`` on (bytes, by segment name) if they fit the log, else from the head.
 
-    ``last`` is the segment, offset and fingerprint (hex) of the last event read. With ``make`` the stream is created if
-    missing.
+    ``last`` is the segment, offset and fingerprint (hex) of the last event read. The stream is created if it is missing
+    and ``make`` is true.
     """
 
     scope: str
@@ -30,7 +30,7 @@ class WriteRequest:
 
 @dataclass(frozen=True)
 class CleanRequest:
-    """Delete the stream ``delete_stream`` of ``scope``."""
+    """Delete the stream ``delete_stream`` of ``scope``, if it is not ""."""
 
     scope: str
     delete_stream: str

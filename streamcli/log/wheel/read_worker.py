@@ -16,11 +16,12 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterable
 from typing import Any
 
-from streamcli.log.event_bytes import EventBytes, NoEvents
-from streamcli.log.frames import Frame, Splitter, pack, pack_events, pack_json
+from streamcli.log.frames import Frame, pack, pack_json
+from streamcli.log.hand_over import Parent
+from streamcli.log.raw_events import NoEvents
+from streamcli.log.wheel.event_bytes import EventBytes
 from streamcli.log.wheel.requests import ReadRequest
 from streamcli.log.wheel.worker import Output, connect, needing, open_stream, run
 from streamcli.model.address import Controller
@@ -28,9 +29,6 @@ from streamcli.model.fingerprint import fingerprint
 from streamcli.model.segment import SCALED, segment_name
 
 READER = "main"  # always the same id: a crash leaves at most one stale reader in the group
-BATCH = 2000  # events in a frame: some milliseconds of work for the prompt's process
-BATCH_BYTES = 1 << 20  # bytes in a frame, unless a single event is larger
-AHEAD = 2  # frames in flight: one is decoded while the one before is drawn
 BEAT = 1.0  # seconds between heartbeats while nothing arrives
 # The catch-up of several segments ends after so many seconds without an event, or so many in all: a busy stream is
 # never quiet. Remaining events are then drawn as if they were live.
@@ -41,48 +39,12 @@ QUICK = 0.1
 STUCK_AFTER = 50
 
 
-class Parent:
-    """The pipe to the prompt's process, which takes events and reports when it has drawn them."""
-
-    def __init__(self, output: Output) -> None:
-        self.send = output.send
-        self._splitter = Splitter()
-        self._untaken = 0
-        self.segment = 0
-
-    def hand_over(self, events: Iterable[tuple[int, bytes]]) -> None:
-        """Send events in frames and wait until all are drawn."""
-        batch: list[tuple[int, bytes]] = []
-        size = 0
-        for event in events:
-            if batch and (len(batch) == BATCH or size + len(event[1]) > BATCH_BYTES):
-                self._send(batch)
-                batch, size = [], 0
-            batch.append(event)
-            size += len(event[1])
-        if batch:
-            self._send(batch)
-        self._wait_until_at_most(0)
-
-    def _send(self, batch: list[tuple[int, bytes]]) -> None:
-        self._wait_until_at_most(AHEAD - 1)
-        self.send(pack_events(batch, self.segment))
-        self._untaken += 1
-
-    def _wait_until_at_most(self, count: int) -> None:
-        while self._untaken > count:
-            piece = os.read(0, 4096)
-            if not piece:
-                os._exit(0)
-            self._untaken -= sum(frame.kind is Frame.TAKEN for frame in self._splitter.feed(piece))
-
-
 def work(request: ReadRequest, controller: Controller, output: Output) -> None:
     """Read until killed."""
     client, manager = connect(controller)
     scope, stream, name = request.scope, request.stream, request.group
     log = open_stream(client, manager, scope, stream, make=request.trace)
-    parent = Parent(output)
+    parent = Parent(output.send, _from_the_parent)
     for old in request.old_groups:
         with contextlib.suppress(Exception):  # an account that may not delete groups can still chat
             manager.delete_reader_group(old, scope)
@@ -105,6 +67,10 @@ def work(request: ReadRequest, controller: Controller, output: Output) -> None:
         # A single segment that resulted from a merge counts as several: earlier events are in others.
         parent.send(pack_json(Frame.OPENED, log=log, segments=max(2, len(segments))))
         asyncio.run(SeveralSegments(from_head, group.create_reader(READER), parent).follow())
+
+
+def _from_the_parent() -> bytes:
+    return os.read(0, 4096) or os._exit(0)
 
 
 def _read_past(raw: EventBytes, request: ReadRequest, log: str, parent: Parent) -> int:

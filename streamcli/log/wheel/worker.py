@@ -7,25 +7,19 @@ standard output, and ends when its parent does. It may be killed at any moment w
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
+from streamcli.log import log_id
 from streamcli.log.frames import Frame, Splitter, pack_json, unpack_json
 from streamcli.log.redaction import redacted
-from streamcli.model.address import Controller, Login
+from streamcli.log.worker_life import controller_of, end_with_parent
+from streamcli.model.address import Controller
 
 Request = TypeVar("Request")
-_PR_SET_PDEATHSIG = 1
-TAG = "streamcli-log-"
 _GONE = ("NotFound", "NoSuchSegment", "ReaderGroup is deleted")
-
-
-class Denied(Exception):
-    """The account lacks a right; the text names it, which the server's text does not."""
 
 
 class Output:
@@ -43,17 +37,6 @@ class Output:
                 view = view[os.write(self._fd, view) :]
             except BrokenPipeError:
                 os._exit(0)
-
-
-def end_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when ``parent`` ends, even inside a call that holds the interpreter's lock.
-
-    Only Linux offers this; elsewhere end of file on the pipe ends it, once the call has returned.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(0)
 
 
 def connect(controller: Controller) -> tuple[Any, Any]:
@@ -74,10 +57,6 @@ def connect(controller: Controller) -> tuple[Any, Any]:
     return pravega_client, pravega_client.StreamManager(controller.url, login is not None, controller.tls)
 
 
-def _controller(fields: dict[str, Any]) -> Controller:
-    return Controller(**{**fields, "login": Login(**fields["login"]) if fields["login"] else None})
-
-
 def _certificates() -> str:
     import ssl
 
@@ -85,58 +64,32 @@ def _certificates() -> str:
     return paths.cafile or paths.capath or ""
 
 
+class _Calls:
+    """The calls to the library that opening a stream needs."""
+
+    def __init__(self, client: Any, manager: Any, scope: str, stream: str) -> None:
+        self._client, self._manager, self._name = client, manager, (scope, stream)
+
+    def tags(self) -> list[str]:
+        return self._manager.get_stream_tags(*self._name) or []
+
+    def create_scope(self) -> object:
+        return self._manager.create_scope(self._name[0])
+
+    def create_stream(self, tag: str) -> object:
+        scaling = self._client.StreamScalingPolicy.fixed_scaling_policy(1)
+        retention = self._client.StreamRetentionPolicy.none()
+        return self._manager.create_stream_with_policy(*self._name, scaling, retention, [tag])
+
+
 def open_stream(client: Any, manager: Any, scope: str, stream: str, make: bool = True) -> str:
-    """Create scope and stream if missing and ``make`` is true; return the log's id.
-
-    The id is a random tag that streamcli gives a stream on creating it, "" for a stream created otherwise. An account
-    that may not create streams, or not even read tags, continues: opening a reader group tells whether the stream
-    exists.
-    """
-    try:
-        return log_id(manager.get_stream_tags(scope, stream))
-    except Exception as error:
-        if not make and _kind(error) == "gone":
-            raise
-    denied: Exception | None = None
-    try:
-        manager.create_scope(scope)
-    except Exception as error:
-        denied = error
-    try:
-        manager.create_stream_with_policy(
-            scope,
-            stream,
-            client.StreamScalingPolicy.fixed_scaling_policy(1),
-            client.StreamRetentionPolicy.none(),
-            [TAG + os.urandom(8).hex()],
-        )
-    except Exception as error:
-        denied = denied or error
-    try:
-        return log_id(manager.get_stream_tags(scope, stream))
-    except Exception as error:
-        if denied and _kind(denied) == "denied":
-            raise Denied(
-                f"the stream {scope}/{stream} does not exist and this account may not make it: that needs READ_UPDATE "
-                f"on prn::/scope:{scope}, and on prn::/ to make the scope"
-            ) from None
-        raise (denied or error) from None
+    """Create scope and stream if missing and ``make`` is true; return the log's id."""
+    return log_id.open_stream(_Calls(client, manager, scope, stream), (scope, stream), _kind, make)
 
 
-@contextlib.contextmanager
-def needing(right: str, what: str) -> Iterator[None]:
+def needing(right: str, what: str) -> contextlib.AbstractContextManager[None]:
     """Wrap a call that needs ``right``: if the server denies it, the error says so."""
-    try:
-        yield
-    except BaseException as error:  # the client's panics don't derive from Exception
-        if _kind(error) == "denied":
-            raise Denied(f"the server does not let this account {what}: that needs READ_UPDATE on {right}") from None
-        raise
-
-
-def log_id(tags: list[str] | None) -> str:
-    """Return the log's id among a stream's tags, "" if it has none."""
-    return next((tag for tag in tags or () if tag.startswith(TAG)), "")
+    return log_id.needing(right, what, _kind)
 
 
 def run(kind: type[Request], work: Callable[[Request, Controller, Output], None]) -> NoReturn:
@@ -148,7 +101,7 @@ def run(kind: type[Request], work: Callable[[Request, Controller, Output], None]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     start = _start()
     end_with_parent(start["parent"])
-    controller = _controller(start["controller"])
+    controller = controller_of(start["controller"])
     code = 0
     try:
         work(kind(**start["request"]), controller, output)
@@ -172,7 +125,7 @@ def _start() -> dict[str, Any]:
 
 def _kind(error: BaseException) -> str:
     text = str(error)
-    if isinstance(error, Denied) or "PermissionDenied" in text:
+    if isinstance(error, log_id.Denied) or "PermissionDenied" in text:
         return "denied"
     if "Unauthenticated" in text:
         return "password"

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_write
+from streamcli.log.log_id import log_id
 from streamcli.log.wheel.requests import WriteRequest
-from streamcli.log.wheel.worker import Output, connect, log_id, open_stream, run
+from streamcli.log.wheel.worker import Output, connect, open_stream, run
 from streamcli.model.address import Controller
 
 IN_FLIGHT = 1000

@@ -1,23 +1,13 @@
-"""Reads events as raw bytes of a one-segment stream, from any position, without a reader group.
-
-In a segment each event is 4 zero bytes, its length (4 bytes, big-endian) and its data; the event's offset is that of
-the first of these bytes, as a group's reader also reports it.
-"""
+"""Reads events as raw bytes of a one-segment stream, from any position, without a reader group."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from typing import Any
 
-HEAD_BYTES = 8
-MAX_EVENT = 32 << 20  # the server accepts 8 MiB; a larger size means that the bytes are not events
-_HEAD = struct.Struct(">II")
+from streamcli.log.raw_events import NoEvents, cut
+
 _PIECE = 512 * 1024
-
-
-class NoEvents(ValueError):
-    """The stream holds bytes that are not events: it was written in another way."""
 
 
 class EventBytes:
@@ -48,7 +38,7 @@ class EventBytes:
                 raise EOFError(f"the log ends at {position}, {end - position} bytes too early")
             rest += memoryview(buffer)[:got]
             position += got
-            for offset, data in _cut(rest, position - len(rest)):
+            for offset, data in cut(rest, position - len(rest)):
                 if offset >= end:
                     return
                 yield offset, data
@@ -69,21 +59,4 @@ class EventBytes:
                 raise EOFError(f"the log ends at {position}")
             rest += memoryview(buffer)[:got]
             position += got
-            yield list(_cut(rest, position - len(rest)))
-
-
-def _cut(rest: bytearray, first: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the complete events at the front of ``rest``, which begins at offset ``first``, and remove them."""
-    cut = 0
-    try:
-        while len(rest) - cut >= HEAD_BYTES:
-            zero, size = _HEAD.unpack_from(rest, cut)
-            if zero or size > MAX_EVENT:
-                raise NoEvents(f"the stream holds no event at byte {first + cut}")
-            end = cut + HEAD_BYTES + size
-            if len(rest) < end:
-                break
-            yield first + cut, bytes(rest[cut + HEAD_BYTES : end])
-            cut = end
-    finally:
-        del rest[:cut]
+            yield list(cut(rest, position - len(rest)))
