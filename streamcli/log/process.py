@@ -91,7 +91,7 @@ def start_process(module: str, stdin: int, stdout: int = subprocess.PIPE, **more
 
 
 def keep_log(process: subprocess.Popen[bytes], log: IO[bytes] | int, login: Login | None) -> threading.Thread:
-    """Copy the standard error of ``process`` to ``log``, line by line and without passwords, in a thread."""
+    """Copy the standard error of ``process`` to ``log`` in a thread: line by line, without passwords, until it ends."""
 
     def copy() -> None:
         assert process.stderr
@@ -105,6 +105,7 @@ def keep_log(process: subprocess.Popen[bytes], log: IO[bytes] | int, login: Logi
                     with contextlib.suppress(OSError, ValueError):  # full, or closed because the program ends
                         log.write(text.encode())
                 follows = not whole
+        process.wait()
 
     thread = threading.Thread(target=copy, name=f"{process.pid}-log", daemon=True)
     thread.start()
