@@ -37,6 +37,7 @@ SERVERS = {"server", "own_server", "durable", "closed", "encrypted"}  # the fixt
 # Files whose tests start the program or a worker, or wait for a repository, again and again.
 SLOW_FILES = {
     "test_cli.py",
+    "test_controllers.py",
     "test_guard.py",
     "test_remembered.py",
     "test_server_jars.py",
