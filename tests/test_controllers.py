@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,8 +126,8 @@ def test_when_none_can_be_used_what_a_person_must_change_is_said_before_what_the
 class Two(Watch):
     """A supervisor over fake workers and two fake controllers."""
 
-    def __init__(self, *doings: str) -> None:
-        super().__init__(*doings, timing=replace(TIMING, lived=0.0))  # one that was open did not fail to start
+    def __init__(self, *doings: str, due: Callable[[float], float | None] = lambda last: None) -> None:
+        super().__init__(*doings, due=due, timing=replace(TIMING, lived=0.0))  # one that was open did not fail to start
         self.second = FakeController(YES)
 
     def locate(self) -> Controller:
@@ -189,6 +189,20 @@ def test_where_a_worker_could_not_be_started_the_next_one_is_tried() -> None:
                 assert watch.lanes[0].controller
                 used.append(watch.lanes[0].controller.port)
             assert used == [watch.controller.port, watch.second.port, watch.controller.port]
+
+    run(main())
+
+
+def test_on_a_cluster_a_worker_that_stands_still_is_replaced_with_all_others() -> None:
+    async def main() -> None:
+        watch = Two("beat", "beat", due=lambda last: last)
+        async with watch.both():
+            first = watch.controller.port
+            await watch.live_on(first, first)
+            before = watch.pids()
+            os.kill(before[0], signal.SIGSTOP)
+            await until(lambda: not set(before) & set(watch.pids()))
+            await watch.live_on(first, first)
 
     run(main())
 

@@ -126,8 +126,13 @@ class Supervisor:
         well, failure = await self._first_well(controller.each, any(slot.failures for slot in missing))
         if self._ending:
             return WELL
+        stuck = [slot for slot in overdue if slot.opened]
         for slot in overdue:
             slot.probed(well=failure == WELL)
+        if controller.others and not all(slot.opened for slot in stuck):
+            # A cluster may have lost the segment store they all wait for; the others would be found out seconds later.
+            for slot in self._slots:
+                slot.replace()
         if failure == WELL:
             for slot in missing:
                 slot.start(well, self._log, self._wake.set)
