@@ -14,7 +14,7 @@ UV   ?= uv
 .PHONY: help chat test test-quick check kills torture torture-cluster cluster bench format docs lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 chat: ## open the chat as the current user, or with ID=alex as another
 	$(VENV)
