@@ -106,21 +106,23 @@ class Cluster:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.terminate()
                     process.resume()
-            _, left = psutil.wait_procs(running, _END_WITHIN)
-            for process in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(left, _END_WITHIN)
+            if kept and not _gone(kept, PARTS):
+                for process in running:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+                _gone(kept, PARTS)
             return bool(running)
 
     def kill(self, part: str) -> bool:
         """kill -9 of one part; return whether it ran. It is gone when this returns."""
-        process = self._record().process(_known(part))
+        kept = self._record()
+        process = kept.process(_known(part))
         if process is None:
             return False
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-            process.wait(_END_WITHIN)
+        if not _gone(kept, [part]):
+            raise Unreachable(f"Process {process.pid} of {part} does not end.")
         return True
 
     def restart(self, part: str, timeout: float = READY_WITHIN) -> None:
@@ -203,6 +205,16 @@ class Cluster:
         if not probe.belongs_to(kept.ports[part], process.pid):
             return "starting"
         return "ready" if _answers(kept, part) else "silent"
+
+
+def _gone(kept: Record, parts: Iterable[str]) -> bool:
+    """Wait until none of ``parts`` runs; whether that came true. One that is dead but not yet reaped does not run."""
+    end = time.monotonic() + _END_WITHIN
+    while any(kept.process(part) for part in parts):
+        if time.monotonic() > end:
+            return False
+        time.sleep(_LOOK / 10)
+    return True
 
 
 def _answers(kept: Record, part: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from streamcli.log.api import Phase
 from streamcli.log.supervisor import Failure, none_of
 from streamcli.model.address import Controller, Stream, parse_url
 from streamcli.storage.directories import address_key, place_of
+from tests.conftest import People
+from tests.environment import STREAMCLI
 from tests.fake_controller import NO, YES, FakeController, run, until
 from tests.test_supervisor import TIMING, Watch
 
@@ -219,3 +222,29 @@ def test_when_none_answers_the_reason_and_the_controller_are_said_in_one_line() 
             assert refusal.endswith(f"({place}; none of the 2 controllers can be used).")
 
     run(main())
+
+
+# On the real server.
+
+
+def test_the_real_server_is_found_behind_a_controller_that_is_gone(people: People) -> None:
+    url = f"tcp://127.0.0.1:1,{people.url.removeprefix('tcp://')}"
+    env = {**people.env("tim"), "STREAMCLI_URL": url}
+
+    def streamcli(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*STREAMCLI, *arguments], env=env, capture_output=True, text=True, timeout=100)
+
+    assert streamcli("send", "hello").returncode == 0
+    assert streamcli("tail", "--no-follow").stdout.endswith(": hello\n")
+    doctor = streamcli("doctor")
+    assert doctor.returncode == 69
+    assert "FAIL  server        tcp://127.0.0.1:1: the server is not there: nobody listens" in doctor.stdout
+    assert f"ok    server        Pravega answers at {people.url}\n" in doctor.stdout
+    assert "round trip" in doctor.stdout
+    env["STREAMCLI_URL"] = "tcp://127.0.0.1:1,127.0.0.1:2"
+    done = streamcli("send", "--timeout", "1", "hello")
+    assert done.returncode == 69
+    assert "nobody listens on that port (127.0.0.1:2; none of the 2 controllers can be used)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    done = streamcli("send", "--url", "tcp://127.0.0.1:1,", "hello")
+    assert (done.returncode, len(done.stderr.splitlines())) == (64, 1)

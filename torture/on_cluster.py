@@ -88,7 +88,7 @@ class ClusterTorture:
     def _is_connected(self, person: Person) -> bool:
         screen = self.folder / "screens" / f"{person.name}-000.bytes"
         # The end of "connecting" is drawn over, letter by letter where it differs.
-        return screen.exists() and b"ed to tcp://" in screen.read_bytes()
+        return screen.exists() and b"ed to tcp" in screen.read_bytes()
 
     def _kill(self, part: str) -> bool:
         """Kill a part, and start it again; whether the chats went on."""
@@ -96,7 +96,7 @@ class ClusterTorture:
             self.kills[-1].until = time.monotonic()
         kill = Kill(part, time.monotonic())
         self.kills.append(kill)
-        kill.gone = self.cluster.kill(part) and self.cluster.pid(part) is None
+        self._beside(lambda: self._kill_now(kill))
         if not kill.gone:
             self._problem(f"{part} was not killed")
         self._go_on(DOWN)
@@ -104,23 +104,31 @@ class ClusterTorture:
             self._problem(f"nobody got on within {GIVE_UP:.0f} s after {part} was killed")
             return False
         kill.again = time.monotonic()
-        errors: list[StreamcliError] = []
-        helper = threading.Thread(target=self._restart, args=(part, errors))
-        helper.start()
-        self._go_on(GIVE_UP, lambda: not helper.is_alive())
-        helper.join()
-        kill.ready = time.monotonic()
-        if errors:
-            self._problem(f"{part} did not start again: {errors[0]}")
+        if error := self._beside(lambda: self.cluster.restart(part)):
+            self._problem(f"{part} did not start again: {error}")
             return False
+        kill.ready = time.monotonic()
         self._go_on(BREATH)
         return self._go_on(GIVE_UP, lambda: self._all_move_since(kill.ready))
 
-    def _restart(self, part: str, errors: list[StreamcliError]) -> None:
-        try:
-            self.cluster.restart(part)
-        except StreamcliError as error:
-            errors.append(error)
+    def _kill_now(self, kill: Kill) -> None:
+        kill.gone = self.cluster.kill(kill.part) and self.cluster.pid(kill.part) is None
+
+    def _beside(self, work: Callable[[], None]) -> StreamcliError | None:
+        """Let the chats go on while ``work`` is done in a thread; return its error."""
+        errors: list[StreamcliError] = []
+
+        def run() -> None:
+            try:
+                work()
+            except StreamcliError as error:
+                errors.append(error)
+
+        helper = threading.Thread(target=run)
+        helper.start()
+        self._go_on(GIVE_UP, lambda: not helper.is_alive())
+        helper.join()
+        return errors[0] if errors else None
 
     def _all_move_since(self, since: float) -> bool:
         """Whether everybody has seen something of everybody since then."""
