@@ -11,10 +11,10 @@ VENV  = @$(or $(PYTHON),$(FOUND),$(NONE)) -I tools/make_venv.py
 BIN  := .venv/bin
 UV   ?= uv
 
-.PHONY: help chat test test-quick check kills torture bench format docs lock clean
+.PHONY: help chat test test-quick check kills torture torture-cluster cluster bench format docs lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 chat: ## open the chat as the current user, or with ID=alex as another
 	$(VENV)
@@ -49,6 +49,14 @@ torture: ## break real parts while four people chat, and prove that nothing is l
 	$(VENV) --dev
 	@exec $(BIN)/python -m torture $(ARGS)
 
+torture-cluster: ## kill parts of a real cluster 30 times while two people chat, some 12 minutes; ARGS="--kills 6"
+	$(VENV) --dev
+	@exec $(BIN)/python -m torture.on_cluster $(ARGS)
+
+cluster: ## start a real Pravega cluster of 8 processes; ARGS=stop, status, "kill store-1" or "restart store-1"
+	$(VENV)
+	@exec $(BIN)/python -m cluster $(ARGS)
+
 bench: ## measure, beside the raw client, for six minutes; ARGS="--help" says what else
 	$(VENV) --dev
 	@exec $(BIN)/python -m bench $(ARGS)
@@ -68,4 +76,4 @@ lock: ## pin the dependencies by hash anew (needs uv); UPGRADE=1 takes the newes
 
 clean: ## remove .venv and all that was made in this folder
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find streamcli tests tools bench torture -name __pycache__ -type d -prune -exec rm -rf {} +
+	find streamcli tests tools bench torture cluster -name __pycache__ -type d -prune -exec rm -rf {} +

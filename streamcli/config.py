@@ -181,7 +181,10 @@ def _authorities(path: Path | None) -> str | None:
 
 
 def _login(controller: Controller, environment: Mapping[str, str], path: Path | None) -> Login | None:
-    """The account for ``controller``: from the environment, or from the login file if its url is this server's."""
+    """The account for ``controller``: from the environment, or from the login file if its url is this server's.
+
+    A password is never sent to a server other than its own: the login file has to name every controller in use.
+    """
     user, password = environment.get("STREAMCLI_ACCOUNT"), environment.get("STREAMCLI_PASSWORD")
     if user or password:
         if not (user and password):
@@ -196,8 +199,14 @@ def _login(controller: Controller, environment: Mapping[str, str], path: Path | 
         raise Unusable(
             f"The login file {path}: its url must be a controller's, such as tcp://127.0.0.1:9090."
         ) from None
-    if (meant.tls, meant.host, meant.port) != (controller.tls, controller.host, controller.port):
-        return None  # never send a password to a server other than its own
+    known = {one.url for one in meant.each}
+    foreign = [one.place for one in controller.each if one.url not in known]
+    if len(foreign) == len(controller.each):
+        return None
+    if foreign:
+        raise Unusable(
+            f"The login file {path}: its url does not name {', '.join(foreign)}, to which the URL leads too."
+        )
     return _checked(login["account"], login["password"], str(path))
 
 

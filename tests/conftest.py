@@ -33,10 +33,11 @@ settings.load_profile("steady")
 # In a shell's background Ctrl-C is ignored, and so it would be by every program that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SERVERS = {"server", "own_server", "durable", "closed", "encrypted"}  # the fixtures that start a server
+SERVERS = {"server", "own_server", "durable", "closed", "encrypted", "cluster"}  # the fixtures that start a server
 # Files whose tests start the program or a worker, or wait for a repository, again and again.
 SLOW_FILES = {
     "test_cli.py",
+    "test_controllers.py",
     "test_guard.py",
     "test_remembered.py",
     "test_server_jars.py",

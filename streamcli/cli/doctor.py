@@ -8,7 +8,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -63,18 +63,13 @@ async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
             say(_checked(check))
     for finding in (*_folders(), *_memory(settings)):
         say(finding)
-    try:
-        controller = target.locate()
-        answer = await probe(controller, settings.stream, PROBE_TIMEOUT)
-        if answer is not Answer.WELL:
-            text = f"{controller.url}: {worded(answer, controller, settings.stream)}."
-            raise NotPermitted(text) if answer.final else Unreachable(text)
-    except (NotPermitted, Unreachable) as error:
-        say(Finding("server", "", error))
+    well: list[Controller] = []
+    async for finding in _servers(target, settings.stream, well):
+        say(finding)
+    if not well:
         out.write("      The rest needs a server.\n")
         return code
-    say(Finding("server", f"Pravega answers at {controller.url}"))
-    for finding in _access(controller, settings.stream):
+    for finding in _access(well[0], settings.stream):
         say(finding)
     try:
         if usable.error:
@@ -140,6 +135,23 @@ def _jars() -> Finding:
             "Jars", f"{len(here)} of {len(jars)} are here; the next start fetches the rest of {total:.1f} MB"
         )
     return Finding("Jars", f"all {len(jars)} are here, {total:.1f} MB in {folder}")
+
+
+async def _servers(target: Target, stream: Stream, well: list[Controller]) -> AsyncIterator[Finding]:
+    """Probe every controller; those that can be used are added to ``well``."""
+    try:
+        each = target.locate().each
+    except Unreachable as error:
+        yield Finding("server", "", error)
+        return
+    for controller in each:
+        answer = await probe(controller, stream, PROBE_TIMEOUT)
+        if answer is Answer.WELL:
+            well.append(controller)
+            yield Finding("server", f"Pravega answers at {controller.url}")
+        else:
+            text = f"{controller.url}: {worded(answer, controller, stream)}."
+            yield Finding("server", "", NotPermitted(text) if answer.final else Unreachable(text))
 
 
 def _access(controller: Controller, stream: Stream) -> Iterator[Finding]:

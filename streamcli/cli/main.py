@@ -41,15 +41,16 @@ Usage:
   streamcli --help
 
 Without a command, open the chat. Without a URL, use the embedded server, and start it if needed; a
-URL is a Pravega controller's, such as tcp://127.0.0.1:9090 or tls://chat.example.org:9090. A
-server's account comes from STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD or from a login file, never
-from an option. The default id is your login name. send sends its arguments as one message, or each
-line of standard input as one, and ends when all are in the log. tail prints messages from the head
-of the log and follows it. history and search read new messages from the log if a server answers,
-then print this machine's history. doctor reports what works and what does not.
+URL is a Pravega controller's, such as tcp://127.0.0.1:9090 or tls://chat.example.org:9090; a
+cluster's controllers are joined by commas, as in tcp://a:9090,b:9090. A server's account comes from
+STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD or from a login file, never from an option. The default id
+is your login name. send sends its arguments as one message, or each line of standard input as one,
+and ends when all are in the log. tail prints messages from the head of the log and follows it.
+history and search read new messages from the log if a server answers, then print this machine's
+history. doctor reports what works and what does not.
 
 Options:
-  --url URL        the controller, instead of <url> [STREAMCLI_URL]
+  --url URL        the controller or controllers, instead of <url> [STREAMCLI_URL]
   --id NAME        your name in the chat, instead of <id> [STREAMCLI_ID]
   --scope SCOPE    the log's scope (default: scope) [STREAMCLI_SCOPE]
   --stream STREAM  the log's stream (default: stream) [STREAMCLI_STREAM]

@@ -48,7 +48,7 @@ class Tick:
 
 
 class Supervisor:
-    """Keeps a worker in every slot, connected to the server that ``locate`` names."""
+    """Keeps a worker in every slot, connected to the server that ``locate`` names: to a controller that answers."""
 
     def __init__(
         self,
@@ -61,14 +61,15 @@ class Supervisor:
     ) -> None:
         """``locate`` is called before each start; without a server it raises Unreachable with a sentence for the user.
 
-        ``ask`` checks the server without the client library: it returns WELL or why it can't be used. ``on_status`` is
-        called in the loop whenever the status changes; ``log`` takes the workers' standard error.
+        ``ask`` checks a controller without the client library: it returns WELL or why it can't be used. ``on_status``
+        is called in the loop whenever the status changes; ``log`` takes the workers' standard error.
         """
         self._locate, self._slots, self._ask = locate, slots, ask
         self._on_status, self._log, self._tick = on_status, log, tick
         self._status = ConnectionStatus(Phase.CONNECTING, since=time.monotonic())
         self._wake = asyncio.Event()
         self._ending = False
+        self._well: Controller | None = None  # the controller that answered last time
 
     async def run(self) -> None:
         """Watch until :meth:`kill`; no worker is left then. Cancelling is not enough: wait_for can swallow it."""
@@ -120,17 +121,38 @@ class Supervisor:
         except Unreachable as error:
             return Failure(str(error))
         for slot in self._slots:
-            if slot.worker and slot.controller != controller:
+            if slot.worker and slot.controller not in controller.each:
                 slot.replace()  # the server was restarted, on another port or with another password
-        failure = await self._ask(controller)
+        well, failure = await self._first_well(controller.each, any(slot.failures for slot in missing))
         if self._ending:
             return WELL
+        stuck = [slot for slot in overdue if slot.opened]
         for slot in overdue:
             slot.probed(well=failure == WELL)
+        if controller.others and not all(slot.opened for slot in stuck):
+            # A cluster may have lost the segment store they all wait for; the others would be found out seconds later.
+            for slot in self._slots:
+                slot.replace()
         if failure == WELL:
             for slot in missing:
-                slot.start(controller, self._log, self._wake.set)
+                slot.start(well, self._log, self._wake.set)
         return failure
+
+    async def _first_well(self, each: Sequence[Controller], failed_there: bool) -> tuple[Controller, Failure]:
+        """Ask the controllers in turn until one can be used: first the one that answered last time.
+
+        That one comes last if a worker could not be started there: it answers, but may know nothing of the rest.
+        """
+        first = each.index(self._well) if self._well in each else 0
+        first += failed_there and self._well in each
+        failed: list[tuple[Controller, Failure]] = []
+        for controller in (*each[first:], *each[:first]):
+            failure = await self._ask(controller)
+            if failure == WELL or self._ending:
+                self._well = controller
+                return controller, WELL
+            failed.append((controller, failure))
+        return none_of(failed)
 
     def _say(self, down: Failure, stalled: bool) -> None:
         phase, why = status_of(self._slots, down, stalled, self._status)
@@ -150,6 +172,15 @@ def asking(stream: Stream, timeout: float = PROBE_TIMEOUT) -> Callable[[Controll
         return WELL if answer is Answer.WELL else Failure(worded(answer, controller, stream), answer.final)
 
     return ask
+
+
+def none_of(failed: Sequence[tuple[Controller, Failure]]) -> tuple[Controller, Failure]:
+    """Return what to say when no controller can be used: what a person has to change, else what the last one did."""
+    controller, failure = next((one for one in failed if one[1].final), failed[-1])
+    if len(failed) > 1:
+        words = f"{failure.words} ({controller.place}; none of the {len(failed)} controllers can be used)"
+        failure = failure._replace(words=words)
+    return controller, failure
 
 
 def status_of(

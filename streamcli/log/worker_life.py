@@ -26,4 +26,5 @@ def end_with_parent(parent: int) -> None:
 
 def controller_of(fields: dict[str, Any]) -> Controller:
     """Return the controller whose fields stand in a START frame."""
-    return Controller(**{**fields, "login": Login(**fields["login"]) if fields["login"] else None})
+    login = Login(**fields["login"]) if fields["login"] else None
+    return Controller(**{**fields, "login": login, "others": ()})  # a worker uses one

@@ -36,7 +36,7 @@ def main(file: str) -> None:
     os.umask(0o077)
     if told["data"]:
         _lock(Path(told["data"]) / "lock")
-    _speak_utf8()
+    speak_utf8()
     import jpype
 
     # -Xrs among the flags leaves SIGTERM alone: the process ends at once, which is how the server is stopped.
@@ -44,22 +44,22 @@ def main(file: str) -> None:
     system = jpype.JClass("java.lang.System")
     for name, value in told["properties"].items():
         system.setProperty(name, value)
-    _die_at_exit(jpype)
-    _bind_to_loopback(jpype)
-    _run(jpype, "org.apache.zookeeper.server.quorum.QuorumPeerMain", told["zookeeper"])
+    die_at_exit(jpype)
+    bind_to_loopback(jpype)
+    run(jpype, "org.apache.zookeeper.server.quorum.QuorumPeerMain", told["zookeeper"])
     _wait_for_zookeeper(told["ports"]["zookeeper"])
     zookeeper = _connected(jpype, told["ports"]["zookeeper"])
     _forget_the_dead(zookeeper, "/pravega")
     if told["bookie"]:
-        _format_once(jpype, Path(told["data"]) / "format", told["bookie"])
-        _run(jpype, "org.apache.bookkeeper.server.Main", "--conf", told["bookie"])
+        format_once(jpype, Path(told["data"]) / "format", told["bookie"])
+        run(jpype, "org.apache.bookkeeper.server.Main", "--conf", told["bookie"])
         _wait_for_bookie(zookeeper)
-    _run(jpype, "io.pravega.controller.server.Main")
-    _run(jpype, "io.pravega.segmentstore.server.host.ServiceStarter")
+    run(jpype, "io.pravega.controller.server.Main")
+    run(jpype, "io.pravega.segmentstore.server.host.ServiceStarter")
     _watch(zookeeper, bool(told["bookie"]), Path(told["health"]))
 
 
-def _speak_utf8() -> None:
+def speak_utf8() -> None:
     """Set a UTF-8 locale: Java decodes file names by it, and in the locale C it opens only ASCII names."""
     for name in ("C.UTF-8", os.environ.get("LC_ALL") or os.environ.get("LANG") or "", "en_US.UTF-8"):
         with suppress(locale.Error):
@@ -76,7 +76,7 @@ def _lock(path: Path) -> None:
         os._exit(_LOCKED)
 
 
-def _die_at_exit(jpype: Any) -> None:
+def die_at_exit(jpype: Any) -> None:
     """A failing part calls System.exit: exit at once, without waiting for the other parts' shutdown hooks."""
 
     class Halt:
@@ -87,7 +87,7 @@ def _die_at_exit(jpype: Any) -> None:
     jpype.JClass("java.lang.Runtime").getRuntime().addShutdownHook(thread)
 
 
-def _bind_to_loopback(jpype: Any) -> None:
+def bind_to_loopback(jpype: Any) -> None:
     """Let the RPC port listen on loopback only. Pravega has no setting for that, so one method is replaced."""
     pool = jpype.JClass("javassist.ClassPool").getDefault()
     builder = pool.get(f"{_NETTY}.NettyServerBuilder")
@@ -96,7 +96,7 @@ def _bind_to_loopback(jpype: Any) -> None:
     builder.toClass(jpype.JClass(f"{_NETTY}.NettyChannelBuilder").class_)
 
 
-def _run(jpype: Any, main_class: str, *arguments: str) -> None:
+def run(jpype: Any, main_class: str, *arguments: str) -> None:
     """Run a part's main method in a separate thread."""
 
     def part() -> None:
@@ -153,7 +153,7 @@ def _forget_the_dead(zookeeper: Any, path: str) -> None:
         _forget_the_dead(zookeeper, f"{path}/{child}")
 
 
-def _format_once(jpype: Any, done: Path, conf: str) -> None:
+def format_once(jpype: Any, done: Path, conf: str) -> None:
     """Prepare a new data folder for the bookie."""
     if done.exists():
         return

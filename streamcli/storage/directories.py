@@ -29,7 +29,7 @@ _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
 def address_key(controller: Controller | None, stream: Stream) -> str:
     """Return the key of a stream at an address; no controller means the embedded server."""
-    return f"{controller.url if controller else EMBEDDED} {stream}"
+    return f"{controller.key if controller else EMBEDDED} {stream}"
 
 
 def new_log_id() -> str:
