@@ -65,6 +65,8 @@ lock: ## pin the dependencies by hash anew (needs uv); UPGRADE=1 takes the newes
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 69; }
 	$(COMPILE) $(if $(UPGRADE),--upgrade) -o requirements.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev -c requirements.txt -o requirements-dev.txt
+	$(VENV) --dev
+	$(COMPILE) --extra dev -c requirements-dev.txt --format pylock.toml | $(BIN)/python tools/wheels.py
 
 clean: ## remove .venv and all that was made in this folder
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
