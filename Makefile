@@ -1,17 +1,18 @@
-# Needs GNU make 3.81 or later, a POSIX shell and Python 3.10 or 3.11; `make help` lists the targets.
+# Needs GNU make 3.81 or later, a POSIX shell and Python 3.10 to 3.14; `make help` lists the targets.
 # PYTHON=... names the Python that .venv is made with; otherwise tools/make_venv.py finds one.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-FOUND = $(shell for p in python3 python3.11 python3.10; do command -v $$p && break; done 2>/dev/null)
-NONE  = $(error streamcli needs Python 3.11 or 3.10, and found no python3, python3.11 or python3.10)
+NAMES = python3 python3.14 python3.13 python3.12 python3.11 python3.10
+FOUND = $(shell for p in $(NAMES); do command -v $$p && break; done 2>/dev/null)
+NONE  = $(error streamcli needs Python 3.10 to 3.14, and found no python3 and none of these names)
 VENV  = @$(or $(PYTHON),$(FOUND),$(NONE)) -I tools/make_venv.py
 BIN  := .venv/bin
 UV   ?= uv
 
-.PHONY: help chat test test-quick check kills torture torture-cluster cluster bench format docs lock clean
+.PHONY: help chat test test-quick check pythons kills torture torture-cluster cluster bench format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +28,10 @@ test: ## install what tests need and run them; ARGS="-k name" goes to pytest
 test-quick: ## run in a minute the tests that start no server and take no time; ARGS as above
 	$(VENV) --dev
 	@exec $(BIN)/python -m pytest -m "not real and not slow" $(ARGS)
+
+pythons: ## run the tests on each Python from 3.10 to 3.14 that is found, in turn; ARGS as above
+	$(VENV) --dev
+	@exec $(BIN)/python tools/pythons.py $(ARGS)
 
 check: ## format, lint, types, imports, generated docs: all that can be said without running
 	$(VENV) --dev
@@ -73,6 +78,8 @@ lock: ## pin the dependencies by hash anew (needs uv); UPGRADE=1 takes the newes
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 69; }
 	$(COMPILE) $(if $(UPGRADE),--upgrade) -o requirements.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev -c requirements.txt -o requirements-dev.txt
+	$(VENV) --dev
+	$(COMPILE) --extra dev -c requirements-dev.txt --format pylock.toml | $(BIN)/python tools/wheels.py
 
 clean: ## remove .venv and all that was made in this folder
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

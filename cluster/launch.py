@@ -16,10 +16,10 @@ from cluster import settings
 from cluster.record import Record, kind_of, rest_of
 from cluster.settings import Kind
 from streamcli.errors import Unusable, from_os_error
+from streamcli.java import archive
 from streamcli.java.jars import ensure_jars
 from streamcli.java.progress import Lines
 from streamcli.java.which import java, libjvm
-from streamcli.server import archive
 from streamcli.server.parts import LOGBACK
 from streamcli.system import private_files
 from streamcli.system.paths import ensure_dir

@@ -24,8 +24,25 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
+def _usage(signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=not signs_certificates,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
 class Authority:
-    """An authority of the tests' own; ``ca.crt`` in its folder is its certificate."""
+    """An authority of the tests' own; ``ca.crt`` in its folder is its certificate.
+
+    Python 3.13 and later verify strictly: both certificates say what their keys are for and which key has signed them.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,6 +50,7 @@ class Authority:
         self._key = _key()
         basic = x509.BasicConstraints(ca=True, path_length=None)
         builder = self._builder("the tests' authority", self._key, 1).add_extension(basic, critical=True)
+        builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
         self.certificate = builder.sign(self._key, hashes.SHA256())
         self.file.write_bytes(self.certificate.public_bytes(_PEM))
 
@@ -46,6 +64,8 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(end - 30 * DAY)
             .not_valid_after(end)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
 
     def vouch_for(self, host: str, days: int = 1) -> None:
@@ -55,7 +75,8 @@ class Authority:
         uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
         builder = self._builder(host, key, days).add_extension(uses, critical=False)
         names = x509.SubjectAlternativeName([x509.DNSName(host)])
-        certificate = builder.add_extension(names, critical=False).sign(self._key, hashes.SHA256())
+        builder = builder.add_extension(names, critical=False).add_extension(_usage(False), critical=True)
+        certificate = builder.sign(self._key, hashes.SHA256())
         locked = serialization.BestAvailableEncryption(STORE_PASSWORD.encode())
         plain = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         trusted = [pkcs12.PKCS12Certificate(self.certificate, b"ca")]

@@ -32,6 +32,7 @@ def loaded(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -113,8 +114,12 @@ def test_the_changelog_names_this_version() -> None:
     [
         machine(),
         machine(version=(3, 10)),
+        machine(version=(3, 12)),
+        machine(version=(3, 14)),
         machine(libc="glibc 2.31"),
+        machine(machine="aarch64"),
         machine(system="Darwin", libc=""),
+        machine(system="Darwin", machine="arm64", libc=""),
     ],
     ids=str,
 )
@@ -125,16 +130,17 @@ def test_a_supported_machine_has_no_trouble(good: Any) -> None:
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (machine(version=(3, 12)), ["CPython 3.12 on Linux x86_64", "uv python install 3.11", "PYTHON="]),
+        (machine(version=(3, 15)), ["CPython 3.15 on Linux x86_64", "uv python install 3.11", "PYTHON="]),
         (machine(version=(3, 9)), ["CPython 3.9", "uv python install 3.11"]),
         (machine(implementation="PyPy"), ["PyPy 3.11", "uv python install 3.11"]),
-        (machine(machine="aarch64"), ["Linux aarch64", "docker run", "--platform linux/amd64"]),
+        (machine(implementation="free-threaded CPython"), ["free-threaded CPython 3.11", "uv python install 3.11"]),
+        (machine(machine="riscv64"), ["Linux riscv64", "docker run", "--platform linux/amd64"]),
         (machine(machine="32-bit"), ["Linux 32-bit", "docker run"]),
         (machine(libc=""), ["musl", "docker run"]),
+        (machine(machine="aarch64", libc=""), ["Linux aarch64 with musl", "docker run"]),
         (machine(libc="glibc 2.28"), ["glibc 2.28", "docker run"]),
         (machine(version=(3, 12), libc=""), ["musl", "docker run"]),
-        (machine(system="Darwin", machine="arm64", libc=""), ["Darwin arm64", "Rosetta", "macos-x86_64"]),
-        (machine(system="Darwin", version=(3, 13), libc=""), ["CPython 3.13 on Darwin x86_64", "uv python install"]),
+        (machine(system="Darwin", version=(3, 9), libc=""), ["CPython 3.9 on Darwin x86_64", "uv python install"]),
         (machine(system="Windows", machine="AMD64", libc=""), ["Windows", "WSL 2"]),
     ],
     ids=str,
@@ -142,8 +148,19 @@ def test_a_supported_machine_has_no_trouble(good: Any) -> None:
 def test_elsewhere_one_line_names_what_is_supported_and_a_way(bad: Any, words: list[str]) -> None:
     line = make_venv.trouble(bad)
     assert "\n" not in line
-    for word in ["3.10 and 3.11", "Linux x86_64 (glibc 2.31+)", "macOS x86_64", *words]:
+    for word in ["CPython 3.10 to 3.14", "x86_64 or arm64, glibc 2.31+", "macOS", *words]:
         assert word in line
+
+
+def test_the_supported_pythons_are_the_same_everywhere() -> None:
+    known = ["{}.{}".format(*version) for version in make_venv.SUPPORTED]
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert re.findall(r"Python :: (3\.\d+)", project) == known
+    assert re.search(r"^NAMES = python3 (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)[1].split() == [  # type: ignore[index]
+        f"python{version}" for version in reversed(known)
+    ]
+    assert known == list(loaded(ROOT / "tools" / "pythons.py").VERSIONS)
+    assert known == ["{}.{}".format(*version) for version in loaded(ROOT / "tools" / "wheels.py").PYTHONS]
 
 
 def test_the_tests_run_on_a_supported_machine() -> None:

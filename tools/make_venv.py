@@ -2,9 +2,10 @@
 
     python3 tools/make_venv.py          what running the program needs
     python3 tools/make_venv.py --dev    and what checking and testing it needs
+    ... --venv FOLDER                   in this folder instead of .venv
 
 Any Python 3.6 or later can run this file, with nothing but its own library. When the Python that runs it is not one
-that will do, it looks for python3.11 and python3.10; when there is none, one line says what would do (exit 78).
+that will do, it looks for python3.14 and earlier ones; when there is none, one line says what would do (exit 78).
 PYTHON=... in the environment, or on make's command line, names the one to use.
 
 Two may run at once: the folder of the project is locked while .venv is changed. What is installed is written to a stamp
@@ -20,6 +21,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,7 +29,8 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "streamcli-stamp.json"
 LOCKS = {"runtime": "requirements.txt", "dev": "requirements-dev.txt"}
 
-SUPPORTED = ((3, 10), (3, 11))
+SUPPORTED = ((3, 10), (3, 11), (3, 12), (3, 13), (3, 14))
+MACHINES = {"Linux": ("x86_64", "aarch64"), "Darwin": ("x86_64", "arm64")}
 GLIBC = (2, 31)
 UNUSABLE = 78
 
@@ -41,7 +44,9 @@ def this_machine() -> Machine:
     except (AttributeError, OSError, ValueError):
         libc = ""
     machine = platform.machine() if sys.maxsize > 2**32 else "32-bit"
-    return Machine(platform.python_implementation(), sys.version_info[:2], platform.system(), machine, libc)
+    free_threaded = "free-threaded " if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
+    implementation = free_threaded + platform.python_implementation()
+    return Machine(implementation, sys.version_info[:2], platform.system(), machine, libc)
 
 
 def glibc_version(libc: str) -> "tuple[int, ...] | None":
@@ -52,37 +57,43 @@ def glibc_version(libc: str) -> "tuple[int, ...] | None":
 
 def trouble(m: Machine) -> "str | None":
     """Return one line saying why the program can't run on ``m`` and what to do there, or None when it can."""
-    container = 'docker run --rm -it {}-v "$PWD:/src" -w /src python:3.11 make chat'
     here = "{} {}.{} on {} {}".format(m.implementation, *m.version, m.system, m.machine)
     way = None
-    if m.system == "Darwin":
-        if m.machine != "x86_64":
-            way = "use an x86_64 Python under Rosetta: `uv python install cpython-3.11-macos-x86_64`, then `make chat`"
-    elif m.system != "Linux":
+    if m.system not in MACHINES:
         way = "use Linux; on Windows that is WSL 2 with Ubuntu 20.04 or later"
-    elif m.machine != "x86_64":
-        way = f"use the container: `{container.format('--platform linux/amd64 ')}`"
-    else:
+    elif m.machine not in MACHINES[m.system]:
+        way = container("--platform linux/amd64 ")
+    elif m.system == "Linux":
         glibc = glibc_version(m.libc)
         if glibc is None:
             here += " with musl or another C library"
         elif glibc < GLIBC:
             here += f" with {m.libc}"
         if glibc is None or glibc < GLIBC:
-            way = f"use the container: `{container.format('')}`"
+            way = container("")
     if way is None and (m.implementation != "CPython" or m.version not in SUPPORTED):
         way = "`uv python install 3.11`, then `make chat` (or PYTHON=... names a Python you have)"
     if way is None:
         return None
     return (
-        "the Pravega client has wheels for CPython 3.10 and 3.11 on Linux x86_64 (glibc 2.31+) and macOS x86_64 only,"
-        f" and this is {here}: {way}"
+        "streamcli needs CPython 3.10 to 3.14 on Linux (x86_64 or arm64, glibc 2.31+) or macOS, because its packages"
+        f" have wheels for these, and this is {here}: {way}"
     )
+
+
+def container(platform: str) -> str:
+    """Return the way that works on any machine with Docker."""
+    return f'use the container: `docker run --rm -it {platform}-v "$PWD:/src" -w /src python:3.11 make chat`'
 
 
 def say(text: str) -> None:
     """Print one line to standard error, so that standard output stays the program's."""
     print(f"streamcli: {text}", file=sys.stderr, flush=True)
+
+
+def shown() -> str:
+    """Return the name of the virtual environment's folder for the user."""
+    return str(VENV.relative_to(ROOT)) if ROOT in VENV.parents else str(VENV)
 
 
 def digest(*names: str) -> str:
@@ -133,8 +144,9 @@ def satisfied(group: str) -> bool:
 
 def supported_python() -> "str | None":
     """Return another Python, outside of this one, that the program works on."""
+    names = ["python{}.{}".format(*version) for version in reversed(SUPPORTED)]
     home = Path.home() / ".local" / "bin"
-    for name in ("python3.11", "python3.10", str(home / "python3.11"), str(home / "python3.10")):
+    for name in [*names, *(str(home / name) for name in names)]:
         path = shutil.which(name)
         if path:
             asked = subprocess.run(
@@ -178,13 +190,14 @@ def build(group: str) -> None:
     if STAMP.exists():
         STAMP.unlink()
     if not stamp:
-        say("making .venv: 50 MB to fetch and about 20 s, the first time only")
+        say(f"making {shown()}: 70 MB to fetch and about 20 s, the first time only")
         if VENV.is_symlink() or VENV.is_file():
             VENV.unlink()
         shutil.rmtree(str(VENV), ignore_errors=True)
+        VENV.parent.mkdir(parents=True, exist_ok=True)
         run([base_python(), "-I", "-m", "venv", str(VENV)])
     else:
-        say("bringing .venv up to date")
+        say(f"bringing {shown()} up to date")
     pip = [
         str(VENV / "bin" / "python"),
         "-I",
@@ -216,7 +229,7 @@ def locked_build(group: str) -> None:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        say("waiting for another make, which is at .venv")
+        say("waiting for another make, which installs packages")
         fcntl.flock(folder, fcntl.LOCK_EX)
     except OSError:
         pass
@@ -229,6 +242,10 @@ def locked_build(group: str) -> None:
 
 def main() -> int:
     """Do what the arguments say."""
+    global VENV, STAMP
+    if "--venv" in sys.argv:
+        VENV = ROOT / sys.argv[sys.argv.index("--venv") + 1]
+        STAMP = VENV / STAMP.name
     problem = trouble(this_machine())
     if "--supported" in sys.argv:
         return UNUSABLE if problem else 0
