@@ -12,7 +12,7 @@ import psutil
 
 STREAMCLI = [sys.executable, "-m", "streamcli"]
 NETWORK = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "STREAMCLI_MAVEN_URL")
-KEPT = ("PATH", "STREAMCLI_JAVA", *NETWORK)
+KEPT = ("PATH", "STREAMCLI_JAVA", "STREAMCLI_CLIENT", *NETWORK)
 # Asked for once: the torture gives its own process another home later on.
 CACHE = os.environ.get("STREAMCLI_TEST_CACHE") or platformdirs.user_cache_dir()
 
@@ -34,13 +34,17 @@ def make_home(folder: Path) -> dict[str, str]:
 
 
 def workers_of(pid: int) -> dict[str, int]:
-    """The worker processes of a prompt: ``{"read_worker": pid, "write_worker": pid}``, those that live."""
-    found = {}
+    """The worker processes of a prompt: ``{"read_worker": pid, "write_worker": pid}``, those that live.
+
+    With the Java client both are in one process.
+    """
+    found: dict[str, int] = {}
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, IndexError):
                 if child.status() != psutil.STATUS_ZOMBIE and "-m" in child.cmdline():
-                    found[child.cmdline()[-1].rpartition(".")[2]] = child.pid
+                    name = child.cmdline()[-1].rpartition(".")[2]
+                    found |= dict.fromkeys(("read_worker", "write_worker") if name == "host" else (name,), child.pid)
     return found
 
 

@@ -30,6 +30,7 @@ class Sender:
         self.acknowledged_count = 0
         self._unacknowledged: deque[bytes] = deque()
         self._in_flight = 0
+        self._came_to_something = True  # whether the connection before this one acknowledged anything
         self._handed_over = 0.0  # monotonic seconds of the last hand-over or acknowledgement
         self._session = LogSession(target, settings.timeout, now=clock.monotonic)
         self._connection = self._session.log.append_for(self)
@@ -82,7 +83,9 @@ class Sender:
 
     def opened(self, log: str) -> None:
         """Send unacknowledged events again, with the same ids: this may not be the first connection."""
-        self._moved()
+        if self._came_to_something:  # one that opens and then fails on each event is no progress
+            self._moved()
+        self._came_to_something = False
         self._in_flight = len(self._unacknowledged)
         self._connection.append(self._room, list(self._unacknowledged))
 
@@ -91,6 +94,7 @@ class Sender:
         for _ in range(count):
             self._unacknowledged.popleft()
         self._in_flight -= count
+        self._came_to_something = True
         self.acknowledged_count += count
         self._moved()
 

@@ -41,9 +41,9 @@ _ASKED_AT_ONCE: Final = 500  # SQLite before 3.32 takes at most 999 parameters
 # a whole switch interval to get it back.
 _INSERT: Final = (
     "INSERT OR IGNORE INTO message (key, offset, event, segment)"
-    " SELECT substr(?1, 16 * row.key + 1, 16), json_extract(row.value, '$[0]'),"
-    " substr(?2, json_extract(row.value, '$[1]'), json_extract(row.value, '$[2]')), ?4"
-    " FROM json_each(?3) AS row ORDER BY row.key"
+    " SELECT substr(?, 16 * row.key + 1, 16), json_extract(row.value, '$[0]'),"
+    " substr(?, json_extract(row.value, '$[1]'), json_extract(row.value, '$[2]')), ?"
+    " FROM json_each(?) AS row ORDER BY row.key"
 )
 
 
@@ -221,7 +221,7 @@ class History(Closing):
         firsts = accumulate(sizes[:-1], initial=1)
         places = json.dumps(list(zip(offsets, firsts, sizes, strict=True)))
         before = self._connection.total_changes
-        self._connection.execute(_INSERT, (b"".join(keys), b"".join(datas), places, segment))
+        self._connection.execute(_INSERT, (b"".join(keys), b"".join(datas), segment, places))
         if self._connection.total_changes - before == len(rows):
             return {}
         return self._find(keys)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 _CACHE = 2048  # KiB; the rest is in a file that SQLite deletes on closing
 # One statement for a batch: a statement for each key would release Python's lock each time.
 _INSERT = (
-    "WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?2)"
-    " INSERT OR IGNORE INTO seen SELECT substr(?1, 16 * n + 1, 16) FROM number"
+    "WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < ?)"
+    " INSERT OR IGNORE INTO seen SELECT substr(?, 16 * n + 1, 16) FROM number"
 )
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class SeenKeys:
         connection = self._connection = self._connection or _opened()
         connection.execute("BEGIN")
         before = connection.total_changes
-        connection.execute(_INSERT, (b"".join(keys), len(keys)))
+        connection.execute(_INSERT, (len(keys), b"".join(keys)))
         if connection.total_changes - before == len(keys):
             connection.execute("COMMIT")
             return [True] * len(keys)

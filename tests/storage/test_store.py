@@ -14,10 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streamcli.errors import FileTrouble
+from streamcli.model.cursor import Cursor
 from streamcli.model.dedup_key import dedup_key
 from streamcli.model.event import DecodedEvent
 from streamcli.model.fingerprint import fingerprint
 from streamcli.model.message import MAX_EVENT_BYTES, Unreadable, decode, encode
+from streamcli.storage import history
 from tests.storage.events import PLACE, log_of, message, said, talk
 from tests.storage.reading import History
 
@@ -269,3 +271,35 @@ def test_identities_grow_with_time_and_with_offset() -> None:
     assert keys == sorted(keys)
     old = [dedup_key(decode(STRANGE[4], offset)) for offset in range(0, 3000, 10)]
     assert old == sorted(old)
+
+
+SUCCESSOR = "log#4294967297"
+
+
+def test_each_segment_has_a_position_of_its_own_and_one_that_follows_begins_at_0(tmp_path: Path) -> None:
+    first, second = talk(5), talk(5, start=5)
+    with history.History.open(tmp_path) as one:
+        one.begin(Cursor("", {PLACE: 0}))
+        assert one.store(PLACE, first, Cursor("", {PLACE: 0})) == [True] * len(first)
+        read = Cursor("", {PLACE: first[-1].end})
+        with pytest.raises(FileTrouble):
+            one.store(SUCCESSOR, second[1:], read)
+        with pytest.raises(FileTrouble):
+            one.store("other#0", second, read)
+        assert one.store(SUCCESSOR, second, read) == [True] * len(second)
+    with history.History.open(tmp_path) as later:
+        assert later.cursor.offsets == {PLACE: first[-1].end, SUCCESSOR: second[-1].end}
+        last = second[-1]
+        assert later.cursor.last == (SUCCESSOR, last.offset, fingerprint(last.data))
+        later.begin(Cursor("", {SUCCESSOR: second[-1].end}))
+        assert later.store(SUCCESSOR, second, later.cursor) == [False] * len(second)
+        assert later.store(PLACE, first, later.cursor) == [False] * len(first)
+
+
+def test_a_retry_in_the_next_segment_is_dropped_even_at_the_same_offset(tmp_path: Path) -> None:
+    log = talk(3)
+    with history.History.open(tmp_path) as one:
+        one.begin(Cursor("", {PLACE: 0}))
+        one.store(PLACE, log, Cursor("", {PLACE: 0}))
+        assert one.store(SUCCESSOR, log, Cursor("", {PLACE: log[-1].end})) == [False] * 3
+        assert one.count == 3
