@@ -1,5 +1,5 @@
-# streamcli alone, without a server: see docker-compose.yml. Pravega's client has wheels for x86_64 only.
-FROM --platform=linux/amd64 python:3.11-slim-bookworm
+# streamcli alone, without a server: see docker-compose.yml. For x86_64 and arm64.
+FROM python:3.11-slim-bookworm
 RUN useradd --create-home streamcli
 WORKDIR /src
 COPY requirements.txt pyproject.toml README.md LICENSE ./

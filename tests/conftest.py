@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import itertools
 import os
 import signal
@@ -44,6 +45,9 @@ SLOW_FILES = {
     "test_starting.py",
     "test_supervisor.py",
 }
+# What is real needs Pravega's own client for Python, in the chat or as the plain client beside it, but for these files.
+WITHOUT_WHEEL = {"test_server_doctor.py", "test_server_life.py", "test_container.py"}
+NO_WHEEL = "needs the package pravega, which has no wheel for this Python or machine"
 NO_JAVA = "/a test that starts Java is marked real"
 OPEN = ("--in-memory", "--no-auth")  # how a server starts quickest and is asked with least ado
 Tell = Callable[[str], None]
@@ -51,13 +55,21 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever uses a server of a fixture is real; who starts one without a fixture says so."""
+    """Whoever uses a server of a fixture is real; who starts one without a fixture says so.
+
+    Those that need the package pravega are skipped where it is missing.
+    """
+    without_wheel = importlib.util.find_spec("pravega_client") is None
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if SERVERS.intersection(fixtures):
             item.add_marker("real")
         elif "fake_server" in fixtures or item.path.name in SLOW_FILES:
             item.add_marker("slow")
+        if item.get_closest_marker("real") and item.path.name not in WITHOUT_WHEEL:
+            item.add_marker("wheel")
+        if without_wheel and item.get_closest_marker("wheel"):
+            item.add_marker(pytest.mark.skip(reason=NO_WHEEL))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -167,8 +167,10 @@ def test_a_wal_that_is_garbage_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_an_sqlite_without_json_is_said_and_is_no_damage(tmp_path: Path) -> None:
+    connection = sqlite3.connect(":memory:")
     with pytest.raises(Unusable, match="without JSON"), database.translating_errors(tmp_path):
-        sqlite3.connect(":memory:").execute("SELECT * FROM json_each_of_no_sqlite")
+        connection.execute("SELECT * FROM json_each_of_no_sqlite")
+    connection.close()
 
 
 def test_a_newer_file_is_left_alone_and_said(tmp_path: Path) -> None:

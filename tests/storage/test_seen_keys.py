@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -51,16 +52,16 @@ def new_of(passing: Passing, contents: list[Content], keys: list[bytes]) -> list
 @QUICK
 @given(log=LOGS, data=st.data())
 def test_on_one_segment_each_event_comes_once_and_in_order(log: list[Content], data: st.DataObject) -> None:
-    passing, shown, taken = Passing(), list[Content](), 0
+    shown, taken = list[Content](), 0
     connections = data.draw(st.lists(st.tuples(st.integers(0, 25), st.integers(0, 25)), max_size=6))
-    for upto, again in [*connections, (len(log), 0)]:
-        passing.opened(None, another=False)
-        upto = max(taken, min(upto, len(log)))
-        some = log[max(0, taken - again) : upto]  # what was shown may come again
-        shown += new_of(passing, some, list(map(dedup_key, some)))
-        taken = upto
+    with closing(Passing()) as passing:
+        for upto, again in [*connections, (len(log), 0)]:
+            passing.opened(None, another=False)
+            upto = max(taken, min(upto, len(log)))
+            some = log[max(0, taken - again) : upto]  # what was shown may come again
+            shown += new_of(passing, some, list(map(dedup_key, some)))
+            taken = upto
     assert shown == once(log)
-    passing.close()
 
 
 @QUICK
@@ -69,11 +70,12 @@ def test_on_several_segments_each_event_comes_once_whatever_their_order(
     logs: list[list[Content]], data: st.DataObject
 ) -> None:
     everything = [content for log in logs for content in log]
-    passing, shown = Passing(), list[Content]()
-    for _ in range(data.draw(st.integers(1, 3))):
-        passing.opened(None, another=False)
-        order = data.draw(st.permutations(everything))
-        shown += new_of(passing, order, DedupKeys().of(order, None))
+    shown = list[Content]()
+    with closing(Passing()) as passing:  # Hypothesis may end an example at any draw
+        for _ in range(data.draw(st.integers(1, 3))):
+            passing.opened(None, another=False)
+            order = data.draw(st.permutations(everything))
+            shown += new_of(passing, order, DedupKeys().of(order, None))
     messages = [one for one in shown if not isinstance(one, Unreadable)]
     # An id that was made of offset and bytes says nothing when two segments hold the same at the same place.
     named = {(m.sender, m.id) for m in everything if not isinstance(m, Unreadable) and not m.id.startswith("o")}
@@ -81,12 +83,13 @@ def test_on_several_segments_each_event_comes_once_whatever_their_order(
     assert {(m.sender, m.id) for m in messages if not m.id.startswith("o")} == named
     assert len(messages) == len(named) + len(nameless)
     assert len(shown) - len(messages) == sum(isinstance(content, Unreadable) for content in everything)
-    passing.close()
 
 
 def test_two_people_may_use_the_same_id() -> None:
     log = written([("tim", "a"), ("alex", "a"), ("tim", "a"), ("im", "at")])
-    assert SeenKeys().add(list(map(dedup_key, log))) == [True, True, False, True]
+    seen = SeenKeys()
+    assert seen.add(list(map(dedup_key, log))) == [True, True, False, True]
+    seen.clear()
 
 
 def test_another_log_begins_with_nothing_seen() -> None:
@@ -96,6 +99,7 @@ def test_another_log_begins_with_nothing_seen() -> None:
     assert passing.store("", (), [bytes(16)], None) == [False]
     passing.opened(None, another=True)
     assert passing.store("", (), [bytes(16)], None) == [True]
+    passing.close()
 
 
 def test_where_nothing_can_be_remembered_everything_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
