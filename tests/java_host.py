@@ -84,6 +84,7 @@ class LaneUser:
         self._splitter = Splitter()
         self._queue: list[Received] = []
         self.ended = False
+        self.takes = True
         self.frames: list[Frame] = []
         self.events: list[tuple[int, int, bytes]] = []  # segment, offset, data
         self.opened: dict[str, Any] = {}
@@ -109,8 +110,9 @@ class LaneUser:
         if kind is Frame.EVENTS:
             segment, events = unpack_events(payload)
             self.events += [(segment, offset, data) for offset, data in events]
-            with contextlib.suppress(OSError):
-                self.send(pack(Frame.TAKEN))
+            if self.takes:
+                with contextlib.suppress(OSError):
+                    self.send(pack(Frame.TAKEN))
         elif kind is Frame.OPENED:
             self.opened = unpack_json(payload)
         elif kind is Frame.WRITTEN:
@@ -153,25 +155,28 @@ class LaneUser:
         while not self.ended:
             assert time.monotonic() < start + within, "the lane does not end"
             self.step()
+        self.socket.close()
         return time.monotonic() - start
 
     def end(self, within: float = 1.0) -> float:
         """Ask the lane to end; return how long that took."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
-        took = self.until_ended(within)
-        self.socket.close()
-        return took
+        return self.until_ended(within)
 
     def send(self, frame: bytes) -> None:
         """Send a frame."""
         self.socket.settimeout(WITHIN)
         self.socket.sendall(frame)
 
+    def send_write(self, *datas: bytes, key: str = "lobby") -> None:
+        """Send events to be written."""
+        self.send(pack_writes(key, datas))
+
     def write(self, *datas: bytes, key: str = "lobby") -> None:
         """Write events and wait until they are acknowledged."""
         before = self.written
-        self.send(pack_writes(key, datas))
+        self.send_write(*datas, key=key)
         self.until(lambda: self.written >= before + len(datas))
 
     @property
