@@ -45,8 +45,20 @@ SLOW_FILES = {
     "test_starting.py",
     "test_supervisor.py",
 }
-# What is real needs Pravega's own client for Python, in the chat or as the plain client beside it, but for these files.
-WITHOUT_WHEEL = {"test_server_doctor.py", "test_server_life.py", "test_container.py"}
+# Tests in these files need the package pravega, as the plain client beside the chat or because they are about its workers.
+WITH_WHEEL = {
+    "test_accounts.py",
+    "test_bad_events.py",
+    "test_bench.py",
+    "test_event_bytes.py",
+    "test_group_cleanup.py",
+    "test_kill_points.py",
+    "test_outage.py",
+    "test_secured.py",
+    "test_server_durable.py",
+    "test_server_stranger.py",
+    "test_torture.py",
+}
 NO_WHEEL = "needs the package pravega, which has no wheel for this Python or machine"
 NO_JAVA = "/a test that starts Java is marked real"
 OPEN = ("--in-memory", "--no-auth")  # how a server starts quickest and is asked with least ado
@@ -66,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("real")
         elif "fake_server" in fixtures or item.path.name in SLOW_FILES:
             item.add_marker("slow")
-        if item.get_closest_marker("real") and item.path.name not in WITHOUT_WHEEL:
+        if "raw" in fixtures or (item.get_closest_marker("real") and item.path.name in WITH_WHEEL):
             item.add_marker("wheel")
         if without_wheel and item.get_closest_marker("wheel"):
             item.add_marker(pytest.mark.skip(reason=NO_WHEEL))

@@ -38,7 +38,11 @@ def ignored(status: ConnectionStatus) -> None:
 
 
 @pytest.fixture(
-    params=["memory", pytest.param("wheel", marks=pytest.mark.real), pytest.param("java", marks=pytest.mark.real)]
+    params=[
+        "memory",
+        pytest.param("wheel", marks=[pytest.mark.real, pytest.mark.wheel]),
+        pytest.param("java", marks=pytest.mark.real),
+    ]
 )
 def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Logs:
     if request.param == "memory":
