@@ -45,7 +45,7 @@ SLOW_FILES = {
     "test_starting.py",
     "test_supervisor.py",
 }
-# Tests in these files need the package pravega, as the plain client beside the chat or because they are about its workers.
+# Tests in these files need the package pravega: as the plain client beside the chat, or because they test its workers.
 WITH_WHEEL = {
     "test_accounts.py",
     "test_bad_events.py",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import platform
-import sys
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -86,8 +84,7 @@ def _other(name: ClientName) -> ClientName:
 def _wheel_lacks() -> str:
     if importlib.util.find_spec("pravega_client"):
         return ""
-    here = f"CPython {sys.version_info.major}.{sys.version_info.minor} on {platform.machine()}"
-    return f"the package pravega is not installed ({here}; it exists for CPython 3.10 and 3.11 on x86_64)"
+    return "the package pravega is not installed, it exists for CPython 3.10 and 3.11 on x86_64 only"
 
 
 def _java_lacks() -> str:
