@@ -23,6 +23,8 @@ GOOD = b'{"sender": "old", "message": "%s"}'
 # What prompt_toolkit and we ourselves send; all else would have to come from an event.
 OURS = re.compile(r"\x1b\[(0|1|2|38;5;\d+)m")
 
+WHEEL = ("--client", "wheel")
+
 
 def good(text: str) -> bytes:
     return GOOD % text.encode()
@@ -107,9 +109,9 @@ def test_empty_events_come_while_people_type_on(people: People, raw: Raw) -> Non
     later.see("old: more", times=3)
 
 
-def test_an_empty_event_on_several_segments_is_said_and_the_chat_goes_on(people: People, stream: str) -> None:
+def test_the_wheel_says_an_empty_event_on_several_segments_and_the_chat_goes_on(people: People, stream: str) -> None:
     with Raw(people.url, stream, segments=3) as raw:
-        tim = people.joins("tim")
+        tim = people.joins("tim", *WHEEL)
         for number in range(14):
             raw.say("old", f"past {number}.", key=f"key {number}")
         tim.see("old: past", times=14)
@@ -118,7 +120,7 @@ def test_an_empty_event_on_several_segments_is_said_and_the_chat_goes_on(people:
         raw.say("old", "behind it", key="key 1")
         tim.see("empty event", deadline=10)
         tim.connected()
-        alex = people.joins("alex")
+        alex = people.joins("alex", *WHEEL)
         alex.see("empty event")
         before = workers_of(alex.pid)
         worker = psutil.Process(before["read_worker"])
