@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.conftest import People, Server, eventually
+from tests.conftest import People, Server
 from tests.java_admin import Admin
 from tests.raw import Raw
 
