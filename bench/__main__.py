@@ -17,13 +17,15 @@ from bench import kills, latency, load, memory, report
 from bench.figures import table
 from bench.testbed import Testbed, running_testbed
 
-PARTS = ("start", "latency", "echo", "send", "catch-up", "history", "search", "idle", "growth", "kills")
+PARTS = ("start", "connected", "latency", "echo", "send", "catch-up", "history", "search", "idle", "growth", "kills")
 RESULT = report.ROOT / "build" / "bench.json"
 
 
 def main() -> int:
     """Measure and report."""
     options = _options()
+    if options.client:
+        os.environ["STREAMCLI_CLIENT"] = options.client
     about: dict[str, Any] = {**report.machine(), "load average": {"before": os.getloadavg()}}
     figures: report.Figures = {}
     with running_testbed() as here:
@@ -49,6 +51,7 @@ def _parts(quick: bool) -> dict[str, Callable[[Testbed], dict[str, Any]]]:
             "named": load.start_to_prompt(testbed, starts, embedded=False),
             "embedded": load.start_to_prompt(testbed, starts, embedded=True),
         },
+        "connected": lambda testbed: {"seconds": load.start_to_connected(testbed, starts)},
         "latency": lambda testbed: latency.enter_to_screen(testbed, blocks),
         "echo": lambda testbed: latency.key_to_echo(testbed, keys),
         "send": lambda testbed: {"lines": lines, **load.send(testbed, lines, runs)},
@@ -67,6 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a quarter of the runs: to try things out")
     parser.add_argument("--json", type=Path, default=RESULT, help="where the file goes (build/bench.json)")
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md as well")
+    parser.add_argument("--client", choices=("wheel", "java"), help="the chats' client (the one that is chosen)")
     options = parser.parse_args()
     if options.write_docs and (options.quick or set(options.only) != set(PARTS)):
         parser.error("--write-docs takes the whole bench")

@@ -41,6 +41,16 @@ def start_to_prompt(testbed: Testbed, runs: int, embedded: bool) -> list[float]:
     return took[1:]  # the first one finds cold files
 
 
+def start_to_connected(testbed: Testbed, runs: int) -> list[float]:
+    """Seconds from the command until the chat says that it is connected."""
+    stream = new_stream("connected")
+    took = []
+    for _ in range(runs + 1):
+        with testbed.terminal("tim", stream) as tim:
+            took.append((tim.until(b"connected to") - tim.began) / 1e9)
+    return took[1:]  # the first one makes the stream
+
+
 def catch_up(testbed: Testbed, messages: int, runs: int) -> dict[str, list[float]]:
     """Seconds from the command of somebody new to the prompt, and until the last of ``messages`` is on the screen.
 

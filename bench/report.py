@@ -96,6 +96,11 @@ def _start(found: Figures) -> list[Row]:
     ]
 
 
+def _connected(found: Figures) -> list[Row]:
+    seconds = summary(found["seconds"])
+    return [at_most("start to connected, server named", seconds.p50, 2, "s", note=_start_note(seconds))]
+
+
 def _idle(found: Figures) -> list[Row]:
     return [
         at_most(
@@ -124,6 +129,7 @@ _BUILDERS = {
     "latency": _latency,
     "echo": _echo,
     "start": _start,
+    "connected": _connected,
     "send": _send,
     "catch-up": _catch_up,
     "history": _history,
