@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
+import psutil
 import pytest
 
 from streamcli.log.frames import Frame
@@ -15,7 +16,7 @@ from streamcli.log.java.requests import CleanRequest, ReadRequest, WriteRequest
 from streamcli.model.address import Controller, parse_url
 from streamcli.model.fingerprint import fingerprint
 from streamcli.model.segment import segment_name
-from tests.conftest import Server
+from tests.conftest import Server, eventually
 from tests.java_admin import Admin
 from tests.java_host import HostProcess, LaneUser
 
@@ -307,6 +308,31 @@ def test_bulk_is_written_and_read_in_order(log: Log) -> None:
     reader = log.reads().caught_up()
     assert reader.datas == datas
     assert all(after[1] == before[1] + 8 + len(before[2]) for before, after in pairwise(reader.events))
+
+
+def test_no_event_is_held_back_while_another_is_not_acknowledged(log: Log) -> None:
+    writer, took = log.writes(), []
+    for _ in range(10):
+        start = time.monotonic()
+        writer.write(b"one", b"two")
+        took.append(time.monotonic() - start)
+    assert min(took) < 0.03
+
+
+def test_lanes_that_have_ended_leave_no_connection(log: Log, host: HostProcess) -> None:
+    def connections() -> int:
+        return len(psutil.Process(host.process.pid).net_connections("tcp"))
+
+    reader = log.reads().caught_up()  # so that the manager stays
+    log.writes().end()
+    before = connections()
+    for _ in range(4):
+        writer = log.writes()
+        writer.write(b"one")
+        writer.end()
+    eventually(lambda: connections() <= before, 5)
+    reader.end()
+    eventually(lambda: connections() == 0, 5)
 
 
 def test_without_a_jvm_each_lane_says_so(server: Server, stream: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from streamcli.log.log_id import Denied
 from streamcli.log.redaction import redacted
 from streamcli.model.address import Controller, Login
 
+# By default the client holds back what is appended while something is not acknowledged yet, for up to 40 ms.
+_SETTINGS = {"PRAVEGA_MAX_BATCH_SIZE": "0"}
 _MANAGERS_THREADS = 2  # of the client's executor
 _WRITERS_THREADS = 1
 _SIGNS = {
@@ -32,6 +35,7 @@ def start_jvm(library: str, flags: Sequence[str], classpath: Sequence[str]) -> N
     """Start the JVM in this process and silence it."""
     import jpype
 
+    os.environ.update(_SETTINGS)  # the client reads them there
     jpype.startJVM(library, *flags, classpath=list(classpath), convertStrings=True, interrupt=False)
     nowhere = java("java.io.OutputStream").nullOutputStream()
     java("java.lang.System").setErr(java("java.io.PrintStream")(nowhere))
@@ -107,7 +111,7 @@ class Managers:
 
 def _config(controller: Controller) -> Any:
     builder = java(f"{_IMPL}.ClientConfig").builder().controllerURI(java("java.net.URI").create(controller.url))
-    builder = builder.connectTimeoutMilliSec(3000).maxConnectionsPerSegmentStore(2)
+    builder = builder.connectTimeoutMilliSec(3000).maxConnectionsPerSegmentStore(1)
     if login := controller.login:
         builder = builder.credentials(
             java("io.pravega.shared.security.auth.DefaultCredentials")(login.password, login.user)

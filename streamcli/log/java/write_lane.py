@@ -59,7 +59,8 @@ class _Writer:
         import jpype
 
         factory = java(f"{_IMPL}.impl.ClientFactoryImpl")(request.scope, manager.controller, pool)
-        config = java(f"{_IMPL}.EventWriterConfig").builder().enableConnectionPooling(False).maxBackoffMillis(1000)
+        # Without pooling, no pool would know the writer's connections: each, with 1 MiB, would outlive its writer.
+        config = java(f"{_IMPL}.EventWriterConfig").builder().enableConnectionPooling(True).maxBackoffMillis(1000)
         serializer = java(f"{_IMPL}.impl.ByteArraySerializer")()
         self._writer = factory.createEventWriter(request.stream, serializer, config.build())
         self._bytes = jpype.JArray(jpype.JByte)
