@@ -38,6 +38,7 @@ class HostProcess:
     """A running host."""
 
     def __init__(self, log: Path | None = None, flags: tuple[str, ...] = (), jvm: str | None = None) -> None:
+        self._lanes: list[LaneUser] = []
         self._control, theirs = socket.socketpair()
         errors: IO[bytes] | int = log.open("wb") if log else subprocess.DEVNULL
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
@@ -60,7 +61,8 @@ class HostProcess:
         socket.send_fds(self._control, [b"\0"], [theirs.fileno()])
         theirs.close()
         ours.sendall(pack_json(Frame.START, controller=asdict(controller), what=what, request=asdict(request)))
-        return LaneUser(ours)
+        self._lanes.append(LaneUser(ours))
+        return self._lanes[-1]
 
     def ends(self, within: float = 5.0) -> int:
         """Close the control socket; return the exit code."""
@@ -71,6 +73,8 @@ class HostProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for lane in self._lanes:
+            lane.socket.close()
         self._control.close()
         self.process.kill()
         self.process.wait()

@@ -88,6 +88,8 @@ class Lane:
         """Close the socket, also when the serving thread still waits for the server."""
         self._ending.set()
         self._shut()
+        if self._at_end:  # closing connections may take a while, too
+            threading.Thread(target=self._clean, name="lane-end", daemon=True).start()
         with self._sending:
             self.socket.close()
 
@@ -99,10 +101,13 @@ class Lane:
         """Tell the prompt's process that this lane has ended."""
         self.finished = True
         self._shut()
+        self._clean()
 
     def _shut(self) -> None:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
+
+    def _clean(self) -> None:
         while self._at_end:
             with contextlib.suppress(Exception):
                 self._at_end.pop()()

@@ -12,7 +12,7 @@ from typing import Any
 
 from streamcli.log.frames import Frame, pack, pack_json
 from streamcli.log.hand_over import Parent
-from streamcli.log.java.client import Gone, Manager, is_a, java
+from streamcli.log.java.client import Gone, Manager, calm, is_a, java
 from streamcli.log.java.lane import STEP, Lane
 from streamcli.log.java.opening import Opening, opening
 from streamcli.log.java.requests import ReadRequest
@@ -117,13 +117,17 @@ class Follower:
                 waits = [reading.future for reading in self._open.values()]
                 self._any = waits[0] if len(waits) == 1 else self._futures.anyOf(self._array(waits))
             try:
-                self._any.get(int(STEP * 1000), self._milliseconds)
+                self._any.get(int(self._until_beat() * 1000), self._milliseconds)
             except self._timeout:
                 return []
             except Exception:
                 pass  # raised again by the reading that it belongs to
             ready = self._ready()
         return ready
+
+    def _until_beat(self) -> float:
+        """Return how long to wait for events. The host closes a lane that is to end without waiting for this."""
+        return STEP if self._asked else max(STEP, self._beat_at + BEAT - time.monotonic())
 
     def _ready(self) -> list[_Reading]:
         return [reading for reading in self._open.values() if reading.future.isDone()]
@@ -208,6 +212,7 @@ class Follower:
         """
         if time.monotonic() - self._beat_at < BEAT:
             return
+        calm(self._stream.manager.pool)
         if not self._asked:
             self._asked = {number: self._stream.ask(number) for number in self._open}
         if not all(future.isDone() for future in self._asked.values()):

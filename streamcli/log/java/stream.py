@@ -42,6 +42,11 @@ class JavaStream:
         config = java(f"{_IMPL}.stream.StreamConfiguration").builder().scalingPolicy(policy).tags(tags).build()
         return self._lane.get(self._controller.createStream(self.scope, self.name, config))
 
+    def may_write(self) -> None:
+        """Raise the server's error if it does not permit writing."""
+        write = java("io.pravega.shared.security.auth.AccessOperation").WRITE
+        self._lane.get(self._controller.getOrRefreshDelegationTokenFor(self.scope, self.name, write))
+
     def delete(self) -> None:
         """Seal and delete the stream."""
         self._lane.get(self._controller.sealStream(self.scope, self.name))

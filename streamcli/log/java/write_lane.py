@@ -11,11 +11,11 @@ from itertools import groupby
 from typing import Any
 
 from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_write
-from streamcli.log.java.client import Gone, Manager, java
-from streamcli.log.java.lane import STEP, Lane
+from streamcli.log.java.client import Gone, Manager, calm, java, kind
+from streamcli.log.java.lane import Lane
 from streamcli.log.java.requests import WriteRequest
 from streamcli.log.java.stream import JavaStream
-from streamcli.log.log_id import log_id
+from streamcli.log.log_id import Denied, log_id, needing
 
 LOOK_EVERY = 2.0  # seconds without anything to write
 _FOR_EVER = 1e9  # the prompt's process decides how long to wait for an acknowledgement
@@ -32,24 +32,35 @@ def write(request: WriteRequest, manager: Manager, lane: Lane) -> None:
     try:
         log = stream.open()
         look = _Look(stream, log)
-        writer = _Writer(manager, pool, request)
+        refusal = _refusal(stream)
+        writer = None if refusal else _Writer(manager, pool, request)
         lane.send(pack_json(Frame.OPENED, log=log))
         splitter = Splitter()
         while True:
-            idle = 0.0
-            while not lane.has_input(STEP):
-                lane.check()
-                if (idle := idle + STEP) >= LOOK_EVERY:
-                    look.check()
-                    idle = 0.0
+            while not lane.has_input(LOOK_EVERY):
+                look.check()
+                calm(pool)
             frames = splitter.feed(lane.receive())
             events = [unpack_write(frame.payload) for frame in frames if frame.kind is Frame.WRITE]
+            if writer is None:
+                assert refusal
+                raise refusal
             for future, count in writer.write(events):
                 lane.get(future, _FOR_EVER)
                 lane.send(pack_count(Frame.WRITTEN, count))
     finally:
         with contextlib.suppress(Exception):
             stream.close()
+
+
+def _refusal(stream: JavaStream) -> Denied | None:
+    """Return why the server does not permit writing, None if it does; the writer itself would try for seconds."""
+    try:
+        with needing(f"prn::/scope:{stream.scope}/stream:{stream.name}", "append to the stream", kind):
+            stream.may_write()
+    except Denied as denied:
+        return denied
+    return None
 
 
 class _Writer:
