@@ -57,6 +57,10 @@ class Admin:
         """The segments that are written to now, in the order of their keys."""
         return [int(number) for number in self._ask("current", stream=stream)]
 
+    def append_bytes(self, stream: str, data: str) -> None:
+        """Append bytes that are no events to a stream of one segment."""
+        self._ask("bytes", stream=stream, data=data)
+
     def seal(self, stream: str) -> None:
         """Seal a stream."""
         self._ask("seal", stream=stream)
@@ -101,6 +105,11 @@ def _do(manager: Manager, order: dict[str, Any]) -> Any:
         ranges = controller.getCurrentSegments(SCOPE, name).get()
         found = sorted(ranges.getSegments(), key=lambda segment: int(segment.getSegmentId()))
         return [int(segment.getSegmentId()) for segment in found]
+    elif order["do"] == "bytes":
+        bytes_ = java("io.pravega.client.ByteStreamClientFactory").withScope(SCOPE, manager.config)
+        writer = bytes_.createByteStreamWriter(name)
+        writer.write(java("java.nio.ByteBuffer").wrap(java("java.lang.String")(order["data"]).getBytes()))
+        writer.close()
     elif order["do"] == "seal":
         controller.sealStream(SCOPE, name).get()
     elif order["do"] == "delete":

@@ -310,6 +310,14 @@ def test_bulk_is_written_and_read_in_order(log: Log) -> None:
     assert all(after[1] == before[1] + 8 + len(before[2]) for before, after in pairwise(reader.events))
 
 
+def test_bytes_that_are_no_events_are_an_error_after_all_that_comes_before_them(log: Log, admin: Admin) -> None:
+    log.writes().write(b"one")
+    reader = log.reads().caught_up()
+    admin.append_bytes(log.stream, "these are no events")
+    assert reader.fails() == {"kind": "other", "text": "the stream holds no event at byte 11"}
+    assert reader.datas == [b"one"]
+
+
 def test_no_event_is_held_back_while_another_is_not_acknowledged(log: Log) -> None:
     writer, took = log.writes(), []
     for _ in range(10):

@@ -17,10 +17,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streamcli.log.java.requests import ReadRequest, WriteRequest
 from streamcli.log.probe import Answer, probe
 from streamcli.model.address import Controller, Login, Stream
 from tests.certificates import Authority
 from tests.environment import STREAMCLI, make_home, workers_of
+from tests.java_host import HostProcess, LaneUser
 from tests.secured import ACCOUNTS, SCOPE, STREAM, Secured, running
 from tests.terminal import Terminal
 
@@ -277,3 +279,48 @@ def test_the_question_is_quick(closed: Secured, encrypted: Secured) -> None:
             times.append(time.monotonic() - begun)
         print(f"{server.url}: {sorted(times)}")
         assert sorted(times)[3] < 0.5
+
+
+# Pravega's Java client.
+
+
+def java_lane(host: HostProcess, controller: Controller, what: str) -> LaneUser:
+    request = ReadRequest(SCOPE, STREAM, True, {}, None) if what == "read" else WriteRequest(SCOPE, STREAM)
+    return host.lane(controller, what, request)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("kind", ["closed", "encrypted"])
+def test_the_java_client_tells_who_may(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    server: Secured = request.getfixturevalue(kind)
+
+    def controller(account: str, password: str | None = None) -> Controller:
+        login = Login(account, password or ACCOUNTS[account][0])
+        return Controller("localhost", server.port, login, bool(server.ca), str(server.ca) if server.ca else None)
+
+    with HostProcess(tmp_path / "log") as host:
+        writer = java_lane(host, controller("alice"), "write").is_open()
+        writer.write(b"from Java")
+        assert java_lane(host, controller("onlyreads"), "read").caught_up().datas[-1] == b"from Java"
+        refused = java_lane(host, controller("onlyreads"), "write").is_open()
+        refused.send_write(b"never")
+        assert refused.fails()["kind"] == "denied" and RIGHT in refused.failed["text"]
+        assert java_lane(host, controller("stranger"), "read").fails()["kind"] == "denied"
+        for what in ("read", "write"):
+            failed = java_lane(host, controller("alice", WRONG), what).fails()
+            assert failed["kind"] == "password"
+            assert hidden(failed["text"], "alice", WRONG)
+    assert hidden((tmp_path / "log").read_text(), "alice", ACCOUNTS["alice"][0])
+
+
+def test_the_java_client_checks_certificates(encrypted: Secured, tmp_path: Path) -> None:
+    login = Login("alice", ACCOUNTS["alice"][0])
+    Authority(tmp_path).vouch_for("localhost")
+    with HostProcess() as host:
+        for name, ca in (
+            ("localhost", str(tmp_path / "ca.crt")),
+            ("localhost", None),
+            ("127.0.0.1", str(encrypted.ca)),
+        ):
+            failed = java_lane(host, Controller(name, encrypted.port, login, True, ca), "read").fails()
+            assert failed["kind"] == "other" and "cert" in failed["text"].lower()
