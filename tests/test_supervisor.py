@@ -21,7 +21,6 @@ import psutil
 import pytest
 
 from streamcli.errors import Unreachable
-from streamcli.log import worker_slot
 from streamcli.log.api import ConnectionStatus, Phase
 from streamcli.log.channel import WorkerEvents
 from streamcli.log.frames import Frame, Received, pack, unpack_count
@@ -378,7 +377,7 @@ def test_a_start_that_the_system_refuses_is_tried_again(monkeypatch: pytest.Monk
     async def main() -> None:
         watch = Watch("count")
         with monkeypatch.context() as patched:
-            patched.setattr(worker_slot, "WorkerProcess", refuse)
+            patched.setitem(globals(), "WorkerProcess", refuse)  # what Watch starts
             async with watch.watching():
                 await until(lambda: "no worker can be started: Resource" in watch.link().words)
                 patched.undo()
