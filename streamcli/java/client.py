@@ -14,7 +14,7 @@ from streamcli.java.progress import Progress
 from streamcli.java.which import java, libjvm, version_flags
 
 _FLAGS = (
-    "-Xmx40m",  # with 24 MB a host that had lost a server ran out of it while it read a long log
+    "-Xmx40m",  # a host in use stays below 24 MB of heap; the rest is for connections that end late
     "-Xss256k",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
