@@ -98,7 +98,7 @@ def _start(found: Figures) -> list[Row]:
 
 def _connected(found: Figures) -> list[Row]:
     seconds = summary(found["seconds"])
-    return [at_most("start to connected, server named", seconds.p50, 2, "s", note=_start_note(seconds))]
+    return [at_most("start to first own line read back, server named", seconds.p50, 2, "s", note=_start_note(seconds))]
 
 
 def _idle(found: Figures) -> list[Row]:
