@@ -103,7 +103,7 @@ def _prepare(home: Path, part: str, kept: Record) -> None:
 def _archive(runtime: Path, jars: list[Path]) -> list[str]:
     """Return the flags for the class archive, if the embedded server has made it already: Java starts faster then."""
     found = archive.archive_path(runtime, jars)
-    return [f"-XX:SharedArchiveFile={JARS}/{found.name}", "-XX:+VerifySharedSpaces"] if found.exists() else []
+    return archive.using(found, f"{JARS}/{found.name}") if found.exists() else []
 
 
 def _environment() -> dict[str, str]:

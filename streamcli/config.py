@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar, cast, get_args
+from typing import Any, BinaryIO, TypeVar, cast, get_args
 
 from streamcli.errors import Unusable, UsageError
-from streamcli.model.address import DEFAULT_SCOPE, DEFAULT_STREAM, Controller, Login, Stream, parse_url
+from streamcli.model.address import DEFAULT_SCOPE, DEFAULT_STREAM, ClientName, Controller, Login, Stream, parse_url
 from streamcli.model.names import quoted, valid_id, valid_room, valid_scope_or_stream
 from streamcli.model.numbers import whole
 from streamcli.system.paths import config_file
@@ -28,7 +28,6 @@ else:
 T = TypeVar("T")
 
 KEYS = ("url", "id", "scope", "stream", "room", "client", "ca", "login_file")
-ClientName = Literal["wheel", "java"]
 LOGIN_KEYS = {"url", "account", "password"}
 DEFAULT_ROOM = "lobby"
 DEFAULT_TIMEOUT = 10.0

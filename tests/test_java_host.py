@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from streamcli.log.frames import Frame
-from streamcli.log.java.requests import CleanRequest, ReadRequest, WriteRequest
+from streamcli.log.java.requests import CleanRequest, ReadRequest
+from streamcli.log.write_request import WriteRequest
 from streamcli.model.address import Controller, parse_url
 from streamcli.model.fingerprint import fingerprint
 from streamcli.model.segment import segment_name

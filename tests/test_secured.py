@@ -17,8 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamcli.log.java.requests import ReadRequest, WriteRequest
+from streamcli.log.java.requests import ReadRequest
 from streamcli.log.probe import Answer, probe
+from streamcli.log.write_request import WriteRequest
 from streamcli.model.address import Controller, Login, Stream
 from tests.certificates import Authority
 from tests.environment import STREAMCLI, make_home, workers_of

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import IO, Literal, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from streamcli.errors import NotPermitted
-from streamcli.model.address import Controller, Stream
+from streamcli.model.address import ClientName, Controller, Stream
 from streamcli.model.cursor import Cursor, LogOpened
 
 
@@ -64,7 +64,7 @@ class Target:
     locate: Callable[[], Controller]
     folder: Path
     worker_log: IO[bytes] | int
-    client: Literal["wheel", "java"] | None = None
+    client: ClientName | None = None
 
 
 class ReadMode(Enum):

@@ -6,16 +6,14 @@ import functools
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from streamcli.errors import Unusable
 from streamcli.java.progress import Progress, Quiet
 from streamcli.java.which import VARIABLE as JAVA_VARIABLE
 from streamcli.log.api import ConnectionStatus, Log, Target
 from streamcli.log.worker_log import Client, WorkerLog
-
-ClientName = Literal["wheel", "java"]
-NAMES: dict[ClientName, str] = {"wheel": "the package pravega", "java": "Pravega's Java client"}
+from streamcli.model.address import ClientName
 
 
 class Choice(NamedTuple):
@@ -32,7 +30,7 @@ def choose(wanted: ClientName | None = None) -> Choice:
     if wanted:
         if lacks[wanted]:
             raise Unusable(f"The client {wanted} can't be used: {lacks[wanted]}.")
-        return Choice(wanted, "as set", lacks[_other(wanted)])
+        return Choice(wanted, "as set", lacks["java" if wanted == "wheel" else "wheel"])
     if not lacks["wheel"]:
         several = f"not for several segments, as {lacks['java']}" if lacks["java"] else "java for several segments"
         return Choice("wheel", f"starts faster than java and takes less memory; {several}", lacks["java"])
@@ -75,10 +73,6 @@ def _wheel(target: Target) -> Client:
     from streamcli.log.wheel.adapter import WheelClient
 
     return WheelClient(target)
-
-
-def _other(name: ClientName) -> ClientName:
-    return "java" if name == "wheel" else "wheel"
 
 
 def _wheel_lacks() -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import ipaddress
 from dataclasses import dataclass, field, replace
+from typing import Literal
 from urllib.parse import urlsplit
 
 from streamcli.errors import UsageError
 
 DEFAULT_SCOPE = "scope"
 DEFAULT_STREAM = "stream"
+
+
+ClientName = Literal["wheel", "java"]  # how to speak to Pravega: the package pravega, or Pravega's Java client
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from streamcli.java.client import JavaRuntime, make_archive_later
 from streamcli.log.api import ReadMode, Target
 from streamcli.log.channel import WorkerEvents, done_within
 from streamcli.log.java.host_process import HostedWorker, HostProcess
-from streamcli.log.java.requests import CleanRequest, ReadRequest, WriteRequest
+from streamcli.log.java.requests import CleanRequest, ReadRequest
+from streamcli.log.write_request import WriteRequest
 from streamcli.model.address import Controller
 from streamcli.model.cursor import Cursor, LogOpened
 from streamcli.system.guard import start_thread

@@ -22,10 +22,11 @@ from streamcli.log.java import client
 from streamcli.log.java.clean_lane import clean
 from streamcli.log.java.lane import STEP, Lane, LaneEnded
 from streamcli.log.java.read_lane import read
-from streamcli.log.java.requests import CleanRequest, ReadRequest, WriteRequest
+from streamcli.log.java.requests import CleanRequest, ReadRequest
 from streamcli.log.java.write_lane import write
 from streamcli.log.redaction import redacted
 from streamcli.log.worker_life import controller_of, end_with_parent
+from streamcli.log.write_request import WriteRequest
 from streamcli.model.address import Controller
 
 WORK: dict[str, tuple[type[Any], Callable[[Any, client.Manager, Lane], None]]] = {

@@ -21,14 +21,6 @@ class ReadRequest:
 
 
 @dataclass(frozen=True)
-class WriteRequest:
-    """Append to ``scope/stream``; create it if missing."""
-
-    scope: str
-    stream: str
-
-
-@dataclass(frozen=True)
 class CleanRequest:
     """Delete the stream ``delete_stream`` of ``scope``, if it is not ""."""
 

@@ -13,9 +13,9 @@ from typing import Any
 from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_write
 from streamcli.log.java.client import Gone, Manager, calm, java, kind
 from streamcli.log.java.lane import Lane
-from streamcli.log.java.requests import WriteRequest
 from streamcli.log.java.stream import JavaStream
 from streamcli.log.log_id import Denied, log_id, needing
+from streamcli.log.write_request import WriteRequest
 
 LOOK_EVERY = 2.0  # seconds without anything to write
 _FOR_EVER = 1e9  # the prompt's process decides how long to wait for an acknowledgement

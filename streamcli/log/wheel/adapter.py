@@ -13,7 +13,8 @@ from streamcli.log.channel import WorkerEvents
 from streamcli.log.process import WorkerProcess
 from streamcli.log.wheel.cleaning import clean
 from streamcli.log.wheel.groups import GroupNames, head_group
-from streamcli.log.wheel.requests import ReadRequest, WriteRequest
+from streamcli.log.wheel.requests import ReadRequest
+from streamcli.log.write_request import WriteRequest
 from streamcli.model.address import Controller, Stream
 from streamcli.model.cursor import Cursor, LogOpened
 from streamcli.model.names import reader_group

@@ -25,14 +25,6 @@ class ReadRequest:
 
 
 @dataclass(frozen=True)
-class WriteRequest:
-    """Append to ``scope/stream``; create it if missing."""
-
-    scope: str
-    stream: str
-
-
-@dataclass(frozen=True)
 class CleanRequest:
     """Delete the reader groups ``groups`` of ``scope`` and, if not "", the stream ``delete_stream``."""
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from streamcli.log.frames import Frame, Splitter, pack_count, pack_json, unpack_write
 from streamcli.log.log_id import log_id
-from streamcli.log.wheel.requests import WriteRequest
 from streamcli.log.wheel.worker import Output, connect, open_stream, run
+from streamcli.log.write_request import WriteRequest
 from streamcli.model.address import Controller
 
 IN_FLIGHT = 1000
