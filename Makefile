@@ -12,7 +12,7 @@ VENV  = @$(or $(PYTHON),$(FOUND),$(NONE)) -I tools/make_venv.py
 BIN  := .venv/bin
 UV   ?= uv
 
-.PHONY: help chat test test-quick check pythons kills torture torture-cluster cluster bench format docs lock clean
+.PHONY: help chat test test-quick check pythons kills torture torture-cluster cluster bench soak format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,10 @@ cluster: ## start a real Pravega cluster of 8 processes; ARGS=stop, status, "kil
 bench: ## measure, beside the raw client, for six minutes; ARGS="--help" says what else
 	$(VENV) --dev
 	@exec $(BIN)/python -m bench $(ARGS)
+
+soak: ## let two people chat for two hours, and see what grows; ARGS="--client java"
+	$(VENV) --dev
+	@exec $(BIN)/python -m bench.soak $(ARGS)
 
 docs: ## write the generated parts of the documentation
 	$(VENV) --dev

@@ -10,6 +10,8 @@ import pytest
 from bench.figures import Row, as_json, at_least, at_most, percentile, summary, table
 from bench.raw import TEXT, event
 from bench.report import PART, rows
+from bench.soak import Sample
+from bench.soak import rows as soak_rows
 from bench.testbed import NUMBER
 from streamcli.model.message import Chat, decode
 
@@ -62,3 +64,14 @@ def test_only_the_measured_part_of_the_docs_is_replaced() -> None:
 
 def test_the_file_holds_numbers_that_can_be_believed() -> None:
     assert as_json({"a": [1 / 3, (2, True)], "b": "text"}) == {"a": [0.333, [2, True]], "b": "text"}
+
+
+def test_two_hours_are_judged_by_what_grows_after_the_tenth_minute() -> None:
+    def rows_of(rss: float, threads: int) -> list[Row]:
+        """A chat that holds ``rss`` MiB and so many threads at the end, and half as much before minute 10."""
+        held = [(0.0, 50.0, 10), (10.0, 100.0, 30), (12.0, 100.0, 30), (118.0, rss, threads), (120.0, rss, threads)]
+        return soak_rows([Sample(minute, "tim", "host", mib, count, 70) for minute, mib, count in held])
+
+    assert [row.met for row in rows_of(109, 34)] == [True, True, True]
+    assert [row.met for row in rows_of(111, 35)] == [False, False, True]
+    assert rows_of(111, 35)[0].measured == "11.0 %, 100 → 111 MiB (host 100 → 111), 1.0 % too much"
