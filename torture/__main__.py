@@ -7,12 +7,14 @@ wrong, and says where. The same seed makes the same schedule, texts and strange 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
+from streamcli.log.opening import choose
 from torture import report
 from torture.run import load, run, sized
 from torture.testbed import Testbed
@@ -27,6 +29,8 @@ def main() -> int:
     if options.write_docs:
         report.write_docs()
         return 0
+    if options.client:
+        os.environ["STREAMCLI_CLIENT"] = options.client
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     folder = options.folder or Path(tempfile.mkdtemp(prefix="streamcli-torture-"))
     testbed, before, well = Testbed(folder.absolute()), load(), False
@@ -34,6 +38,7 @@ def main() -> int:
     try:
         outcome = run(testbed, options.seed, sized(options.short, options.minutes, options.events))
         found = report.figures(outcome, options.seed, (before, load())) | {
+            "client": options.client or choose().name,
             "asked minutes": options.minutes,
             "asked events": options.events,
         }
@@ -55,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of schedule, texts and strange events (1)")
     parser.add_argument("--minutes", type=float, default=MINUTES, help=f"in which people type ({MINUTES:g})")
     parser.add_argument("--events", type=int, default=EVENTS, help=f"strange events that are made ({EVENTS:,})")
+    parser.add_argument("--client", choices=("wheel", "java"), help="the chats' client (the one that is chosen)")
     parser.add_argument("--short", action="store_true", help="some faults of each kind in half a minute")
     parser.add_argument("--folder", type=Path, help="where all lies; it is kept then")
     parser.add_argument("--write-docs", action="store_true", help="no run: write the kept ones to docs/reliability.md")

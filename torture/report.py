@@ -85,7 +85,7 @@ def lines(found: Figures) -> list[str]:
     faults = found["faults"]
     count = sum(one["count"] for one in faults.values())
     text = [
-        f"seed {found['seed']}, {found['minutes']:.1f} min, load average {_two(found['load average'])}: "
+        f"{_name(found)}, {found['minutes']:.1f} min, load average {_two(found['load average'])}: "
         f"{count} faults survived, {found['proved']} of them proved ({found['did not happen']} did not happen), "
         f"{found['messages']:,} messages, {found['written again']} written again and dropped, "
         f"{found['never synced']} typed too late to be synced before a kill",
@@ -99,13 +99,17 @@ def lines(found: Figures) -> list[str]:
     return text + [f"PROBLEM: {problem}" for problem in found["problems"]]
 
 
+def _name(run: Figures) -> str:
+    return f"{run['client']}, seed {run['seed']}"
+
+
 def _two(load: tuple[float, float]) -> str:
     return f"{load[0]:.1f} before, {load[1]:.1f} after"
 
 
 def _fault_rows(runs: list[Figures]) -> list[str]:
     kinds = sorted({kind for run in runs for kind in run["faults"]})
-    heads = [f"seed {run['seed']}: how often, median, longest" for run in runs]
+    heads = [f"{_name(run)}: how often, median, longest" for run in runs]
     rows = [f"| fault | {' | '.join(heads)} |", f"| --- |{' --- |' * len(runs)}"]
     for kind in kinds:
         cells = [_fault_cell(run["faults"].get(kind)) for run in runs]
@@ -124,7 +128,7 @@ def _fault_cell(found: Figures | None) -> str:
 
 
 def _echo_rows(runs: list[Figures]) -> list[str]:
-    heads = [f"seed {run['seed']}: p50, p99, max (keys)" for run in runs]
+    heads = [f"{_name(run)}: p50, p99, max (keys)" for run in runs]
     rows = [f"| key to echo, server | {' | '.join(heads)} |", f"| --- |{' --- |' * len(runs)}"]
     for state in ("in all", *STATES):
         cells = [_echo_cell(run["echo"].get(state)) for run in runs]
@@ -149,7 +153,7 @@ def _goals(found: Summary) -> str:
 def keep(found: Figures) -> Path:
     """Write the file of one run; the docs are made of them."""
     BUILD.mkdir(exist_ok=True)
-    path = BUILD / f"torture-{found['seed']}.json"
+    path = BUILD / f"torture-{found['client']}-{found['seed']}.json"
     path.write_text(json.dumps(as_json(found), indent=1, ensure_ascii=False) + "\n", "utf-8")
     return path
 
@@ -161,6 +165,7 @@ def write_docs() -> None:
         raise SystemExit("no run was kept: nothing to write")
     facts: list[tuple[str, Callable[[Figures], str]]] = [
         ("when, on what", lambda run: f"{run['date']}, {run['machine']}"),
+        ("client", lambda run: run["client"]),
         ("load average", lambda run: _two(run["load average"])),
         ("minutes, with all checks", lambda run: f"{run['minutes']:.1f}"),
         ("messages in the log, each counted once", lambda run: f"{run['messages']:,}"),
@@ -185,7 +190,8 @@ def _proved(run: Figures) -> str:
 
 
 def _command(run: Figures) -> str:
-    arguments = f"--seed {run['seed']} --minutes {run['asked minutes']:g} --events {run['asked events']}"
+    arguments = f"--client {run['client']} --seed {run['seed']} --minutes {run['asked minutes']:g}"
+    arguments += f" --events {run['asked events']}"
     return f'`make torture ARGS="{arguments}"`'
 
 
