@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Sequence
 
 from bench.raw import AHEAD, TEXT, Reader, Writer
 from bench.testbed import NUMBER, Terminal, Testbed, listen_to, new_stream
@@ -18,29 +20,35 @@ KEY_EVERY = 0.06
 CLEAR = "\x15"  # Ctrl-U
 
 
-def enter_to_screen(testbed: Testbed, blocks: int) -> dict[str, list[float]]:
-    """Milliseconds of chat and raw client, in blocks by turns, so that what disturbs the machine meets both."""
-    chat_stream, raw_stream = new_stream("chat"), new_stream("raw")
-    chat: list[float] = []
-    raw: list[float] = []
-    with (
-        testbed.terminal("tim", chat_stream) as tim,
-        Writer(testbed.url, raw_stream, testbed.env) as writer,
-        Reader(testbed.url, raw_stream, testbed.env) as reader,
-    ):
-        tim.connected("first")
-        with testbed.terminal("alex", chat_stream) as alex:
-            alex.connected("second")
-            for block in range(blocks + 1):
-                count = BLOCK if block else WARM
-                told = _chat_block(tim, alex, count, block * BLOCK)
-                writer.begin(count, EVERY)
-                read = reader.latencies(count)
-                writer.done()
-                if block:
-                    chat += told
-                    raw += read
-    return {"chat": chat, "raw": raw}
+def enter_to_screen(testbed: Testbed, blocks: int, clients: Sequence[str]) -> dict[str, list[float]]:
+    """Milliseconds of a chat through each client and of the raw client.
+
+    They are measured in blocks by turns, so that what disturbs the machine meets all.
+    """
+    raw_stream = new_stream("raw")
+    found: dict[str, list[float]] = {name: [] for name in (*clients, "raw")}
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(Writer(testbed.url, raw_stream, testbed.env))
+        reader = stack.enter_context(Reader(testbed.url, raw_stream, testbed.env))
+        pairs = {client: _pair(testbed, client, stack) for client in clients}
+        for block in range(blocks + 1):
+            count = BLOCK if block else WARM
+            took = {client: _chat_block(*pair, count, block * BLOCK) for client, pair in pairs.items()}
+            writer.begin(count, EVERY)
+            took["raw"] = reader.latencies(count)
+            writer.done()
+            if block:
+                for name, times in took.items():
+                    found[name] += times
+    return found
+
+
+def _pair(testbed: Testbed, client: str, stack: contextlib.ExitStack) -> tuple[Terminal, Terminal]:
+    """Two people in a chat of their own."""
+    stream = new_stream("chat")
+    tim = stack.enter_context(testbed.terminal("tim", stream, client=client)).connected("first")
+    alex = stack.enter_context(testbed.terminal("alex", stream, client=client)).connected("second")
+    return tim, alex
 
 
 def _chat_block(tim: Terminal, alex: Terminal, count: int, first: int) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Sequence
 
 import psutil
 
@@ -41,33 +42,37 @@ def start_to_prompt(testbed: Testbed, runs: int, embedded: bool) -> list[float]:
     return took[1:]  # the first one finds cold files
 
 
-def start_to_connected(testbed: Testbed, runs: int) -> list[float]:
-    """Seconds from the command until a line typed at once has been to the log and back."""
+def start_to_connected(testbed: Testbed, runs: int, clients: Sequence[str]) -> dict[str, list[float]]:
+    """Seconds from the command until a line typed at once has been to the log and back, through each client."""
     stream = new_stream("connected")
-    took = []
+    took: dict[str, list[float]] = {client: [] for client in clients}
     for run in range(runs + 1):
-        with testbed.terminal("tim", stream) as tim:
-            tim.connected(f"token-{run}")
-            took.append((time.monotonic_ns() - tim.began) / 1e9)
-    return took[1:]  # the first one makes the stream
+        for client in clients:
+            with testbed.terminal("tim", stream, client=client) as tim:
+                tim.connected(f"token-{client}-{run}")
+                took[client].append((time.monotonic_ns() - tim.began) / 1e9)
+    return {client: times[1:] for client, times in took.items()}  # the first one makes the stream
 
 
-def catch_up(testbed: Testbed, messages: int, runs: int) -> dict[str, list[float]]:
+def catch_up(testbed: Testbed, messages: int, runs: int, clients: Sequence[str]) -> dict[str, dict[str, list[float]]]:
     """Seconds from the command of somebody new to the prompt, and until the last of ``messages`` is on the screen.
 
-    And what the chat's processes then hold in memory, in MiB.
+    And what the chat's processes then hold in memory, in MiB. For each client, by turns.
     """
     stream = new_stream("past")
     with Writer(testbed.url, stream, testbed.env) as writer:
         writer.fill(messages)
-    found: dict[str, list[float]] = {"prompt": [], "all": [], "rss": [], "pss": []}
+    found: dict[str, dict[str, list[float]]]
+    found = {client: {"prompt": [], "all": [], "rss": [], "pss": []} for client in clients}
     for run in range(runs):
-        with testbed.terminal(f"new{run}", stream) as new:
-            found["prompt"].append((new.until(f"new{run}>".encode()) - new.began) / 1e9)
-            found["all"].append((new.until(f": m{messages - 1:06}. ".encode()) - new.began) / 1e9)
-            _leave_alone(new, SETTLE)
-            for kind, size in memory(new).items():
-                found[kind].append(size)
+        for client in clients:
+            name, own = f"{client}{run}", found[client]
+            with testbed.terminal(name, stream, client=client) as new:
+                own["prompt"].append((new.until(f"{name}>".encode()) - new.began) / 1e9)
+                own["all"].append((new.until(f": m{messages - 1:06}. ".encode()) - new.began) / 1e9)
+                _leave_alone(new, SETTLE)
+                for kind, size in memory(new).items():
+                    own[kind].append(size)
     return found
 
 
@@ -91,9 +96,9 @@ def _prompt_memory_after(tim: Terminal, written: int) -> float:
     return processes_of(tim.pid)["prompt"].memory_info().rss / MIB
 
 
-def idle(testbed: Testbed, seconds: float) -> dict[str, float]:
+def idle(testbed: Testbed, seconds: float, client: str) -> dict[str, float]:
     """CPU (%) and memory (MiB) of a connected chat in which nothing happens, and the server's memory."""
-    with testbed.terminal("tim", new_stream("idle")) as tim:
+    with testbed.terminal("tim", new_stream("idle"), client=client) as tim:
         tim.connected("first")
         _leave_alone(tim, SETTLE)
         before, began = cpu_seconds(tim), time.monotonic()

@@ -28,10 +28,10 @@ _numbers = itertools.count(1)
 class Terminal:
     """streamcli in a pseudo-terminal, of which only the bytes are looked at: an emulator would cost more than it."""
 
-    def __init__(self, user: str, url: str | None, env: dict[str, str]) -> None:
-        """Without ``url`` it is the embedded server."""
+    def __init__(self, user: str, url: str | None, env: dict[str, str], client: str = "") -> None:
+        """Without ``url`` it is the embedded server; without ``client`` the program chooses it."""
         self.user, self.began = user, time.monotonic_ns()
-        command = [*STREAMCLI, *([url] if url else []), "--id", user]
+        command = [*STREAMCLI, *([url] if url else []), "--id", user, *(["--client", client] if client else [])]
         self._process = PtyProcess.spawn(command, env=env, dimensions=SIZE, cwd=env["HOME"])
         self.pid: int = self._process.pid
         self.fd: int = self._process.fd
@@ -134,9 +134,9 @@ class Testbed:
         return {**self.env, "STREAMCLI_STREAM": stream}
 
     @contextlib.contextmanager
-    def terminal(self, user: str, stream: str, embedded: bool = False) -> Iterator[Terminal]:
-        """``user`` opens a chat, by the server's URL or as one who names none."""
-        terminal = Terminal(user, None if embedded else self.url, self.on(stream))
+    def terminal(self, user: str, stream: str, embedded: bool = False, client: str = "") -> Iterator[Terminal]:
+        """``user`` opens a chat, by the server's URL or as one who names none, through a client."""
+        terminal = Terminal(user, None if embedded else self.url, self.on(stream), client)
         try:
             yield terminal
         finally:

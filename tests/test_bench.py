@@ -41,8 +41,21 @@ def test_the_table_is_markdown_in_even_columns() -> None:
 
 
 def test_the_table_has_rows_for_what_was_measured_and_no_others() -> None:
-    found = rows({"latency": {"chat": [5.0, 9.0], "raw": [2.0, 3.0]}})
+    found = rows({"latency": {"wheel": [5.0, 9.0], "raw": [2.0, 3.0]}})
     assert [row.met for row in found] == [None, None, True, True]
+
+
+def test_each_client_has_its_rows_and_java_is_held_against_the_wheel() -> None:
+    found = rows({"latency": {"wheel": [5.0], "java": [5.6], "raw": [2.0]}})
+    assert [row.what for row in found if row.what.endswith(("wheel", "java"))] == [
+        "Enter to the other screen, 50 msg/s, wheel",
+        "Enter to the other screen, 50 msg/s, java",
+    ]
+    assert found[-1].what == "– p50 above the wheel's" and found[-1].met is False
+    took = {"prompt": [1.0], "rss": [155.0], "pss": [100.0]}
+    caught = rows({"catch-up": {"messages": 900, "wheel": {**took, "all": [2.0]}, "java": {**took, "all": [2.1]}}})
+    assert [row.met for row in caught if row.what.startswith("– memory")] == [False, True]
+    assert caught[-1].measured == "0.91 " and caught[-1].met
 
 
 def test_a_message_is_found_in_what_a_terminal_draws() -> None:
