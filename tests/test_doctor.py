@@ -47,6 +47,15 @@ def test_the_embedded_server_and_its_parts_are_looked_at(server: Server) -> None
     assert "all 110 are here" in done.stdout
 
 
+def test_with_the_java_client_java_and_its_jars_are_looked_at(people: People, tmp_path: Path) -> None:
+    done = doctor(tmp_path, "--url", people.url, "--id", "tim", "--client", "java")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^ok    Client +java .*: as set$", done.stdout, re.MULTILINE)
+    assert re.search(r"^ok    Java +.*17\.", done.stdout, re.MULTILINE)
+    assert re.search(r"^ok    Jars +all 31 are here", done.stdout, re.MULTILINE)
+    assert "read without a reader group" in done.stdout
+
+
 @pytest.mark.real
 def test_what_is_not_well_is_one_line_with_what_to_do(tmp_path: Path) -> None:
     done = doctor(tmp_path)

@@ -16,8 +16,8 @@ from typing import TextIO
 from streamcli.cli.roundtrip import round_trip
 from streamcli.config import Settings
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable
-from streamcli.java.jar_lock import is_good, read_lock
-from streamcli.java.jars import default_folder
+from streamcli.java.jar_lock import is_good
+from streamcli.java.jars import default_folder, needed
 from streamcli.java.progress import Lines
 from streamcli.java.which import VARIABLE, java
 from streamcli.log import opening
@@ -56,11 +56,12 @@ async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
         code = code or (finding.error.exit_code if finding.error else 0)
 
     say(_python())
-    usable = _client(settings.client)
+    usable, client = _client(settings.client)
     say(usable)
-    if settings.controller is None:
-        for check in (_java, _jars):
-            say(_checked(check))
+    embedded = settings.controller is None
+    if embedded or client == "java":
+        say(_checked("Java", _java))
+        say(_checked("Jars", lambda: _jars(client=not embedded)))
     for finding in (*_folders(), *_memory(settings)):
         say(finding)
     well: list[Controller] = []
@@ -88,11 +89,11 @@ async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
     return code
 
 
-def _checked(check: Callable[[], Finding]) -> Finding:
+def _checked(what: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except StreamcliError as error:
-        return Finding(check.__name__.strip("_").capitalize(), "", error)
+        return Finding(what, "", error)
 
 
 def _python() -> Finding:
@@ -100,13 +101,15 @@ def _python() -> Finding:
     return Finding("Python", f"{platform.python_implementation()} {platform.python_version()} on {system}")
 
 
-def _client(wanted: ClientName | None) -> Finding:
+def _client(wanted: ClientName | None) -> tuple[Finding, ClientName | None]:
+    """Return the line on the client, and which one it is."""
     try:
         choice = opening.choose(wanted)
     except Unusable as error:
-        return Finding("Client", "", error)
+        return Finding("Client", "", error), None
     package = {"wheel": "pravega", "java": "JPype1"}[choice.name]
-    return Finding("Client", f"{choice.name} ({package} {importlib.metadata.version(package)}): {choice.why}")
+    text = f"{choice.name} ({package} {importlib.metadata.version(package)}): {choice.why}"
+    return Finding("Client", text), choice.name
 
 
 def _java() -> Finding:
@@ -121,14 +124,15 @@ def _java() -> Finding:
     return Finding("Java", f"{version}, {path}")
 
 
-def _jars() -> Finding:
-    jars, folder = read_lock(), default_folder()
+def _jars(client: bool) -> Finding:
+    """Check the jars that a client needs, or all, which is what the server needs."""
+    jars, folder = needed(client=client), default_folder()
     here = [jar for jar in jars if is_good(folder / jar.name, jar)]
     for jar in jars:
         path = folder / jar.name
         if jar not in here and path.is_file() and path.stat().st_size == jar.size:
             # A start checks only the sizes.
-            raise Unusable(f"{path} is damaged. Delete it: the next start of the server fetches it again.")
+            raise Unusable(f"{path} is damaged. Delete it: the next start fetches it again.")
     total = sum(jar.size for jar in jars) / 1e6
     if len(here) < len(jars):
         return Finding(
