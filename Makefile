@@ -11,8 +11,10 @@ NONE  = $(error streamcli needs Python 3.10 to 3.14, and found no python3 and no
 VENV  = @$(or $(PYTHON),$(FOUND),$(NONE)) -I tools/make_venv.py
 BIN  := .venv/bin
 UV   ?= uv
+WHOLE_CHATS = $(patsubst %,tests/test_%.py,chat send tail outage bad_events local_history remembered leaving \
+	history_command doctor secured several_segments)
 
-.PHONY: help chat test test-quick check pythons kills torture torture-cluster cluster bench soak format docs lock clean
+.PHONY: help chat test test-quick test-java check pythons kills torture torture-cluster cluster bench soak format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +30,10 @@ test: ## install what tests need and run them; ARGS="-k name" goes to pytest
 test-quick: ## run in a minute the tests that start no server and take no time; ARGS as above
 	$(VENV) --dev
 	@exec $(BIN)/python -m pytest -m "not real and not slow" $(ARGS)
+
+test-java: ## run the tests of whole chats with Pravega's Java client, some 10 minutes; ARGS names others
+	$(VENV) --dev
+	@STREAMCLI_CLIENT=java exec $(BIN)/python -m pytest $(or $(ARGS),$(WHOLE_CHATS))
 
 pythons: ## run the tests on each Python from 3.10 to 3.14 that is found, in turn; ARGS as above
 	$(VENV) --dev
