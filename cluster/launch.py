@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +13,9 @@ import psutil
 from cluster import settings
 from cluster.record import Record, kind_of, rest_of
 from cluster.settings import Kind
-from streamcli.errors import Unusable, from_os_error
+from streamcli.errors import from_os_error
 from streamcli.java import archive
+from streamcli.java.detached import start_detached
 from streamcli.java.jars import ensure_jars
 from streamcli.java.progress import Lines
 from streamcli.java.which import java, libjvm
@@ -24,7 +23,6 @@ from streamcli.server.parts import LOGBACK
 from streamcli.system import private_files
 from streamcli.system.paths import ensure_dir
 
-ROOT = Path(__file__).resolve().parent.parent
 JARS = "jars"  # a link in the part's folder
 _FLAGS = (
     "-XX:+UseSerialGC",
@@ -49,21 +47,9 @@ def launch(folder: Path, part: str, kept: Record) -> tuple[int, float]:
     for name in ("data", "tmp", "log"):
         ensure_dir(home / name)
     _prepare(home, part, kept)
-    script = 'umask 077; log=$1; shift; "$@" </dev/null >"$log" 2>&1 & echo $!'
-    command = [sys.executable, "-m", "cluster.part", str(home / "launch.json")]
-    try:
-        shell = subprocess.run(
-            ["/bin/sh", "-c", script, "sh", str(home / "log" / _LOGS[0]), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            cwd=home,
-            env=_environment(),
-            start_new_session=True,
-            check=True,
-        )
-        pid = int(shell.stdout)
-    except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        raise Unusable(f"The process of {part} can't be started: {error}.") from error
+    pid = start_detached(
+        [sys.executable, "-m", "cluster.part", str(home / "launch.json")], home, home / "log" / _LOGS[0]
+    )
     try:
         return pid, psutil.Process(pid).create_time()
     except psutil.Error:
@@ -104,12 +90,6 @@ def _archive(runtime: Path, jars: list[Path]) -> list[str]:
     """Return the flags for the class archive, if the embedded server has made it already: Java starts faster then."""
     found = archive.archive_path(runtime, jars)
     return archive.using(found, f"{JARS}/{found.name}") if found.exists() else []
-
-
-def _environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k not in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")}
-    path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
-    return kept | {"MALLOC_ARENA_MAX": "2", "PYTHONPATH": path}
 
 
 def last_words(home: Path) -> str:

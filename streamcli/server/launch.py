@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-import streamcli
 from streamcli.errors import Unusable, from_os_error
 from streamcli.java import archive
+from streamcli.java.detached import start_detached
 from streamcli.java.which import libjvm, version_flags
 from streamcli.server import credentials, data, parts, state
 from streamcli.server.credentials import Credentials
@@ -52,23 +51,7 @@ def launch(java: Path, jars: list[Path], ports: Ports, choice: ServerOptions) ->
         _link(home / name, target.absolute())
     parts.write_files(home, ports, choice, secret)
     private_files.write(state.launch_path(), json.dumps(_told(java, jars, ports, choice, secret)))
-    # A shell starts it in the background and ends at once. The server is no child of a running chat, so it never
-    # becomes its zombie, and Ctrl-C in a terminal does not reach it (own session; SIGINT is ignored in the background).
-    script = 'umask 077; log=$1; shift; "$@" </dev/null >"$log" 2>&1 & echo $!'
-    try:
-        shell = subprocess.run(
-            ["/bin/sh", "-c", script, "sh", str(state.console_path()), *program(), str(state.launch_path())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=home,
-            env=_environment(),
-            start_new_session=True,
-            check=True,
-        )
-        return int(shell.stdout)
-    except (OSError, subprocess.CalledProcessError, ValueError) as error:
-        raise Unusable(f"The server's process can't be started: {error}.") from error
+    return start_detached([*program(), str(state.launch_path())], home, state.console_path())
 
 
 def _check_names(*folders: Path) -> None:
@@ -167,14 +150,6 @@ def clean(home: Path) -> None:
     """Remove the files that an ended server leaves beside its data."""
     shutil.rmtree(home / "tmp", ignore_errors=True)
     state.health_path().unlink(missing_ok=True)
-
-
-def _environment() -> dict[str, str]:
-    """Return our environment with this package's path, without variables that change any JVM's output or flags."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")}
-    here = str(Path(streamcli.__file__).parent.parent)
-    kept["MALLOC_ARENA_MAX"] = "2"  # else the C library hoards memory in a heap for each of a JVM's 300 threads
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (here, kept.get("PYTHONPATH"))))}
 
 
 def port_was_taken() -> bool:
