@@ -8,8 +8,8 @@ from __future__ import annotations
 from enum import Enum
 
 from streamcli.model.address import Login
+from streamcli.server.parts import BOOKIE, HERE, LEDGERS, controller_ports, durable_store, store_ports
 
-HERE = "127.0.0.1"
 STORAGE = "../storage"  # what the segment stores share; elsewhere it is NFS or an object store
 ACCOUNTS = "../accounts"
 BOOKIE_FILE = "bookie.properties"
@@ -21,7 +21,6 @@ CONTAINERS = 4  # the segments of all streams are spread over them, and they ove
 ENSEMBLE = WRITE_QUORUM = ACK_QUORUM = 2
 # Milliseconds until a part that was killed counts as dead; the default, 10 s, would all be silence in a chat.
 SESSION = 4_000
-_LEDGERS = "/pravega/bookkeeper/ledgers"
 
 Properties = dict[str, object]
 
@@ -93,25 +92,12 @@ def _bookie(port: int, zookeeper: int) -> Properties:
     return {
         "bookiePort": port,
         "listeningInterface": "lo",
-        "allowLoopback": "true",
-        "advertisedAddress": HERE,
-        "httpServerEnabled": "false",
         "journalDirectories": "data/journal",
         "ledgerDirectories": "data/ledgers",
         "zkServers": f"{HERE}:{zookeeper}",
         "zkTimeout": SESSION,
-        "zkLedgersRootPath": _LEDGERS,
-        "metadataServiceUri": f"zk+null://{HERE}:{zookeeper}{_LEDGERS}",
-        "ledgerStorageClass": "org.apache.bookkeeper.bookie.InterleavedLedgerStorage",
-        "nettyMaxFrameSizeBytes": 10 << 20,
-        "journalMaxSizeMB": 64,
-        "journalPreAllocSizeMB": 4,
-        "logSizeLimit": 64 << 20,
-        # Each event is on disk before it is acknowledged, and none waits for others to be written with it.
-        "journalFlushWhenQueueEmpty": "true",
-        "journalMaxGroupWaitMSec": 1,
-        "diskUsageThreshold": 0.999,  # by default a bookie stops writing to a disk that is 95 % full
-        "diskUsageWarnThreshold": 0.998,
+        "metadataServiceUri": f"zk+null://{HERE}:{zookeeper}{LEDGERS}",
+        **BOOKIE,
     }
 
 
@@ -121,15 +107,7 @@ def _controller(port: int, rest: int, zookeeper: int) -> Properties:
         "controller.zk.connect.session.timeout.milliseconds": SESSION,
         "controller.container.count": CONTAINERS,
         "controller.rebalance.interval.seconds.min": 1,  # by default containers move at most every 10 s
-        "controller.service.rpc.listener.port": port,
-        "controller.service.rpc.published.host.nameOrIp": HERE,
-        "controller.service.rpc.published.port": port,
-        "controller.service.rest.listener.host.ip": HERE,
-        "controller.service.rest.listener.port": rest,
-        "controller.service.rest.published.host.nameOrIp": HERE,
-        "controller.service.rest.published.port": rest,
-        "controller.watermarking.bucket.count": 1,  # for readers that ask for event times, as none here do
-        "controller.watermarking.frequency.seconds": 600,
+        **controller_ports(port, rest),
     }
 
 
@@ -137,26 +115,10 @@ def _store(port: int, zookeeper: int) -> Properties:
     return {
         "pravega.configurationFile": STORE_FILE,
         "pravegaservice.container.count": CONTAINERS,  # like the controllers'
-        "pravegaservice.cluster.name": "pravega-cluster",
-        "pravegaservice.service.listener.host.nameOrIp": HERE,
-        "pravegaservice.service.published.host.nameOrIp": HERE,
-        "pravegaservice.service.listener.port": port,
-        "pravegaservice.service.published.port": port,
-        "pravegaservice.zk.connect.uri": f"{HERE}:{zookeeper}",
+        **store_ports(port, zookeeper),
+        **durable_store(STORAGE, zookeeper),
         "pravegaservice.zk.connect.sessionTimeout.milliseconds": SESSION,
-        "pravegaservice.cache.size.max": 96 << 20,  # below the JVM's limit outside its heap
-        "pravegaservice.cache.time.seconds.max": 1,  # as in the embedded server, for the same reason
-        "pravegaservice.admin.gateway.enable": "false",
-        "pravegaservice.rest.listener.enable": "false",
-        "pravegaservice.dataLog.impl.name": "BOOKKEEPER",
-        "pravegaservice.storage.impl.name": "FILESYSTEM",
-        "pravegaservice.storage.layout": "CHUNKED_STORAGE",
-        "filesystem.root": STORAGE,
-        "bookkeeper.zk.connect.uri": f"{HERE}:{zookeeper}",
         "bookkeeper.zk.connect.sessionTimeout.milliseconds": SESSION,
-        "bookkeeper.zk.metadata.path": "/segmentstore/containers",
-        "bookkeeper.ledger.path": _LEDGERS,
-        "bookkeeper.ledger.size.max": 64 << 20,
         "bookkeeper.ensemble.size": ENSEMBLE,
         "bookkeeper.write.quorum.size": WRITE_QUORUM,
         "bookkeeper.ack.quorum.size": ACK_QUORUM,

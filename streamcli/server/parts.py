@@ -15,9 +15,29 @@ from streamcli.system import private_files
 DATA = "data"
 JARS = "jars"
 
-_HERE = "127.0.0.1"
-_LEDGERS = "/pravega/bookkeeper/ledgers"
+HERE = "127.0.0.1"
+LEDGERS = "/pravega/bookkeeper/ledgers"
 _BOOKIE = "streamcli"  # its id in the ledgers, so that a new start may use other ports
+
+# What every bookie on this machine has, whatever it is a part of.
+BOOKIE = {
+    "allowLoopback": "true",
+    "advertisedAddress": HERE,
+    "httpServerEnabled": "false",
+    "zkLedgersRootPath": LEDGERS,
+    "ledgerStorageClass": "org.apache.bookkeeper.bookie.InterleavedLedgerStorage",
+    "nettyMaxFrameSizeBytes": 10 << 20,
+    # Small files, so that unneeded ones can be deleted soon.
+    "journalMaxSizeMB": 64,
+    "journalPreAllocSizeMB": 4,
+    "logSizeLimit": 64 << 20,
+    # Each event is on disk before it is acknowledged, and none waits for others to be written with it.
+    "journalFlushWhenQueueEmpty": "true",
+    "journalMaxGroupWaitMSec": 1,
+    # By default a bookie stops writing to a disk that is 95 % full, however large it is.
+    "diskUsageThreshold": 0.999,
+    "diskUsageWarnThreshold": 0.998,
+}
 
 # The jars' own code logs through logback; Jersey and Grizzly use java.util.logging, which is switched off: it repeats
 # seven harmless warnings at each start and can't be bounded without a format of its own.
@@ -78,7 +98,7 @@ def _lines(settings: dict[str, object]) -> str:
 def _zookeeper(ports: Ports, choice: ServerOptions) -> dict[str, object]:
     settings: dict[str, object] = {
         "dataDir": f"{DATA}/zookeeper",
-        "clientPortAddress": _HERE,
+        "clientPortAddress": HERE,
         "clientPort": ports.zookeeper,
         "admin.enableServer": "false",
         "maxClientCnxns": 0,
@@ -103,26 +123,11 @@ def _bookie(link: Path, ports: Ports) -> dict[str, object]:
         # It serves only its own JVM: no port, so no password for one either.
         "enableLocalTransport": "true",
         "disableServerSocketBind": "true",
-        "allowLoopback": "true",
-        "advertisedAddress": _HERE,
-        "httpServerEnabled": "false",
         "journalDirectories": f"{root}/journal",
         "ledgerDirectories": f"{root}/ledgers",
-        "zkServers": f"{_HERE}:{ports.zookeeper}",
-        "zkLedgersRootPath": _LEDGERS,
-        "metadataServiceUri": f"zk+null://{_HERE}:{ports.zookeeper}{_LEDGERS}",
-        "ledgerStorageClass": "org.apache.bookkeeper.bookie.InterleavedLedgerStorage",
-        "nettyMaxFrameSizeBytes": 10 << 20,
-        # Small files, so that unneeded ones can be deleted soon.
-        "journalMaxSizeMB": 64,
-        "journalPreAllocSizeMB": 4,
-        "logSizeLimit": 64 << 20,
-        # Each event is on disk before it is acknowledged, and none waits for others to be written with it.
-        "journalFlushWhenQueueEmpty": "true",
-        "journalMaxGroupWaitMSec": 1,
-        # By default a bookie stops writing to a disk that is 95 % full, however large it is.
-        "diskUsageThreshold": 0.999,
-        "diskUsageWarnThreshold": 0.998,
+        "zkServers": f"{HERE}:{ports.zookeeper}",
+        "metadataServiceUri": f"zk+null://{HERE}:{ports.zookeeper}{LEDGERS}",
+        **BOOKIE,
     }
 
 
@@ -142,16 +147,23 @@ def _known_to_the_bookie(link: Path) -> str:
 
 def _controller(ports: Ports) -> dict[str, object]:
     return {
-        "controller.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
+        "controller.zk.connect.uri": f"{HERE}:{ports.zookeeper}",
         "controller.container.count": 1,
         "controller.rebalance.interval.seconds.min": 1,
-        "controller.service.rpc.listener.port": ports.rpc,
-        "controller.service.rpc.published.host.nameOrIp": _HERE,
-        "controller.service.rpc.published.port": ports.rpc,
-        "controller.service.rest.listener.host.ip": _HERE,
-        "controller.service.rest.listener.port": ports.rest,
-        "controller.service.rest.published.host.nameOrIp": _HERE,
-        "controller.service.rest.published.port": ports.rest,
+        **controller_ports(ports.rpc, ports.rest),
+    }
+
+
+def controller_ports(rpc: int, rest: int) -> dict[str, object]:
+    """Return what every controller on this machine has, whatever it is a part of."""
+    return {
+        "controller.service.rpc.listener.port": rpc,
+        "controller.service.rpc.published.host.nameOrIp": HERE,
+        "controller.service.rpc.published.port": rpc,
+        "controller.service.rest.listener.host.ip": HERE,
+        "controller.service.rest.listener.port": rest,
+        "controller.service.rest.published.host.nameOrIp": HERE,
+        "controller.service.rest.published.port": rest,
         # Watermarks are for readers that ask for event times, as none here do; by default 100 threads poll for them.
         "controller.watermarking.bucket.count": 1,
         "controller.watermarking.frequency.seconds": 600,
@@ -162,37 +174,51 @@ def _segment_store(ports: Ports, choice: ServerOptions) -> dict[str, object]:
     settings: dict[str, object] = {
         "pravega.configurationFile": "segmentstore.properties",
         "pravegaservice.container.count": 1,  # like the controller's
+        **store_ports(ports.segment_store, ports.zookeeper),
+        "pravegaservice.dataLog.impl.name": "INMEMORY",
+        "pravegaservice.storage.impl.name": "INMEMORY",
+        "autoScale.controller.connect.uri": f"tcp://{HERE}:{ports.rpc}",
+    }
+    if choice.durable:
+        settings |= {
+            **durable_store(f"{DATA}/{data.PARTS[-1]}", ports.zookeeper),
+            "bookkeeper.ensemble.size": 1,
+            "bookkeeper.write.quorum.size": 1,
+            "bookkeeper.ack.quorum.size": 1,
+        }
+    return settings
+
+
+def store_ports(port: int, zookeeper: int) -> dict[str, object]:
+    """Return what every segment store on this machine has, whatever it is a part of."""
+    return {
         "pravegaservice.cluster.name": "pravega-cluster",
-        "pravegaservice.service.listener.host.nameOrIp": _HERE,
-        "pravegaservice.service.published.host.nameOrIp": _HERE,
-        "pravegaservice.service.listener.port": ports.segment_store,
-        "pravegaservice.service.published.port": ports.segment_store,
-        "pravegaservice.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
+        "pravegaservice.service.listener.host.nameOrIp": HERE,
+        "pravegaservice.service.published.host.nameOrIp": HERE,
+        "pravegaservice.service.listener.port": port,
+        "pravegaservice.service.published.port": port,
+        "pravegaservice.zk.connect.uri": f"{HERE}:{zookeeper}",
         "pravegaservice.cache.size.max": 96 << 20,  # below the JVM's limit outside its heap
         # Drop data a second after it was read. By default (1800 s) one client that reads a long log fills the cache
         # faster than it is emptied, and while it is full all writes wait: for up to 30 s.
         "pravegaservice.cache.time.seconds.max": 1,
         "pravegaservice.admin.gateway.enable": "false",
         "pravegaservice.rest.listener.enable": "false",
-        "pravegaservice.dataLog.impl.name": "INMEMORY",
-        "pravegaservice.storage.impl.name": "INMEMORY",
-        "autoScale.controller.connect.uri": f"tcp://{_HERE}:{ports.rpc}",
     }
-    if choice.durable:
-        settings |= {
-            "pravegaservice.dataLog.impl.name": "BOOKKEEPER",
-            "pravegaservice.storage.impl.name": "FILESYSTEM",
-            "pravegaservice.storage.layout": "CHUNKED_STORAGE",
-            "filesystem.root": f"{DATA}/{data.PARTS[-1]}",
-            "bookkeeper.zk.connect.uri": f"{_HERE}:{ports.zookeeper}",
-            "bookkeeper.zk.metadata.path": "/segmentstore/containers",
-            "bookkeeper.ledger.path": _LEDGERS,
-            "bookkeeper.ledger.size.max": 64 << 20,
-            "bookkeeper.ensemble.size": 1,
-            "bookkeeper.write.quorum.size": 1,
-            "bookkeeper.ack.quorum.size": 1,
-        }
-    return settings
+
+
+def durable_store(root: str, zookeeper: int) -> dict[str, object]:
+    """Return what a segment store has that writes through bookies and to the folder ``root``."""
+    return {
+        "pravegaservice.dataLog.impl.name": "BOOKKEEPER",
+        "pravegaservice.storage.impl.name": "FILESYSTEM",
+        "pravegaservice.storage.layout": "CHUNKED_STORAGE",
+        "filesystem.root": root,
+        "bookkeeper.zk.connect.uri": f"{HERE}:{zookeeper}",
+        "bookkeeper.zk.metadata.path": "/segmentstore/containers",
+        "bookkeeper.ledger.path": LEDGERS,
+        "bookkeeper.ledger.size.max": 64 << 20,
+    }
 
 
 def _auth(ports: Ports, secret: Credentials) -> dict[str, object]:
