@@ -23,6 +23,7 @@ from streamcli.model.address import Controller
 
 IN_FLIGHT = 1000
 LOOK_EVERY = 2.0  # seconds without anything to write; a check takes about 1 ms, with several segments 12
+PARENT = 0  # standard input
 _PIECE = 1 << 20
 
 
@@ -31,13 +32,16 @@ def work(request: WriteRequest, controller: Controller, output: Output) -> None:
     client, manager = connect(controller)
     log = open_stream(client, manager, request.scope, request.stream)
     writer = manager.create_writer(request.scope, request.stream, IN_FLIGHT)
+    look = _look(manager, request.scope, request.stream, log)
+    # A controller answers also while the segment store is dead. It counts as open only when both answer, or else a
+    # worker that waits for the store would soon be taken for one that hangs.
+    look()
     output.send(pack_json(Frame.OPENED, log=log))
     splitter = Splitter()
-    look = _look(manager, request.scope, request.stream, log)
     while True:
-        while not select.select([0], [], [], LOOK_EVERY)[0]:
+        while not select.select([PARENT], [], [], LOOK_EVERY)[0]:
             look()
-        piece = os.read(0, _PIECE)
+        piece = os.read(PARENT, _PIECE)
         if not piece:
             return
         events = [unpack_write(frame.payload) for frame in splitter.feed(piece) if frame.kind is Frame.WRITE]
