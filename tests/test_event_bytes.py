@@ -15,6 +15,7 @@ from streamcli.log.hand_over import Parent
 from streamcli.log.raw_events import NoEvents
 from streamcli.log.wheel import read_worker
 from streamcli.log.wheel.event_bytes import EventBytes
+from tests.fake_clock import fake_clock
 from tests.raw import Raw
 
 QUICK = settings(max_examples=150, deadline=None)
@@ -196,6 +197,22 @@ def test_what_was_read_as_bytes_is_left_out_and_an_empty_event_ends_the_life() -
     assert sink.offsets == [90, 100]
     assert (sink.frames[0], sink.frames[-1]) == (Frame.CAUGHT_UP, Frame.STUCK)
     assert reader.released[:3] == [[Event(80), Event(90)], [], [Event(100)]]
+
+
+def test_an_empty_answer_that_took_its_time_is_a_heartbeat() -> None:
+    sink, clock = Sink(), fake_clock()
+    quick: list[list[Event]] = [[]] * (read_worker.STUCK_AFTER - 1)
+
+    class Slow(Slices):
+        async def get_segment_slice_async(self) -> list[Event]:
+            if len(self._left) == len(quick) + 2:
+                clock.sleep(1.0)
+            return await super().get_segment_slice_async()
+
+    reader = Slow(*quick, *quick, [Event(80)], [Event(0)])
+    asyncio.run(read_worker.OneSegment(reader, cast(Parent, sink), 0, clock.monotonic).follow())
+    assert sink.frames == [Frame.CAUGHT_UP, Frame.IDLE], "it took only the slow one for idleness, and none for stuck"
+    assert sink.offsets == [80]
 
 
 def test_offsets_that_begin_anew_end_the_life_without_taking_the_events() -> None:

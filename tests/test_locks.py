@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from streamcli.errors import CannotCreate, FileTrouble
 from streamcli.system import locks, private_files
+from tests.fake_clock import fake_clock
 
 _HOLDER = """\
 import sys, time
@@ -46,8 +48,6 @@ def test_a_lock_keeps_others_out_and_dies_with_its_holder(path: Path, holder: su
     assert locks.try_hold(path) is None
     with locks.asked_for(path, 0) as ours:
         assert not ours
-    with pytest.raises(FileTrouble, match="suspended"), locks.locked(path, 0.02):
-        pass
     ending = threading.Timer(0.1, holder.send_signal, [signal.SIGKILL])
     ending.start()
     os.close(locks.hold(path))
@@ -56,12 +56,18 @@ def test_a_lock_keeps_others_out_and_dies_with_its_holder(path: Path, holder: su
 
 
 def test_a_short_wait_is_worth_it(path: Path) -> None:
-    ending = threading.Timer(0.1, os.close, [locks.hold(path)])
-    ending.start()
-    with locks.locked(path):
-        ending.join()
+    fd = locks.hold(path)
+    with locks.locked(path, clock=replace(fake_clock(), sleep=lambda seconds: os.close(fd))):
         assert locks.is_held(path)
     assert not locks.is_held(path)
+
+
+def test_a_long_wait_ends(path: Path) -> None:
+    fd, clock = locks.hold(path), fake_clock()
+    with pytest.raises(FileTrouble, match="suspended"), locks.locked(path, clock=clock):
+        pass
+    assert clock.monotonic() == pytest.approx(locks.WAIT, abs=0.01)
+    os.close(fd)
 
 
 def test_who_looks_keeps_nobody_else_from_looking(path: Path) -> None:

@@ -19,6 +19,13 @@ import streamcli
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "streamcli").rglob("*.py"))
 
+# These alone read a clock, draw randomness or sleep themselves; CONTRIBUTING.md says why.
+READERS = {"system/clock.py", "server/credentials.py", "server/jvm.py"}
+READING = re.compile(
+    r"(time|random|secrets|uuid)\.\w+|datetime\.(datetime\.(now|utcnow|today)|date\.today)|os\.(urandom|getrandom)"
+    r"|streamcli\.system\.clock\.SYSTEM\.\w+"
+)
+
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 60
 
@@ -71,6 +78,53 @@ def test_a_module_is_small_and_says_what_it_is(path: Path) -> None:
     assert len(text.splitlines()) <= MOST_LINES
     assert not {name: lines for name, lines in long.items() if lines > MOST_LINES_OF_A_FUNCTION}
     assert ast.get_docstring(tree), "a module begins with a docstring"
+
+
+def read_directly(source: str) -> list[str]:
+    """The calls in ``source`` that read a clock or randomness not passed in, by line."""
+    tree = ast.parse(source)
+    imported: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {one.asname: one.name for one in node.names if one.asname}
+            imported |= {first: first for one in node.names if not one.asname for first in one.name.split(".")[:1]}
+        elif isinstance(node, ast.ImportFrom):
+            imported |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    parts = [(call.lineno, *ast.unparse(call.func).partition(".")) for call in calls]
+    names = [(line, f"{imported.get(first, '')}{dot}{rest}") for line, first, dot, rest in parts]
+    return [f"{line}: {name}" for line, name in names if READING.fullmatch(name)]
+
+
+def test_clocks_and_randomness_are_passed_in_except_where_contributing_says_so() -> None:
+    found = {
+        str(path.relative_to(ROOT / "streamcli")): reads
+        for path in MODULES
+        if (reads := read_directly(path.read_text("utf-8")))
+    }
+    assert {path: reads for path, reads in found.items() if path not in READERS} == {}
+    assert found.keys() == READERS, "who no longer needs to be an exception is none"
+    rules = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert [path for path in READERS if f"`streamcli/{path}`" not in rules] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import time\ntime.monotonic()", ["2: time.monotonic"]),
+        ("import time as t\ndef f():\n    return [t.sleep(1)]", ["3: time.sleep"]),
+        ("from time import time_ns as now\nnow()", ["2: time.time_ns"]),
+        ("from datetime import datetime\ndatetime.now(None)", ["2: datetime.datetime.now"]),
+        ("import datetime as d\nd.date.today()", ["2: datetime.date.today"]),
+        ("import os.path, uuid\nos.urandom(8)\nuuid.uuid4()", ["2: os.urandom", "3: uuid.uuid4"]),
+        ("from streamcli.system.clock import SYSTEM\nSYSTEM.now()", ["2: streamcli.system.clock.SYSTEM.now"]),
+        ("from streamcli.system import clock\nclock.SYSTEM.today()", ["2: streamcli.system.clock.SYSTEM.today"]),
+        ("import time\ndef f(now=time.monotonic):\n    return now()", []),
+        ("from datetime import datetime\ndef f(time: datetime):\n    return time.astimezone()", []),
+    ],
+)
+def test_a_direct_look_at_a_clock_would_be_found(source: str, found: list[str]) -> None:
+    assert read_directly(source) == found
 
 
 def test_no_file_names_a_package_registry_or_a_folder_of_one_machine() -> None:

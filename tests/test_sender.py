@@ -26,7 +26,7 @@ def test_a_connection_that_opens_again_and_again_and_acknowledges_nothing_is_no_
     acknowledges: bool, gives_up: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = ScriptedLog()
-    monkeypatch.setattr(session, "open_log", lambda target, on_status: log)
+    monkeypatch.setattr(session, "open_log", lambda target, on_status, clock: log)
     now = 0.0
 
     async def main() -> None:

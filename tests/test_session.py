@@ -13,6 +13,7 @@ from streamcli.errors import NoSuchStream, NotPermitted, StreamcliError, Unreach
 from streamcli.log.api import ConnectionStatus, Phase, Target
 from streamcli.log.session import LogSession
 from streamcli.model.address import Controller, Stream
+from tests.fake_clock import fake_clock
 
 SILENT = ConnectionStatus(Phase.CONNECTING, "the server does not answer.")
 REFUSED = ConnectionStatus(Phase.CONNECTING, "not you", refused=True)
@@ -24,16 +25,15 @@ def ends(
     folder: Path, status: ConnectionStatus, must_exist: bool = False, forever: bool = False
 ) -> StreamcliError | None:
     """The error with which waiting ends, at once or when the timeout is over; None when it goes on."""
-    now = 0.0
+    clock = fake_clock()
 
     async def main() -> StreamcliError | None:
-        nonlocal now
         target = Target(Stream(), "tim", lambda: Controller("127.0.0.1", 1), folder, subprocess.DEVNULL)
-        session = LogSession(target, 10.0, now=lambda: now, must_exist=must_exist)
+        session = LogSession(target, 10.0, clock=clock, must_exist=must_exist)
         session.status = status
         waiting = asyncio.create_task(session.until(lambda: False, forever=lambda: forever))
         await asyncio.sleep(0)
-        now = LATER
+        clock.sleep(LATER)
         session._news.set()
         for _ in range(5):
             await asyncio.sleep(0)

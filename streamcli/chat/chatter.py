@@ -59,9 +59,9 @@ class Chatter:
         ids = Ids(clock.milliseconds, clock.random_bytes)
         places, address = Places(settings.user), address_key(settings.controller, settings.stream)
         self._place = place_of(address)
-        self._outbox = OutboxThread(places, address, self.note)
+        self._outbox = OutboxThread(places, address, self.note, clock)
         self._status = StatusLine(self._place, clock.monotonic, self._loop.call_later, self._say_trouble)
-        self._session = LogSession(target, settings.timeout, self._status_changed, clock.monotonic)
+        self._session = LogSession(target, settings.timeout, self._status_changed, clock)
         self._recorder = Recorder(places, address, lambda text: self._loop.call_soon_threadsafe(self.note, text))
         cursor, self._shown_at_start = self._recorder.resume(SHOWN_AT_START)
         log, now = self._session.log, clock.monotonic
@@ -71,7 +71,7 @@ class Chatter:
         self._incoming = Incoming(self._writer, scroll, self._screen, self._style, clock, self)
         known = self._incoming.own_unread_since
         self._reader = Reader(log, ReadMode.FOLLOW, self._incoming, self._recorder, known, cursor, now)
-        self._history = HistoryQueries(lambda: self._recorder.path)
+        self._history = HistoryQueries(lambda: self._recorder.path, clock.monotonic)
         self._queries = QueryCommands(self._history, self._outbox, self._writer, self._style, self._answer)
         self._context = Context(random.choice)
         manner = Manner(self._interactive, settings.timeout, self.note, self._connection, self._place)
@@ -184,7 +184,7 @@ class Chatter:
         if self._interactive:
             from streamcli.ui.prompt import PromptScreen
 
-            return PromptScreen(self._style, self, state_dir() / "typed")
+            return PromptScreen(self._style, self, state_dir() / "typed", self._clock.monotonic)
         from streamcli.ui.plain import PlainScreen
 
         return PlainScreen(self)

@@ -57,7 +57,7 @@ async def show(settings: Settings, asked: Asked, target: Target, clock: Clock) -
         )
     if why_not:
         print(style.note(f"From this machine's disk only: {why_not}"), file=sys.stderr)
-    queries = HistoryQueries(lambda: taking.recorder.path)
+    queries = HistoryQueries(lambda: taking.recorder.path, clock.monotonic)
     try:
         messages = await _found(queries, asked, style)
     finally:
@@ -114,7 +114,7 @@ class _TakingIn:
         self._loop = asyncio.get_running_loop()
         self._say = say
         self.recorder = Recorder(Places(settings.user), address_key(settings.controller, settings.stream), self._note)
-        self._session = LogSession(target, settings.timeout, now=clock.monotonic)
+        self._session = LogSession(target, settings.timeout, clock=clock)
         cursor, _ = self.recorder.resume(0)
         self._reader = Reader(self._session.log, ReadMode.LOOK, self, self.recorder, cursor=cursor, now=clock.monotonic)
         self._gone = f"the stream {settings.stream} does not exist on that server"

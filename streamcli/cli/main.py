@@ -213,7 +213,7 @@ def _server(arguments: dict[str, Any]) -> int:
     action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
     options = (arguments["--in-memory"], arguments["--data-dir"], arguments["--no-auth"])
     choice = server.chosen(*options) if action == "start" else None
-    return server.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr, choice)
+    return server.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr, choice, clock.SYSTEM)
 
 
 def _chat(arguments: dict[str, Any]) -> int:

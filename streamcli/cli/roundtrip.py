@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,18 +10,19 @@ from streamcli.log.api import Event, ReadMode, Target
 from streamcli.log.session import LogSession
 from streamcli.model.address import Stream
 from streamcli.model.cursor import Cursor, LogOpened
+from streamcli.system.clock import SYSTEM, Clock
 
 MESSAGES = 20
 DATA = b"a message to measure with"
 
 
-async def round_trip(target: Target, timeout: float) -> tuple[str, list[float]]:
+async def round_trip(target: Target, timeout: float, clock: Clock = SYSTEM) -> tuple[str, list[float]]:
     """Return the name of the reader group and the seconds that each message took there and back.
 
     Raises NotPermitted, and Unreachable when nothing moves for ``timeout`` seconds.
     """
-    stream = Stream(target.stream.scope, f"streamcli-doctor-{os.urandom(4).hex()}")
-    session = LogSession(replace(target, stream=stream), timeout)
+    stream = Stream(target.stream.scope, f"streamcli-doctor-{clock.random_bytes(4).hex()}")
+    session = LogSession(replace(target, stream=stream), timeout, clock=clock)
     up, down = _Up(session), _Down(session)
     session.log.read(up, ReadMode.TRIAL)
     connection = session.log.append_for(down)
@@ -32,10 +31,10 @@ async def round_trip(target: Target, timeout: float) -> tuple[str, list[float]]:
         try:
             await session.until(lambda: up.live and connection.is_open)
             for count in range(1, MESSAGES + 1):
-                start = time.perf_counter()
+                start = clock.monotonic()
                 connection.append("doctor", [DATA])
                 await session.until(lambda: up.came >= count)  # noqa: B023, it is awaited here
-                times.append(time.perf_counter() - start)
+                times.append(clock.monotonic() - start)
         except Unreachable as error:
             why = (session.status.words or "the server answers, but its segment store may not").rstrip(".")
             raise Unreachable(

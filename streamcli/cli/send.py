@@ -32,7 +32,7 @@ class Sender:
         self._in_flight = 0
         self._came_to_something = True  # whether the connection before this one acknowledged anything
         self._handed_over = 0.0  # monotonic seconds of the last hand-over or acknowledgement
-        self._session = LogSession(target, settings.timeout, now=clock.monotonic)
+        self._session = LogSession(target, settings.timeout, clock=clock)
         self._connection = self._session.log.append_for(self)
 
     async def send(self, batches: asyncio.Queue[list[bytes] | StreamcliError | None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from streamcli.java.progress import Lines
 from streamcli.server import control, data, health, launch, state
 from streamcli.server.control import State, Status
 from streamcli.server.state import ServerOptions
+from streamcli.system.clock import SYSTEM, Clock
 
 _NOT_RUNNING = 3
 _LOG_LINES = 100
@@ -50,57 +50,64 @@ def _absolute(data_dir: str) -> str:
         raise UsageError(f"--data-dir: the home folder in {data_dir} is unknown. Write the full path.") from error
 
 
-def run(action: str, timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | None = None) -> int:
+def run(
+    action: str,
+    timeout: float,
+    out: TextIO,
+    err: TextIO,
+    choice: ServerOptions | None = None,
+    clock: Clock = SYSTEM,
+) -> int:
     """Run one of the four actions and return the exit code. Results go to ``out``, a start's progress to ``err``.
 
     ``timeout`` is in seconds: how long the server may take to become ready, or to end before it is killed. ``choice``
     are the options of a start. Raises StreamcliError.
     """
     if action == "start":
-        return _start(timeout, out, err, choice)
+        return _start(timeout, out, err, choice, clock)
     if action == "stop":
-        return _stop(timeout, out)
+        return _stop(timeout, out, clock)
     if action == "status":
-        return _status(out)
+        return _status(out, clock)
     if action == "logs":
         return _logs(out)
     raise UsageError(f"Unknown command `streamcli server {action}`: use start, stop, status or logs.")
 
 
-def _start(timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | None) -> int:
-    before = control.status()
-    url = control.ensure_running(Lines(err), timeout, choice)
+def _start(timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | None, clock: Clock) -> int:
+    before = control.status(clock=clock)
+    url = control.ensure_running(Lines(err), timeout, choice, clock)
     verb = "is already running" if before.state is State.RUNNING else "is running"
     out.write(f"The embedded server {verb} at {url}, {control.in_words(state.remembered())}\n")
     return 0
 
 
-def _stop(timeout: float, out: TextIO) -> int:
-    before = control.status()
-    if control.stop(timeout):
+def _stop(timeout: float, out: TextIO, clock: Clock) -> int:
+    before = control.status(clock=clock)
+    if control.stop(timeout, clock):
         out.write("The embedded server is stopped.\n")
     else:
         out.write(f"The embedded server was not running. {before.detail}\n")
     return 0
 
 
-def _status(out: TextIO) -> int:
-    now = control.status()
+def _status(out: TextIO, clock: Clock) -> int:
+    now = control.status(clock=clock)
     if now.state is not State.RUNNING:
         out.write(f"{now.detail} {_WHAT_TO_DO[now.state]}\n")
         return _NOT_RUNNING
     out.write(now.detail + "\n")
-    for name, value in _facts(now):
+    for name, value in _facts(now, clock):
         out.write(f"  {name:<15}{value}\n")
     return 0
 
 
-def _facts(now: Status) -> list[tuple[str, str]]:
+def _facts(now: Status, clock: Clock) -> list[tuple[str, str]]:
     facts = [("url", str(now.url)), ("pid", str(now.pid))]
     for part in health.parts(now):
         facts.append((part.name, f"{'no port' if part.port is None else f'port {part.port}'}, {part.health}"))
     if now.since:
-        facts.append(("up", uptime(time.time() - now.since)))
+        facts.append(("up", uptime(clock.seconds() - now.since)))
     facts.append(("log", str(state.log_path())))
     if now.choice:
         facts.append(("password", "required, known to your own clients" if now.choice.auth else "none: for tests only"))

@@ -55,7 +55,7 @@ class Tail:
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._printer = Printer(self._cannot_print)
-        self._session = LogSession(target, settings.timeout, self._status_changed, clock.monotonic, must_exist=True)
+        self._session = LogSession(target, settings.timeout, self._status_changed, clock, must_exist=True)
         self._reader = Reader(self._session.log, ReadMode.LOOK, self, Passing(), now=clock.monotonic)
 
     async def run(self) -> int:

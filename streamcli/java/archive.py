@@ -11,6 +11,7 @@ import hashlib
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def listing(shown: str) -> list[str]:
     return [f"-XX:DumpLoadedClassList={shown}"]
 
 
-def build_later(java: Path, jars: list[Path], classes: bytes, cwd: Path, where: str) -> bool:
+def build_later(
+    java: Path, jars: list[Path], classes: bytes, cwd: Path, where: str, now: Callable[[], float] = time.time
+) -> bool:
     """Build the archive in the background from ``classes``, the list that one run has written so far.
 
     ``where`` is the jars' folder as those who will use the archive see it, from ``cwd``: Java compares the paths.
@@ -51,7 +54,7 @@ def build_later(java: Path, jars: list[Path], classes: bytes, cwd: Path, where: 
     archive = archive_path(java, jars)
     if archive.exists() or not os.access(archive.parent, os.W_OK):
         return False
-    _forget_unused(archive.parent)
+    _forget_unused(archive.parent, now())
     fresh, listed, lock = (archive.with_suffix(suffix) for suffix in (".new", ".lst", ".lock"))
     command = [
         str(java),
@@ -92,9 +95,9 @@ def build_later(java: Path, jars: list[Path], classes: bytes, cwd: Path, where: 
     return False
 
 
-def _forget_unused(folder: Path) -> None:
+def _forget_unused(folder: Path, now: float) -> None:
     """Delete archives of a Java that is perhaps removed, and what a build that was ended has left."""
     for other in folder.glob("classes-*"):
         with suppress(OSError):
-            if time.time() - other.stat().st_mtime > _KEPT_UNUSED:
+            if now - other.stat().st_mtime > _KEPT_UNUSED:
                 other.unlink()

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -43,7 +44,14 @@ class _Readable(Protocol):
     def read(self, size: int) -> bytes: ...
 
 
-def fetch(missing: list[Jar], partial: Path, folder: Path, progress: Progress, already: int = 0) -> None:
+def fetch(
+    missing: list[Jar],
+    partial: Path,
+    folder: Path,
+    progress: Progress,
+    already: int = 0,
+    now: Callable[[], float] = time.monotonic,
+) -> None:
     """Download the ``missing`` jars into ``folder``, through ``partial`` (deleted by the caller).
 
     ``already`` bytes were present before and count as done. Raises Unreachable, FileTrouble or CannotCreate for the
@@ -72,9 +80,9 @@ def fetch(missing: list[Jar], partial: Path, folder: Path, progress: Progress, a
     finally:
         job.cancelled.set()
         # A thread that computes while the interpreter ends can crash it; one that waits for the network can't.
-        end = time.monotonic() + _ENDS_WITHIN
+        end = now() + _ENDS_WITHIN
         for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+            thread.join(max(0.0, end - now()))
 
 
 class _Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from typing import Protocol, TextIO
 
 _LINE_EVERY = 5.0  # seconds between lines where no bar can be drawn
@@ -34,9 +35,9 @@ class Quiet:
 class Lines:
     """Writes stages as lines on ``err``; the download as one bar on a terminal, else as a line every few seconds."""
 
-    def __init__(self, err: TextIO, what: str = "server") -> None:
+    def __init__(self, err: TextIO, what: str = "server", now: Callable[[], float] = time.monotonic) -> None:
         """Write to ``err``, which is the program's standard error; lines begin with ``what`` is started."""
-        self._err, self._what = err, what
+        self._err, self._what, self._now = err, what, now
         self._bar = err.isatty()
         self._bar_drawn = False
         self._first: tuple[float, int] | None = None  # when the download began, and the bytes present then
@@ -51,7 +52,7 @@ class Lines:
 
     def download(self, done: int, total: int) -> None:
         """Redraw the bar, or write a line when one is due."""
-        now = time.monotonic()
+        now = self._now()
         if self._first is None:
             self._first = (now, done)
         complete = done >= total

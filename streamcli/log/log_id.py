@@ -29,7 +29,13 @@ class StreamCalls(Protocol):
         """Create the stream with one segment and ``tag``, if it is missing."""
 
 
-def open_stream(calls: StreamCalls, name: tuple[str, str], kind: Kind, make: bool = True) -> str:
+def open_stream(
+    calls: StreamCalls,
+    name: tuple[str, str],
+    kind: Kind,
+    make: bool = True,
+    random_bytes: Callable[[int], bytes] = os.urandom,
+) -> str:
     """Create scope and stream (``name``) if missing and ``make`` is true; return the log's id.
 
     The id is a random tag that streamcli gives a stream on creating it, "" for a stream created otherwise. An account
@@ -46,7 +52,7 @@ def open_stream(calls: StreamCalls, name: tuple[str, str], kind: Kind, make: boo
     except Exception as error:
         denied = error
     try:
-        calls.create_stream(TAG + os.urandom(8).hex())
+        calls.create_stream(TAG + random_bytes(8).hex())
     except Exception as error:
         denied = denied or error
     try:

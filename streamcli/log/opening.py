@@ -14,6 +14,7 @@ from streamcli.java.which import VARIABLE as JAVA_VARIABLE
 from streamcli.log.api import ConnectionStatus, Log, Target
 from streamcli.log.worker_log import Client, WorkerLog
 from streamcli.model.address import ClientName
+from streamcli.system.clock import SYSTEM, Clock
 
 
 class Choice(NamedTuple):
@@ -47,16 +48,16 @@ def prepare(wanted: ClientName | None, progress: Progress) -> None:
         client_runtime(progress)
 
 
-def open_log(target: Target, on_status: Callable[[ConnectionStatus], None]) -> Log:
+def open_log(target: Target, on_status: Callable[[ConnectionStatus], None], clock: Clock = SYSTEM) -> Log:
     """Return the log of ``target``; ``on_status`` is called in the loop whenever the connection's status changes.
 
     Raises StreamcliError if the client can't be used.
     """
     choice = choose(target.client)
     if choice.name == "java":
-        return WorkerLog(target, _java(target), on_status)
+        return WorkerLog(target, _java(target), on_status, now=clock.monotonic)
     better = None if target.client or choice.other_lacks else functools.partial(_java, target)
-    return WorkerLog(target, _wheel(target), on_status, better)
+    return WorkerLog(target, _wheel(target, clock), on_status, better, clock.monotonic)
 
 
 # Imported late, because most runs use only one client.
@@ -69,10 +70,10 @@ def _java(target: Target) -> Client:
     return JavaClient(client_runtime(Quiet()), target)
 
 
-def _wheel(target: Target) -> Client:
+def _wheel(target: Target, clock: Clock) -> Client:
     from streamcli.log.wheel.adapter import WheelClient
 
-    return WheelClient(target)
+    return WheelClient(target, clock)
 
 
 def _wheel_lacks() -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from types import TracebackType
 
 from streamcli.errors import NoSuchStream, Unreachable
 from streamcli.log.api import ConnectionStatus, Phase, Target
 from streamcli.log.opening import open_log
+from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.guard import watched
 
 ENDS_WITHIN = 0.5  # seconds to wait at the end for killed workers
@@ -26,7 +26,7 @@ class LogSession:
         target: Target,
         timeout: float,
         on_status: Callable[[ConnectionStatus], None] = lambda status: None,
-        now: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM,
         must_exist: bool = False,
     ) -> None:
         """:meth:`until` gives up after ``timeout`` seconds without any progress.
@@ -34,11 +34,11 @@ class LogSession:
         With ``must_exist`` it also gives up when the stream does not exist; otherwise a connection is about to make it.
         ``on_status`` is called in the loop whenever the connection's status changes.
         """
-        self._target, self._timeout, self._tell, self._now = target, timeout, on_status, now
+        self._target, self._timeout, self._tell, self._now = target, timeout, on_status, clock.monotonic
         self._must_exist = must_exist
-        self.log = open_log(target, self._on_status)
-        self.status = ConnectionStatus(Phase.CONNECTING, since=now())
-        self._moved = now()
+        self.log = open_log(target, self._on_status, clock)
+        self.status = ConnectionStatus(Phase.CONNECTING, since=self._now())
+        self._moved = self._now()
         self._news = asyncio.Event()
         self._running: asyncio.Task[object] | None = None
         self.loop = asyncio.get_running_loop()

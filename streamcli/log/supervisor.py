@@ -58,6 +58,7 @@ class Supervisor:
         on_status: Callable[[ConnectionStatus], None],
         log: IO[bytes] | int,
         tick: Tick = Tick(),
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """``locate`` is called before each start; without a server it raises Unreachable with a sentence for the user.
 
@@ -65,8 +66,8 @@ class Supervisor:
         is called in the loop whenever the status changes; ``log`` takes the workers' standard error.
         """
         self._locate, self._slots, self._ask = locate, slots, ask
-        self._on_status, self._log, self._tick = on_status, log, tick
-        self._status = ConnectionStatus(Phase.CONNECTING, since=time.monotonic())
+        self._on_status, self._log, self._tick, self._now = on_status, log, tick, now
+        self._status = ConnectionStatus(Phase.CONNECTING, since=now())
         self._wake = asyncio.Event()
         self._ending = False
         self._well: Controller | None = None  # the controller that answered last time
@@ -97,11 +98,11 @@ class Supervisor:
 
     async def _ended(self) -> None:
         """Wait briefly for the killed workers, so that their callbacks don't meet a closed loop."""
-        end = time.monotonic() + END_WITHIN
-        while any(slot.worker for slot in self._slots) and time.monotonic() < end:
+        end = self._now() + END_WITHIN
+        while any(slot.worker for slot in self._slots) and self._now() < end:
             self._wake.clear()
             with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), end - time.monotonic())
+                await asyncio.wait_for(self._wake.wait(), end - self._now())
 
     async def _look(self) -> None:
         missing = [slot for slot in self._slots if slot.may_start]
@@ -158,7 +159,7 @@ class Supervisor:
         phase, why = status_of(self._slots, down, stalled, self._status)
         last = Failure(self._status.words, self._status.refused, self._status.missing)
         if (phase, why) != (self._status.phase, last):
-            since = self._status.since if phase is self._status.phase else time.monotonic()
+            since = self._status.since if phase is self._status.phase else self._now()
             self._status = ConnectionStatus(phase, why.words, since, why.final, why.missing)
             _log.info("%s %s", phase.value, why.words)
             self._on_status(self._status)

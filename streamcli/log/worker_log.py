@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from typing import IO, Any, Protocol
 
@@ -67,16 +68,18 @@ class WorkerLog:
         client: Client,
         on_status: Callable[[ConnectionStatus], None],
         better: Callable[[], Client] | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """``on_status`` is called in the loop whenever the connection's status changes.
 
         ``better`` makes the client to go on with if the stream turns out to have several segments whose offsets
         ``client`` does not know. It is called in a thread, and raises StreamcliError if there is no such client.
         """
-        self.client, self.better = client, better
+        self.client, self.better, self.now = client, better, now
         self._target, self._clients = target, [client]
         self._slots: list[WorkerSlot] = []
-        self._supervisor = Supervisor(target.locate, self._slots, asking(target.stream), on_status, target.worker_log)
+        ask, log = asking(target.stream), target.worker_log
+        self._supervisor = Supervisor(target.locate, self._slots, ask, on_status, log, now=now)
         self._reading: _Reading | None = None
         self._mode = ReadMode.FOLLOW
         self._loop = asyncio.get_running_loop()
@@ -160,7 +163,7 @@ class _Reading:
         self._caught_up = self._ignored = False
         self._loop = asyncio.get_running_loop()
         self.slot = WorkerSlot(
-            "read worker", self._start, self._on_frame, self._due_since, self._opened, listener.ended
+            "read worker", self._start, self._on_frame, self._due_since, self._opened, listener.ended, now=owner.now
         )
 
     @property
@@ -226,7 +229,9 @@ class _Appending:
     def __init__(self, owner: WorkerLog, listener: AppendListener) -> None:
         self._owner, self._listener = owner, listener
         self._loop = asyncio.get_running_loop()
-        self.slot = WorkerSlot("write worker", self._start, self._on_frame, listener.due_since, self._opened)
+        self.slot = WorkerSlot(
+            "write worker", self._start, self._on_frame, listener.due_since, self._opened, now=owner.now
+        )
 
     @property
     def is_open(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from streamcli.java.which import java
 from streamcli.model.address import Login
 from streamcli.server import credentials, data, launch, probe, state
 from streamcli.server.state import FETCHING, RUNNING, STARTING, STOPPED, Ports, Record, ServerOptions
+from streamcli.system.clock import SYSTEM, Clock
 
 _POLL = 0.05  # seconds
 _LOOK_AT_LOG = 0.5  # seconds
@@ -62,7 +62,7 @@ def current_url() -> str | None:
     return record.ports.url if record and record.phase in (STARTING, RUNNING) else None
 
 
-def status(patience: float = 0.5) -> Status:
+def status(patience: float = 0.5, clock: Clock = SYSTEM) -> Status:
     """Return the server's status: takes a few ms, at most ``patience`` seconds when its JVM is alive but silent."""
     record = state.read()
     if record is None:
@@ -84,7 +84,7 @@ def status(patience: float = 0.5) -> Status:
         return here(State.RUNNING, "The embedded server is running.")
     if record.phase == STARTING and _is_ready(record, patience):
         return here(State.RUNNING, "The embedded server is running.")
-    if record.phase == STARTING and time.time() - record.since < _LONGEST_START:
+    if record.phase == STARTING and clock.seconds() - record.since < _LONGEST_START:
         return here(State.STARTING, "The embedded server is starting.")
     return here(State.UNRESPONSIVE, f"The embedded server's process {record.pid} is there but does not answer.")
 
@@ -124,7 +124,9 @@ def _login_of(record: Record) -> Login | None:
     return secret.login if secret else None
 
 
-def ensure_running(progress: Progress, timeout: float, choice: ServerOptions | None = None) -> str:
+def ensure_running(
+    progress: Progress, timeout: float, choice: ServerOptions | None = None, clock: Clock = SYSTEM
+) -> str:
     """Return the URL of the ready server; start it if none runs, even if it was stopped deliberately.
 
     Without a ``choice`` it is started with its last options; with one, a server that runs with others is a UsageError.
@@ -133,7 +135,7 @@ def ensure_running(progress: Progress, timeout: float, choice: ServerOptions | N
     another terminal that does the same. Raises Unreachable when it does not get ready or jars can't be fetched,
     Unusable without a Java, CannotCreate and FileTrouble for files.
     """
-    now = status()
+    now = status(clock=clock)
     if now.state is State.RUNNING and now.url and now.choice:
         _same(now.choice, choice)
         if now.choice.durable and (low := data.warning(launch.data_folder(now.choice))):
@@ -141,10 +143,10 @@ def ensure_running(progress: Progress, timeout: float, choice: ServerOptions | N
         return now.url
     with state.lock(state.START_LOCK, wait=False) as mine:
         if mine:
-            return _ensure(progress, timeout, choice)
+            return _ensure(progress, timeout, choice, clock)
     progress.stage("another terminal is starting the server, waiting for it")
     with state.lock(state.START_LOCK):
-        return _ensure(progress, timeout, choice)
+        return _ensure(progress, timeout, choice, clock)
 
 
 def _same(runs: ServerOptions, wanted: ServerOptions | None) -> None:
@@ -165,27 +167,27 @@ def in_words(choice: ServerOptions) -> str:
     return where if choice.auth else f"{where}, without a password"
 
 
-def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None) -> str:
+def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None, clock: Clock) -> str:
     """ensure_running with the start lock held."""
-    record, now = state.read(), status()
+    record, now = state.read(), status(clock=clock)
     if record and record.phase in (STARTING, RUNNING) and record.alive:
         _same(record.choice, choice)
         # Another terminal was faster; or the one that started it is gone, but its JVM is not.
         if now.state is State.UNRESPONSIVE:
             progress.stage(f"process {record.pid} is there but does not answer, waiting for it")
-        return _wait_until_ready(record, progress, timeout)
+        return _wait_until_ready(record, progress, timeout, clock)
     if record and record.phase == STOPPED and record.alive:
         progress.stage("waiting for the old server to end")
-        _wait_until_gone(record, timeout)
+        _wait_until_gone(record, timeout, clock)
     choice = choice or state.remembered()
     if now.state is State.CRASHED:
         again = "starting it again" if choice.durable else "starting a new and empty one"
         progress.stage(f"the last server ended unexpectedly, {again}")
     me = psutil.Process()
-    state.write(Record(FETCHING, me.pid, me.create_time(), Ports(), time.time(), choice))
+    state.write(Record(FETCHING, me.pid, me.create_time(), Ports(), clock.seconds(), choice))
     try:
         runtime, jars = java(), ensure_jars(progress)
-        url = _first_ready(runtime, jars, progress, timeout, choice)
+        url = _first_ready(runtime, jars, progress, timeout, choice, clock)
     except BaseException:
         if (last := state.read()) and last.phase == FETCHING:
             state.put_back(record)
@@ -194,22 +196,24 @@ def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None) ->
     return url
 
 
-def _first_ready(runtime: Path, jars: list[Path], progress: Progress, timeout: float, choice: ServerOptions) -> str:
+def _first_ready(
+    runtime: Path, jars: list[Path], progress: Progress, timeout: float, choice: ServerOptions, clock: Clock
+) -> str:
     """Launch the server; retry when another program took one of its ports, or when one of its parts gave up.
 
     After a crash the controller sometimes asks for its tables before the segment store has recovered them, and ends.
     """
     failure: Unreachable | None = None
     for prefer_usual in (True, False, False):
-        begun = _launch(runtime, jars, progress, choice, prefer_usual)
+        begun = _launch(runtime, jars, progress, choice, prefer_usual, clock)
         try:
-            return _wait_until_ready(begun, progress, timeout)
+            return _wait_until_ready(begun, progress, timeout, clock)
         except _PortTaken:
             progress.stage("another program took one of the ports, trying others")
-            stop(_KILL_WAIT)
+            stop(_KILL_WAIT, clock)
             failure = Unreachable("Other programs keep taking the embedded server's ports. Try again.")
         except _GaveUp as error:
-            if time.time() - begun.since < _SOON:
+            if clock.seconds() - begun.since < _SOON:
                 raise
             progress.stage("a part of the server gave up, starting it once more")
             failure = error
@@ -217,13 +221,15 @@ def _first_ready(runtime: Path, jars: list[Path], progress: Progress, timeout: f
     raise failure
 
 
-def _launch(runtime: Path, jars: list[Path], progress: Progress, choice: ServerOptions, prefer_usual: bool) -> Record:
+def _launch(
+    runtime: Path, jars: list[Path], progress: Progress, choice: ServerOptions, prefer_usual: bool, clock: Clock
+) -> Record:
     progress.stage("starting Java")
     ports, known = probe.free_ports(prefer_usual), vars(Ports())
     if prefer_usual and (moved := [known[name] for name, port in vars(ports).items() if port != known[name]]):
         progress.stage(f"{_words(moved)} taken by other programs, using other ports")
     pid = launch.launch(runtime, jars, ports, choice)
-    record = Record(STARTING, pid, _created(pid), ports, time.time(), choice)
+    record = Record(STARTING, pid, _created(pid), ports, clock.seconds(), choice)
     state.write(record)
     if choice.durable and (low := data.warning(launch.data_folder(choice))):
         progress.stage(low)
@@ -241,7 +247,7 @@ def _created(pid: int) -> float:
         return 0.0  # it has ended already; the wait reports that
 
 
-def _wait_until_ready(record: Record, progress: Progress, timeout: float) -> str:
+def _wait_until_ready(record: Record, progress: Progress, timeout: float, clock: Clock) -> str:
     """Wait until the server of ``record`` is ready, reporting its stages as seen from outside."""
     ports = record.ports
     stages = [
@@ -249,9 +255,9 @@ def _wait_until_ready(record: Record, progress: Progress, timeout: float) -> str
         (ports.segment_store, "segment store is up"),
         (ports.rpc, "controller is up"),
     ]
-    begun = looked = time.monotonic()
+    begun = looked = clock.monotonic()
     while not _is_ready(record, patience=1.0):
-        now = time.monotonic()
+        now = clock.monotonic()
         ended = not record.alive
         if record.phase == STARTING and (ended or now - looked > _LOOK_AT_LOG):
             looked = now
@@ -267,9 +273,9 @@ def _wait_until_ready(record: Record, progress: Progress, timeout: float) -> str
         if stages and probe.is_listening(stages[0][0]):
             progress.stage(stages.pop(0)[1])
         else:
-            time.sleep(_POLL)
+            clock.sleep(_POLL)
     if record.phase == STARTING:
-        if not record.alive or not state.change(record.pid, (STARTING, RUNNING), RUNNING, time.time()):
+        if not record.alive or not state.change(record.pid, (STARTING, RUNNING), RUNNING, clock.seconds()):
             raise _ended(record)
         progress.stage(f"ready at {ports.url}")
     return ports.url
@@ -284,15 +290,15 @@ def _ended(record: Record) -> Unreachable:
     return _GaveUp(f"The embedded server ended while it started{said}. Its log: {state.log_path()}")
 
 
-def _wait_until_gone(record: Record, timeout: float) -> None:
-    end = time.monotonic() + timeout
+def _wait_until_gone(record: Record, timeout: float, clock: Clock) -> None:
+    end = clock.monotonic() + timeout
     while record.alive:
-        if time.monotonic() > end:
+        if clock.monotonic() > end:
             raise Unreachable(f"The old server (process {record.pid}) does not end. Try `streamcli server stop` again.")
-        time.sleep(_POLL)
+        clock.sleep(_POLL)
 
 
-def stop(timeout: float) -> bool:
+def stop(timeout: float, clock: Clock = SYSTEM) -> bool:
     """Stop the server, by force after ``timeout`` seconds if necessary; return False if none ran.
 
     Raises NotPermitted when it belongs to another user, Unreachable when even force does not end it.
@@ -301,7 +307,7 @@ def stop(timeout: float) -> bool:
     if record is None or record.phase == FETCHING:
         return False
     # Written before the first signal, so that an open chat that loses its server now can tell why.
-    state.change(record.pid, (STARTING, RUNNING), STOPPED, time.time())
+    state.change(record.pid, (STARTING, RUNNING), STOPPED, clock.seconds())
     process = state.process(record)
     if process is None:
         return False

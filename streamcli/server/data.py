@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 from streamcli.errors import CannotCreate, FileTrouble, Unusable, from_os_error
 from streamcli.system import locks, paths
+from streamcli.system.clock import SYSTEM, Clock
 
 FORMAT = "format"  # the file that marks the folder as ready for use
 LOCK = "lock"  # held by the server's process as long as it lives
@@ -22,7 +22,7 @@ def default_folder() -> Path:
     return paths.data_dir() / "server"
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, clock: Clock = SYSTEM) -> None:
     """Create ``folder`` if missing, for its owner only.
 
     Raises Unusable when it holds foreign files or another server uses it, FileTrouble when its disk is full.
@@ -40,7 +40,7 @@ def prepare(folder: Path) -> None:
             raise Unusable(
                 f"{folder} was in use, but its data is not there. Empty it, or name another with --data-dir."
             )
-        if _stays_locked(folder):
+        if _stays_locked(folder, clock):
             raise Unusable(f"The data folder {folder} is in use by another server. Stop that one, or name another.")
         folder.chmod(0o700)
         for part in PARTS:
@@ -58,13 +58,13 @@ def prepare(folder: Path) -> None:
         )
 
 
-def _stays_locked(folder: Path) -> bool:
+def _stays_locked(folder: Path, clock: Clock) -> bool:
     # A killed process counts as gone while its threads still end, but holds the lock until the last one has.
-    end = time.monotonic() + _LAST_BREATH
+    end = clock.monotonic() + _LAST_BREATH
     while is_locked(folder):
-        if time.monotonic() > end:
+        if clock.monotonic() > end:
             return True
-        time.sleep(0.05)
+        clock.sleep(0.05)
     return False
 
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -63,10 +63,10 @@ def ensure_private(root: Path, folder: Path) -> Path:
     return folder
 
 
-def newest(folder: Path, stem: str) -> Path:
+def newest(folder: Path, stem: str, time_ns: Callable[[], int] = time.time_ns) -> Path:
     """Return the current file of this kind in ``folder``, or a name for a new one. Requires the folder's lock."""
     there = sorted(folder.glob(f"{stem}-*.db"))
-    return there[-1] if there else folder / f"{stem}-{time.time_ns() // 1000:014x}.db"
+    return there[-1] if there else folder / f"{stem}-{time_ns() // 1000:014x}.db"
 
 
 def connect(path: Path, synchronous: Literal["NORMAL", "FULL"]) -> sqlite3.Connection:

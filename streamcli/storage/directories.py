@@ -8,7 +8,8 @@ before the network is up.
 from __future__ import annotations
 
 import json
-import secrets
+import os
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -32,9 +33,9 @@ def address_key(controller: Controller | None, stream: Stream) -> str:
     return f"{controller.key if controller else EMBEDDED} {stream}"
 
 
-def new_log_id() -> str:
+def new_log_id(random_bytes: Callable[[int], bytes] = os.urandom) -> str:
     """Generate an id for a log that has none in its tags, or that lost its earlier content."""
-    return f"{OWN}{secrets.token_hex(8)}"
+    return f"{OWN}{random_bytes(8).hex()}"
 
 
 class Places:

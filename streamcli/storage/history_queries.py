@@ -29,9 +29,9 @@ _log = logging.getLogger(__name__)
 class HistoryQueries:
     """One terminal's queries. Call from the loop's thread; each call raises StreamcliError with a sentence."""
 
-    def __init__(self, path: Callable[[], Path | None]) -> None:
+    def __init__(self, path: Callable[[], Path | None], now: Callable[[], float] = time.monotonic) -> None:
         """``path()`` returns the history's current file, None when there is none."""
-        self._path = path
+        self._path, self._now = path, now
         self._words: WordIndex | None = None
         self._words_of: Path | None = None
         self._indexing: asyncio.Task[None] | None = None
@@ -47,8 +47,8 @@ class HistoryQueries:
 
         Unindexed messages are indexed first, for up to ``patience`` seconds.
         """
-        until = time.monotonic() + patience
-        while await self.index(STEP) and time.monotonic() < until:
+        until = self._now() + patience
+        while await self.index(STEP) and self._now() < until:
             pass
         return await self._in_thread(lambda: self._open().search(words, count))
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sqlite3
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from streamcli.storage.database import (
 )
 from streamcli.storage.migrations import OUTBOX, migrate
 from streamcli.system import private_files
+from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.locks import is_held, locked, try_lock
 from streamcli.system.paths import ensure_dir
 
@@ -42,21 +41,21 @@ class Outbox(Closing):
     power cut. They raise FileTrouble or CannotCreate with a sentence for the user, having changed nothing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock = SYSTEM) -> None:
         """Open or create the outbox in ``folder``. A damaged one is set aside, and ``lost`` is its new path.
 
         Also raises Damaged when another terminal still uses the damaged file: its rows may exist nowhere else, so the
         file is not moved.
         """
         self.lost: Path | None = None
-        self._folder = folder
+        self._folder, self._clock = folder, clock
         self._terminals = ensure_dir(folder / "terminals")
-        self.terminal = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(4)}"
+        self.terminal = f"{clock.milliseconds():012x}{clock.random_bytes(4).hex()}"
         with locked(folder / "lock"):
             # Also under the lock, so that no terminal takes the new file for a dead terminal's before it is locked.
             self._fd = self._come_to_life()
             try:
-                self._open(newest(folder, "outbox"))
+                self._open(newest(folder, "outbox", clock.time_ns))
             except BaseException:
                 self._die()
                 raise
@@ -127,7 +126,7 @@ class Outbox(Closing):
             if len(self._look_around()[1]) > 1:
                 raise
             self.lost = set_aside(path)
-            self._connect(newest(self._folder, "outbox"))
+            self._connect(newest(self._folder, "outbox", self._clock.time_ns))
 
     def _connect(self, path: Path) -> None:
         self.path = path

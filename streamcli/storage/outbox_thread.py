@@ -19,6 +19,7 @@ from streamcli.model.message import Message
 from streamcli.storage.directories import Places, place_of
 from streamcli.storage.history import History
 from streamcli.storage.outbox import Outbox, count_in
+from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.guard import post, watch
 
 T = TypeVar("T")
@@ -41,9 +42,10 @@ class OutboxThread:
     Calls take effect in the order in which they are made.
     """
 
-    def __init__(self, places: Places, address: str, say: Callable[[str], None]) -> None:
+    def __init__(self, places: Places, address: str, say: Callable[[str], None], clock: Clock = SYSTEM) -> None:
         """``address`` says where the messages go (places.address_key); ``say`` takes sentences, in the loop."""
         self._places, self._address, self._say = places, address, say
+        self._clock = clock
         self._outbox: Outbox | None = None
         self._to_add: deque[Message] = deque()
         self._kept: set[str] = set()
@@ -126,7 +128,7 @@ class OutboxThread:
         self._thread.shutdown(wait=True)
 
     def _open(self) -> list[Entry]:
-        self._outbox = outbox = Outbox(self._places.outbox(self._address))
+        self._outbox = outbox = Outbox(self._places.outbox(self._address), self._clock)
         if outbox.lost:
             self._tell(f"The outbox was damaged, and what waited in it is not sent. The old file is {outbox.lost}.")
         left = outbox.adopt()

@@ -11,13 +11,18 @@ from datetime import date, datetime, timezone
 
 @dataclass(frozen=True)
 class Clock:
-    """The wall clock (UTC, and today's local date), nanoseconds since 1970, a monotonic clock, random bytes."""
+    """The wall clock (UTC, and today's local date), nanoseconds since 1970, a monotonic clock, random bytes, sleep."""
 
     now: Callable[[], datetime]
     today: Callable[[], date]
     time_ns: Callable[[], int]
     monotonic: Callable[[], float]  # seconds
     random_bytes: Callable[[int], bytes] = os.urandom
+    sleep: Callable[[float], None] = time.sleep
+
+    def seconds(self) -> float:
+        """Return seconds since 1970."""
+        return self.time_ns() / 1e9
 
     def milliseconds(self) -> int:
         """Return milliseconds since 1970."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from streamcli.errors import FileTrouble, from_os_error
 from streamcli.system import private_files
+from streamcli.system.clock import SYSTEM, Clock
 
 WAIT: Final = 2.0  # seconds: by then a terminal has opened its files
 
@@ -60,15 +60,15 @@ def try_hold(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def asked_for(path: Path, wait: float | None) -> Iterator[bool]:
+def asked_for(path: Path, wait: float | None, clock: Clock = SYSTEM) -> Iterator[bool]:
     """Hold the file at ``path``; yield False if another process holds it for longer than ``wait`` seconds.
 
     None waits forever. Raises CannotCreate or FileTrouble when the file can't be created.
     """
-    deadline = time.monotonic() + (wait or 0)
+    deadline = clock.monotonic() + (wait or 0)
     try:
-        while (fd := hold(path) if wait is None else try_hold(path)) is None and time.monotonic() < deadline:
-            time.sleep(0.005)
+        while (fd := hold(path) if wait is None else try_hold(path)) is None and clock.monotonic() < deadline:
+            clock.sleep(0.005)
     except OSError as error:
         raise from_os_error(error, path) from error
     try:
@@ -79,9 +79,9 @@ def asked_for(path: Path, wait: float | None) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, wait: float | None = WAIT) -> Iterator[None]:
+def locked(path: Path, wait: float | None = WAIT, clock: Clock = SYSTEM) -> Iterator[None]:
     """Like :func:`asked_for`, but raise FileTrouble if another process holds it for too long."""
-    with asked_for(path, wait) as ours:
+    with asked_for(path, wait, clock) as ours:
         if not ours:
             raise FileTrouble(f"Another streamcli holds {path} locked. Is one of them suspended?")
         yield

@@ -51,9 +51,15 @@ _log = logging.getLogger(__name__)
 class PromptScreen:
     """A :class:`streamcli.ui.Screen` on a terminal."""
 
-    def __init__(self, style: MessageStyle, host: ScreenDelegate, history_file: Path) -> None:
+    def __init__(
+        self,
+        style: MessageStyle,
+        host: ScreenDelegate,
+        history_file: Path,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """``history_file`` holds the lines typed earlier; the prompt works if it can't be used."""
-        self._style, self._host = style, host
+        self._style, self._host, self._now = style, host, now
         self._loop = asyncio.get_running_loop()
         self._history = InputHistory(history_file, self._not_kept)
         self._lines: list[str] = []
@@ -191,7 +197,7 @@ class PromptScreen:
         return [("class:status", self._status_text())]
 
     def _status_text(self) -> str:
-        if not self._buffer.text and time.monotonic() - self._interrupted < AGAIN_WITHIN:
+        if not self._buffer.text and self._now() - self._interrupted < AGAIN_WITHIN:
             return "Ctrl-C again leaves"
         return self._host.status()
 
@@ -239,7 +245,7 @@ class PromptScreen:
 
     def interrupt(self, event: KeyPressEvent) -> None:
         """Clear the line; the second time within AGAIN_WITHIN, leave."""
-        now = time.monotonic()
+        now = self._now()
         if not self._buffer.text and now - self._interrupted < AGAIN_WITHIN:
             self._host.leave(code=130)
         self._clear()

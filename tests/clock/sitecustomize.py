@@ -7,22 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-import types
 from datetime import datetime, timezone
 
 seconds = os.environ.get("STREAMCLI_TEST_CLOCK")
 if seconds and "worker" not in sys.orig_argv[-1]:
     from dataclasses import replace
 
-    from streamcli.log.wheel import groups
     from streamcli.system import clock
 
     now = float(seconds)
     clock.SYSTEM = replace(
         clock.SYSTEM, now=lambda: datetime.fromtimestamp(now, timezone.utc), time_ns=lambda: int(now * 1e9)
     )
-    wrong = types.ModuleType("time")
-    wrong.__dict__.update(vars(time), time_ns=clock.SYSTEM.time_ns)
-    assert vars(groups)["time"] is time
-    vars(groups)["time"] = wrong

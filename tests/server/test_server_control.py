@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
+import itertools
 import json
 import os
 import signal
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,7 @@ from streamcli.cli import server
 from streamcli.cli.server import uptime
 from streamcli.errors import Unreachable, Unusable, UsageError
 from streamcli.server import Ports, Quiet, State, current_url, ensure_running, state, status, stop
+from streamcli.system.clock import SYSTEM
 from tests.server.conftest import Heard, until
 
 FakeServer = Callable[[str], Path]
@@ -52,7 +54,7 @@ def test_our_server_is_known_after_the_clock_was_set(home: Path, fake_server: Fa
     ensure_running(Quiet(), 30)
     record = state.read()
     assert record
-    state.write(dataclasses.replace(record, created=record.created - 3600))
+    state.write(replace(record, created=record.created - 3600))
     assert status().state is State.RUNNING
 
 
@@ -187,6 +189,15 @@ def test_the_log_command_gives_the_end(home: Path) -> None:
     assert out.getvalue().splitlines() == [f"line {n}" for n in range(400, 500)]
 
 
+def test_the_time_since_a_start_is_told(home: Path, fake_server: FakeServer) -> None:
+    fake_server("serve()")
+    clock, out = replace(SYSTEM, time_ns=lambda: 10**18), io.StringIO()
+    ensure_running(Quiet(), 30, clock=clock)
+    later = replace(clock, time_ns=lambda: 10**18 + 7500 * 10**9)
+    assert server.run("status", 1, out, io.StringIO(), clock=later) == 0
+    assert "  up             2 h 5 min\n" in out.getvalue()
+
+
 def test_uptime() -> None:
     assert [uptime(s) for s in (-1, 59, 61, 7500)] == ["0 s", "59 s", "1 min 1 s", "2 h 5 min"]
 
@@ -203,7 +214,8 @@ def test_a_server_ending_does_not_hold_the_signal_of_a_terminal(home: Path, fake
 
 
 def test_one_that_gives_up_late_is_started_once_more(home: Path, fake_server: FakeServer, heard: Heard) -> None:
-    starts = fake_server("time.sleep(2 if first else 0)\nsys.exit('Error: lost') if first else serve()")
-    ensure_running(heard, 30)
+    starts = fake_server("sys.exit('Error: lost') if first else serve()")
+    times = itertools.count(10**18, 2 * 10**9)  # two seconds have passed whenever somebody asks
+    ensure_running(heard, 30, clock=replace(SYSTEM, time_ns=lambda: next(times)))
     assert starts.read_text() == "xx"
     assert "a part of the server gave up, starting it once more" in heard.stages

@@ -10,6 +10,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ from streamcli.server import (
     state,
     status,
 )
+from streamcli.system.clock import SYSTEM
+from tests.fake_clock import fake_clock
 from tests.server.conftest import Heard, until
 
 FakeServer = Callable[[str], Path]
@@ -63,14 +66,15 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         data.prepare(tmp_path / "file")
 
 
-@pytest.mark.slow
-def test_a_locked_folder_is_said(tmp_path: Path) -> None:
+def test_a_locked_folder_is_said_if_it_stays_locked(tmp_path: Path) -> None:
+    clock = fake_clock()
     data.prepare(tmp_path)
     with (tmp_path / data.LOCK).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(Unusable, match="in use by another server"):
-            data.prepare(tmp_path)
-    data.prepare(tmp_path)
+            data.prepare(tmp_path, clock)
+        assert clock.monotonic() == pytest.approx(3.0, abs=0.1)
+        data.prepare(tmp_path, replace(clock, sleep=lambda seconds: fcntl.flock(held, fcntl.LOCK_UN)))
 
 
 def test_a_full_disk_is_said_before_a_start(home: Path, room: Callable[[int], None], fake_server: FakeServer) -> None:
@@ -145,7 +149,7 @@ def kill() -> None:
 
 def test_a_crashed_server_is_started_again_with_back_off(home: Path, fake_server: FakeServer) -> None:
     starts, clock = crashed(fake_server), [0.0]
-    watch = CrashRestarter(30, lambda: clock[0])
+    watch = CrashRestarter(30, replace(SYSTEM, monotonic=lambda: clock[0]))
     pauses = []
     for attempt in range(4):
         begun = time.monotonic()

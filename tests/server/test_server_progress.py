@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from streamcli.java.progress import Lines, download_text
+from tests.fake_clock import fake_clock
 
 
 class Terminal(io.StringIO):
@@ -41,3 +42,17 @@ def test_a_pipe_gets_lines_without_control_characters() -> None:
         lines.download(done, 100)
     assert out.getvalue().count("\n") == 2
     assert out.getvalue().replace("\n", "").isprintable()
+
+
+def test_a_pipe_gets_a_line_every_five_seconds_and_the_time_left_is_that_of_this_download() -> None:
+    out, clock = io.StringIO(), fake_clock()
+    clock.sleep(100.0)
+    lines = Lines(out, now=clock.monotonic)
+    for done in range(2_000_000, 14_000_000, 1_000_000):  # 2 MB were there before
+        lines.download(done, 20_000_000)
+        clock.sleep(1.0)
+    assert out.getvalue().splitlines() == [
+        "server: fetching 2.0 of 20.0 MB, 10 %",
+        "server: fetching 7.0 of 20.0 MB, 35 %, 1.0 MB/s, 13 s left",
+        "server: fetching 12.0 of 20.0 MB, 60 %, 1.0 MB/s, 8 s left",
+    ]

@@ -15,6 +15,7 @@ from streamcli.storage.database import Damaged, ensure_private, newest
 from streamcli.storage.outbox import Outbox
 from streamcli.storage.word_index import WordIndex
 from streamcli.system.locks import locked
+from tests.fake_clock import fake_clock
 from tests.storage.events import PLACE, message, talk
 from tests.storage.reading import History
 
@@ -254,9 +255,10 @@ def test_a_program_that_holds_the_file_is_said(tmp_path: Path, monkeypatch: pyte
 
 
 def test_whoever_holds_the_lock_for_too_long_is_said(tmp_path: Path) -> None:
-    with locked(tmp_path / "lock"), pytest.raises(FileTrouble, match="suspended"), locked(tmp_path / "lock", 0.02):
+    path = tmp_path / "lock"
+    with locked(path), pytest.raises(FileTrouble, match="suspended"), locked(path, clock=fake_clock()):
         pass
-    with locked(tmp_path / "lock", 0):
+    with locked(path, 0):
         pass
 
 

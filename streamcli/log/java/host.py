@@ -40,9 +40,9 @@ _HALF_CLOSED = getattr(select, "POLLRDHUP", 0)  # only Linux tells this without 
 class Host:
     """Serves lanes until standard input ends."""
 
-    def __init__(self, control: socket.socket, trouble: str) -> None:
+    def __init__(self, control: socket.socket, trouble: str, now: Callable[[], float] = time.monotonic) -> None:
         """``trouble`` says why there is no JVM, "" if there is one."""
-        self._control, self._trouble = control, trouble
+        self._control, self._trouble, self._now = control, trouble, now
         self._managers = client.Managers()
         self._lanes: dict[int, Lane] = {}
         self._ending: dict[int, float] = {}  # since when
@@ -62,7 +62,7 @@ class Host:
                 for fd in [fd for fd, lane in self._lanes.items() if fd not in self._ending and _at_end(lane.socket)]:
                     self._ends(fd)
             for fd, since in list(self._ending.items()):
-                if time.monotonic() - since >= STEP or self._lanes[fd].finished:
+                if self._now() - since >= STEP or self._lanes[fd].finished:
                     del self._ending[fd]
                     self._lanes.pop(fd).close()
 
@@ -71,7 +71,7 @@ class Host:
         if not byte:
             os._exit(0)
         for fd in fds:
-            lane = Lane(socket.socket(fileno=fd))
+            lane = Lane(socket.socket(fileno=fd), self._now)
             self._lanes[fd] = lane
             self._poll.register(fd, _HALF_CLOSED)
             threading.Thread(target=self._serve_lane, args=(lane,), name="lane", daemon=True).start()
@@ -79,7 +79,7 @@ class Host:
     def _ends(self, fd: int) -> None:
         self._poll.unregister(fd)
         self._lanes[fd].end()
-        self._ending[fd] = time.monotonic()
+        self._ending[fd] = self._now()
 
     def _serve_lane(self, lane: Lane) -> None:
         login = None

@@ -28,8 +28,8 @@ class TookTooLong(Exception):
 class Lane:
     """One lane. The thread that serves it uses all methods but `end` and `close`, which are for the host's main one."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
+    def __init__(self, connection: socket.socket, now: Callable[[], float] = time.monotonic) -> None:
+        self.socket, self._now = connection, now
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         self._ending = threading.Event()
@@ -71,13 +71,13 @@ class Lane:
         import jpype
 
         milliseconds = jpype.JClass("java.util.concurrent.TimeUnit").MILLISECONDS
-        end = time.monotonic() + seconds
+        end = self._now() + seconds
         while True:
             self.check()
             try:
                 return future.get(int(STEP * 1000), milliseconds)
             except jpype.JClass(_TIMEOUT):
-                if time.monotonic() > end:
+                if self._now() > end:
                     raise TookTooLong(f"no answer from the server within {seconds:.0f} s") from None
 
     def end(self) -> None:

@@ -7,6 +7,7 @@ events of no bytes.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,10 +63,12 @@ class _Reading:
 class Follower:
     """Reads segments side by side, and each one's successors when all that they follow has been read."""
 
-    def __init__(self, stream: JavaStream, lane: Lane, found: Opening) -> None:
+    def __init__(
+        self, stream: JavaStream, lane: Lane, found: Opening, now: Callable[[], float] = time.monotonic
+    ) -> None:
         import jpype
 
-        self._stream, self._lane = stream, lane
+        self._stream, self._lane, self._now = stream, lane, now
         self._parent = Parent(lane.send, lane.receive)
         self._done, self._waiting = set(found.done), dict(found.waiting)
         self._behind = {number: at for number, at in found.tails.items() if at > found.starts.get(number, 0)}
@@ -79,7 +82,7 @@ class Follower:
         self._milliseconds = java("java.util.concurrent.TimeUnit").MILLISECONDS
         self._timeout = java("java.util.concurrent.TimeoutException")
         self._any: Any = None
-        self._beat_at = time.monotonic()
+        self._beat_at = self._now()
         self._asked: dict[int, Any] = {}
         for number, at in found.starts.items():
             if number not in self._done:
@@ -96,7 +99,7 @@ class Follower:
             for reading in ready:
                 self._take(reading)
             if ready:
-                self._beat_at, self._asked = time.monotonic(), {}
+                self._beat_at, self._asked = self._now(), {}
             else:
                 self._beat()
 
@@ -127,7 +130,7 @@ class Follower:
 
     def _until_beat(self) -> float:
         """Return how long to wait for events. The host closes a lane that is to end without waiting for this."""
-        return STEP if self._asked else max(STEP, self._beat_at + BEAT - time.monotonic())
+        return STEP if self._asked else max(STEP, self._beat_at + BEAT - self._now())
 
     def _ready(self) -> list[_Reading]:
         return [reading for reading in self._open.values() if reading.future.isDone()]
@@ -210,7 +213,7 @@ class Follower:
         The client may wait for half a minute before it connects again to a server that was away. A segment that has
         grown at the server, of which nothing arrives, is therefore opened anew.
         """
-        if time.monotonic() - self._beat_at < BEAT:
+        if self._now() - self._beat_at < BEAT:
             return
         calm(self._stream.manager.pool)
         if not self._asked:
@@ -228,7 +231,7 @@ class Follower:
                 continue
             self._compare(self._open[number], found.tail)
         self._begin_what_waits()
-        self._beat_at = time.monotonic()
+        self._beat_at = self._now()
         self._lane.send(pack(Frame.IDLE))
 
     def _compare(self, reading: _Reading, tail: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 from typing import IO, Protocol
 
@@ -18,6 +17,7 @@ from streamcli.log.write_request import WriteRequest
 from streamcli.model.address import Controller, Stream
 from streamcli.model.cursor import Cursor, LogOpened
 from streamcli.model.names import reader_group
+from streamcli.system.clock import SYSTEM, Clock
 
 READ_MODULE = "streamcli.log.wheel.read_worker"
 WRITE_MODULE = "streamcli.log.wheel.write_worker"
@@ -43,15 +43,16 @@ class _Names(Protocol):
 class _EphemeralNames:
     """Names that no file records: the groups are deleted before the program ends, or by the next worker."""
 
-    def __init__(self, owner: str, purpose: str, stream: Stream) -> None:
-        self._owner, self._purpose, self._stream = owner, purpose, stream
+    def __init__(self, owner: str, purpose: str, stream: Stream, clock: Clock) -> None:
+        self._owner, self._purpose, self._stream, self._clock = owner, purpose, stream, clock
         self.current = ""
         self._old: list[str] = []
         self._one = False
 
     def next(self) -> str:
         self._old, self._one = self.names(), False
-        self.current = reader_group(self._owner, f"{self._purpose}.{os.urandom(6).hex()}", self._stream.stream)
+        purpose = f"{self._purpose}.{self._clock.random_bytes(6).hex()}"
+        self.current = reader_group(self._owner, purpose, self._stream.stream)
         return self.current
 
     def names(self) -> list[str]:
@@ -74,8 +75,9 @@ class _EphemeralNames:
 class WheelClient:
     """A worker process for each direction, and the reader groups. See `streamcli.log.worker_log.Client`."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, clock: Clock = SYSTEM) -> None:
         self._target, self._stream, self._log = target, target.stream, target.worker_log
+        self._clock = clock
         self._mode = ReadMode.FOLLOW
         self._names: _Names | None = None
         self._group = ""
@@ -91,9 +93,9 @@ class WheelClient:
         """Prepare the names of reader groups."""
         self._mode = mode
         self._names = (
-            GroupNames(self._target.folder, self._target.owner, self._stream)
+            GroupNames(self._target.folder, self._target.owner, self._stream, self._clock)
             if mode is ReadMode.FOLLOW
-            else _EphemeralNames(self._target.owner, mode.value, self._stream)
+            else _EphemeralNames(self._target.owner, mode.value, self._stream, self._clock)
         )
 
     def start_reader(self, cursor: Cursor, to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> WorkerProcess:

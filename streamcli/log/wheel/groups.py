@@ -10,13 +10,13 @@ import contextlib
 import json
 import logging
 import os
-import time
 from pathlib import Path
 
 from streamcli.errors import from_os_error
 from streamcli.model.address import Stream
 from streamcli.model.names import reader_group
 from streamcli.system import locks
+from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.paths import ensure_dir
 
 _log = logging.getLogger(__name__)
@@ -25,13 +25,13 @@ _log = logging.getLogger(__name__)
 class GroupNames:
     """The reader groups of one running terminal; raises CannotCreate or FileTrouble for its folder."""
 
-    def __init__(self, folder: Path, user: str, stream: Stream) -> None:
-        self._folder, self._user, self._stream = folder, user, stream
+    def __init__(self, folder: Path, user: str, stream: Stream, clock: Clock = SYSTEM) -> None:
+        self._folder, self._user, self._stream, self._clock = folder, user, stream, clock
         self._current: list[str] = []
         self._left_over: list[str] = []
         self._taken: list[tuple[Path, int]] = []
         self._saved = False
-        self._path = ensure_dir(folder) / f"{_unique()}.json"
+        self._path = ensure_dir(folder) / f"{_unique(clock)}.json"
         try:
             self._fd = locks.hold(self._path)  # waits for a terminal that inspects and removes it before it is locked
             self._take_left_over()
@@ -40,7 +40,7 @@ class GroupNames:
 
     def next(self) -> str:
         """Return an unused name, recorded on disk first; the previous one counts as left over."""
-        name = reader_group(self._user, _unique(), self._stream.stream)
+        name = reader_group(self._user, _unique(self._clock), self._stream.stream)
         self._left_over += self._current
         self._current = [name, head_group(name)]
         self._save()
@@ -115,6 +115,6 @@ def head_group(name: str) -> str:
     return f"{name}.h"
 
 
-def _unique() -> str:
+def _unique(clock: Clock) -> str:
     # The server never accepts a deleted group's name again: a name holds the time and, for two at once, random bits.
-    return f"{max(0, time.time_ns() // 1_000_000):x}{os.urandom(3).hex()}"
+    return f"{max(0, clock.milliseconds()):x}{clock.random_bytes(3).hex()}"

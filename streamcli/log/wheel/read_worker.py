@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from streamcli.log.frames import Frame, pack, pack_json
@@ -112,15 +113,15 @@ class OneSegment:
     A slice is released only when it was drawn, so that the group's position never runs ahead of the screen.
     """
 
-    def __init__(self, reader: Any, parent: Parent, below: int) -> None:
-        self._reader, self._parent, self._below = reader, parent, below
+    def __init__(self, reader: Any, parent: Parent, below: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._reader, self._parent, self._below, self._now = reader, parent, below, now
 
     async def follow(self) -> None:
         """Read until an obstacle that only a new worker gets past."""
         self._parent.send(pack(Frame.CAUGHT_UP))
         quick, last = 0, -1
         while quick < STUCK_AFTER:
-            asked = time.monotonic()
+            asked = self._now()
             segment_slice = await self._reader.get_segment_slice_async()
             events = [(event.offset(), bytes(event.data())) for event in segment_slice]
             if events and events[0][0] <= last:
@@ -129,7 +130,7 @@ class OneSegment:
                 quick, last = 0, events[-1][0]
                 self._parent.hand_over(event for event in events if event[0] >= self._below)
             else:
-                quick = quick + 1 if time.monotonic() - asked < QUICK else 0
+                quick = quick + 1 if self._now() - asked < QUICK else 0
                 if quick == 0:
                     self._parent.send(pack(Frame.IDLE))
             self._reader.release_segment(segment_slice)
@@ -144,8 +145,10 @@ class SeveralSegments:
     can read what is behind the empty event. If it happens live, a new worker finds the event in the past.
     """
 
-    def __init__(self, from_head: Any, from_tail: Any, parent: Parent) -> None:
-        self._from_head, self._from_tail, self._parent = from_head, from_tail, parent
+    def __init__(
+        self, from_head: Any, from_tail: Any, parent: Parent, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._from_head, self._from_tail, self._parent, self._now = from_head, from_tail, parent, now
         self._live = False
         self._waited = 0.0
 
@@ -163,7 +166,7 @@ class SeveralSegments:
         kept: list[Any] = []
         quick = 0
         while True:
-            asked = time.monotonic()
+            asked = self._now()
             # Never cancel a pending get: the next events would be lost with it.
             getting = asyncio.ensure_future(reader.get_segment_slice_async())
             while not (await asyncio.wait({getting}, timeout=BEAT if self._live else QUIET))[0]:
@@ -171,7 +174,7 @@ class SeveralSegments:
                     return
                 self._caught_up()
                 self._parent.send(pack(Frame.IDLE))
-            segment_slice, took = getting.result(), time.monotonic() - asked
+            segment_slice, took = getting.result(), self._now() - asked
             events = [(event.offset(), bytes(event.data())) for event in segment_slice]
             self._parent.hand_over(events)
             quick = quick + 1 if took < QUICK and not events else 0
