@@ -213,6 +213,8 @@ class Person:
         found = set()
         for path in self.data.glob("outbox/*/outbox-*.db"):
             with copied(path) as connection:
+                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entry'").fetchone():
+                    continue  # the prompt was killed while it made the file
                 for (event,) in connection.execute("SELECT event FROM entry ORDER BY number"):
                     content = decode(event, 0)
                     if not isinstance(content, Unreadable) and (said := TEXT.match(content.message)):
