@@ -18,7 +18,8 @@ import pytest
 
 from streamcli.model.address import Login
 from tests.conftest import Server
-from tests.raw import Raw, account
+from tests.orders import account
+from tests.raw import Raw
 from tests.server import stranger
 from tests.server.conftest import Durable, listening, port_of
 
