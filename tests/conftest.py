@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import itertools
 import os
 import signal
@@ -24,7 +23,7 @@ from hypothesis import settings
 
 from streamcli.server.state import START_LOCK
 from tests.environment import STREAMCLI, living_below, make_home, makes_an_archive
-from tests.raw import Raw
+from tests.raw import CLIENT, Raw
 from tests.terminal import Terminal
 
 # The same examples in every run, so that a red run can be run again.
@@ -45,21 +44,7 @@ SLOW_FILES = {
     "test_starting.py",
     "test_supervisor.py",
 }
-# Tests in these files need the package pravega: as the plain client beside the chat, or because they test its workers.
-WITH_WHEEL = {
-    "test_accounts.py",
-    "test_bad_events.py",
-    "test_bench.py",
-    "test_event_bytes.py",
-    "test_group_cleanup.py",
-    "test_kill_points.py",
-    "test_outage.py",
-    "test_secured.py",
-    "test_server_durable.py",
-    "test_server_stranger.py",
-    "test_torture.py",
-}
-NO_WHEEL = "needs the package pravega, which has no wheel for this Python or machine"
+NO_WHEEL = "is about the package pravega, which has no wheel for this Python or machine"
 NO_JAVA = "/a test that starts Java is marked real"
 OPEN = ("--in-memory", "--no-auth")  # how a server starts quickest and is asked with least ado
 Tell = Callable[[str], None]
@@ -69,18 +54,15 @@ _numbers = itertools.count(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whoever uses a server of a fixture is real; who starts one without a fixture says so.
 
-    Those that need the package pravega are skipped where it is missing.
+    Those marked `wheel` are skipped where the raw client isn't the package pravega.
     """
-    without_wheel = importlib.util.find_spec("pravega_client") is None
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         if SERVERS.intersection(fixtures):
             item.add_marker("real")
         elif "fake_server" in fixtures or item.path.name in SLOW_FILES:
             item.add_marker("slow")
-        if "raw" in fixtures or (item.get_closest_marker("real") and item.path.name in WITH_WHEEL):
-            item.add_marker("wheel")
-        if without_wheel and item.get_closest_marker("wheel"):
+        if CLIENT == "java" and item.get_closest_marker("wheel"):
             item.add_marker(pytest.mark.skip(reason=NO_WHEEL))
 
 

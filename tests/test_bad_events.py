@@ -109,6 +109,7 @@ def test_empty_events_come_while_people_type_on(people: People, raw: Raw) -> Non
     later.see("old: more", times=3)
 
 
+@pytest.mark.wheel
 def test_the_wheel_says_an_empty_event_on_several_segments_and_the_chat_goes_on(people: People, stream: str) -> None:
     with Raw(people.url, stream, segments=3) as raw:
         tim = people.joins("tim", *WHEEL)
@@ -211,6 +212,7 @@ def test_a_head_cut_off_beyond_what_was_read_costs_only_what_is_gone(people: Peo
     tim.see("tim: well")
 
 
+@pytest.mark.wheel
 def test_reader_groups_of_crashed_runs_do_not_pile_up(people: People, raw: Raw) -> None:
     def kept() -> list[str]:
         names: list[str] = []
@@ -220,19 +222,20 @@ def test_reader_groups_of_crashed_runs_do_not_pile_up(people: People, raw: Raw) 
         return names
 
     for _ in range(5):
-        tim = people.joins("tim")
+        tim = people.joins("tim", *WHEEL)
         os.kill(tim.pid, signal.SIGKILL)
         tim.end()
     crashed = kept()
     assert crashed and all(name.startswith("tim-") for name in crashed)
-    people.joins("tim")
+    people.joins("tim", *WHEEL)
     eventually(lambda: not set(kept()) & set(crashed))
     assert raw.group_is_deleted(crashed[0]) and not raw.group_is_deleted(kept()[0])
     assert len(kept()) <= 2  # that of the terminal that is open, and its like for several segments
 
 
+@pytest.mark.wheel
 def test_a_reader_that_somebody_takes_offline_is_replaced(people: People, raw: Raw) -> None:
-    tim = people.joins("tim")
+    tim = people.joins("tim", *WHEEL)
     raw.say("alex", "before.")
     tim.see("alex: before.")
     (kept,) = (people.folder / "tim").rglob("groups/*.json")

@@ -98,7 +98,7 @@ def test_bytes_that_are_no_events_are_said_and_not_waited_for(strange: bytes) ->
 CONTRACT = [b"", b"one", "zwei ü 👩".encode(), b"", b"", b"x" * (1 << 20), b"\x00" * 20, b"last", b""]
 
 
-@pytest.mark.parametrize("kind", ["stand-in", pytest.param("real", marks=pytest.mark.real)])
+@pytest.mark.parametrize("kind", ["stand-in", pytest.param("real", marks=[pytest.mark.real, pytest.mark.wheel])])
 def test_the_contract(kind: str, request: pytest.FixtureRequest) -> None:
     make = _stand_in if kind == "stand-in" else _real(request)
     log, truncate = make(CONTRACT)

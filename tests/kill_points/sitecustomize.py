@@ -65,7 +65,7 @@ def _die() -> None:
 
 
 step = os.environ.get("STREAMCLI_TEST_STEP")
-if step and "worker" not in sys.orig_argv[-1]:
+if step and not sys.orig_argv[-1].startswith("streamcli."):  # not in what the prompt starts
     if step == "acknowledged":
         _plant("streamcli.log.writer", "Writer", "_hand_over", lambda: _handed_over.append(LAST))
     module, owner, method, when = STEPS[step]

@@ -18,7 +18,8 @@ import pytest
 
 from streamcli.model.address import Login
 from tests.conftest import Server
-from tests.raw import Raw, account
+from tests.orders import account
+from tests.raw import Raw
 from tests.server import stranger
 from tests.server.conftest import Durable, listening, port_of
 
@@ -63,6 +64,7 @@ def test_every_port_is_on_loopback_and_nowhere_else(durable: Durable) -> None:
                 socket.create_connection((address, port), 1).close()
 
 
+@pytest.mark.wheel
 def test_with_pravegas_client(durable: Durable) -> None:
     url = durable.server.url
     with Raw(url, "stream", login=durable.login) as owner:
