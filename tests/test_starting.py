@@ -13,7 +13,7 @@ import pytest
 
 from streamcli.model.numbers import whole
 from streamcli.system.log_file import MAX_BYTES
-from streamcli.ui.input_history import InputHistory, LoadedHistory
+from streamcli.ui.input_history import KEPT_LINES, InputHistory, LoadedHistory
 from tests.conftest import People, eventually
 from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
@@ -257,6 +257,21 @@ def test_lines_that_were_loaded_once_are_there_without_waiting_for_a_thread(tmp_
         assert first.value.value == "just now"
         await lines.aclose()
         history.close()
+
+    asyncio.run(main())
+
+
+def test_only_so_many_lines_are_gone_through_after_each_enter(tmp_path: Path) -> None:
+    async def main() -> None:
+        history = InputHistory(tmp_path / "typed", print)
+        for number in range(KEPT_LINES + 3):
+            history.append_string(str(number))
+        history.close()
+        loaded = LoadedHistory(InputHistory(tmp_path / "typed", print))
+        assert len([line async for line in loaded.load()]) == KEPT_LINES
+        loaded.append_string("just now")
+        lines = [line async for line in loaded.load()]
+        assert (len(lines), lines[0], lines[-1]) == (KEPT_LINES, "just now", "4")
 
     asyncio.run(main())
 
