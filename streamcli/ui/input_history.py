@@ -43,7 +43,12 @@ class InputHistory(FileHistory):
             self._cleared.append(string)
 
     def load_history_strings(self) -> Iterable[str]:
-        """Yield all lines, newest first. Called at the first key that needs one, so includes lines cleared before."""
+        """Yield the newest lines, newest first. Called when the first one is needed, so with those cleared before."""
+        return itertools.islice(self._all_lines(), KEPT_LINES)
+
+    def _all_lines(self) -> Iterator[str]:
+        with contextlib.suppress(RuntimeError):  # it was closed
+            self._disk.submit(int).result()  # lines that were sent before this are written by then
         yield from reversed(self._cleared)
         if self._readable:
             try:
@@ -82,10 +87,6 @@ class InputHistory(FileHistory):
 
 class LoadedHistory(ThreadedHistory):
     """Loads the file in a thread, once; afterwards its newest lines are available without delay."""
-
-    def load_history_strings(self) -> Iterable[str]:
-        """Yield the newest lines, newest first."""
-        return itertools.islice(super().load_history_strings(), KEPT_LINES)
 
     def append_string(self, string: str) -> None:
         """Add one line, and forget the oldest one."""
