@@ -21,9 +21,8 @@ from tests.server.conftest import Durable
 from tests.terminal import Terminal
 
 WIDE = 200  # columns, so that the status line shows all it has to say
-READY, READY_AFTER_CRASH, STOPPED, MEMORY = 8.0, 12.0, 5.0, 600.0  # the goals: seconds, and MiB
+MEMORY = 600.0  # MiB
 LONG = 160  # MiB, more than the server's cache holds
-NOISE = 2.0  # how many times as long it may take here, where other programs use the same two cores
 
 
 def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -44,13 +43,6 @@ def stopped_on_purpose(env: dict[str, str]) -> bool:
     return done.returncode == 3 and "stopped on purpose" in done.stdout
 
 
-def seconds(env: dict[str, str], *arguments: str) -> float:
-    begun = time.monotonic()
-    done = run(env, *arguments)
-    assert done.returncode == 0, done.stderr
-    return time.monotonic() - begun
-
-
 @pytest.mark.real
 def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(tmp_path: Path) -> None:
     env = make_home(tmp_path)
@@ -67,13 +59,13 @@ def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(
         assert tim.count("This is another log") == 0
         tim.connected()
 
-        assert seconds(env, "server", "stop") < STOPPED * NOISE
+        assert run(env, "server", "stop").returncode == 0
         tim.see_last("stopped on purpose")
         tim.enter("after the stop")
         end = time.monotonic() + 3  # the chat looks twice a second whether to start it, and nothing tells of a look
         while time.monotonic() < end:
             assert stopped_on_purpose(env), "it was started again"
-        assert seconds(env, "server", "start", "--timeout", "60") < READY * NOISE
+        assert run(env, "server", "start", "--timeout", "60").returncode == 0
         tim.see("tim: after the stop")
         tim.type("\x04")
         tim.end(10)
@@ -90,7 +82,6 @@ def test_a_newcomer_chats_the_server_crashes_and_is_stopped_and_nothing_is_gone(
 def test_kills_under_load_lose_nothing(home: Path) -> None:
     seen = kills.run(3, seed=3, say=False)
     assert 1 <= len(seen.starts) <= 3
-    assert max(seen.starts) < READY_AFTER_CRASH * NOISE
     assert seen.present >= seen.count > 1000
 
 
