@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from streamcli.log.frames import Frame
+from streamcli.log.java.client import first_line, kind
 from streamcli.log.java.requests import CleanRequest, ReadRequest
+from streamcli.log.supervisor import failure_of
 from streamcli.log.write_request import WriteRequest
 from streamcli.model.address import Controller, parse_url
 from streamcli.model.fingerprint import fingerprint
@@ -350,3 +352,10 @@ def test_without_a_jvm_each_lane_says_so(server: Server, stream: str) -> None:
             failed = Log(process, parse_url(server.url), stream).reads().fails()
             assert failed["kind"] == "other" and "JVM" in failed["text"]
         assert process.ends() == 0
+
+
+def test_a_part_of_the_server_that_is_away_is_said_in_plain_words() -> None:
+    error = RuntimeError("java.net.ConnectException: finishConnect(..) failed: Connection refused: /127.0.0.1:6000")
+    said = {"kind": kind(error), "text": first_line(error, None)}
+    assert failure_of(said).words == "a part of the server is not there"
+    assert kind(RuntimeError("NOT_FOUND: the stream")) == "gone"

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from streamcli.log import session as sessions
 from streamcli.log.api import Target
 from streamcli.log.session import LogSession
 from streamcli.model.address import Controller, Stream
 from tests.conftest import People, Server, eventually
 from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
+from tests.scripted_log import ScriptedLog
 
 
 def send(
@@ -163,7 +165,9 @@ def test_interrupting_says_how_far_it_got(people: People, raw: Raw, number: int)
     assert "Interrupted. 2 messages are in the log." in said
 
 
-def test_an_interrupt_that_comes_with_an_answer_is_heard(tmp_path: Path) -> None:
+def test_an_interrupt_that_comes_with_an_answer_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "open_log", lambda *arguments: ScriptedLog())
+
     async def main(steps: int) -> None:
         nowhere = Target(Stream(), "cron", lambda: Controller("127.0.0.1", 1), tmp_path, subprocess.DEVNULL)
         session = LogSession(nowhere, 60.0)

@@ -10,15 +10,23 @@ from pathlib import Path
 import pytest
 
 from streamcli.errors import NoSuchStream, NotPermitted, StreamcliError, Unreachable
+from streamcli.log import session as sessions
 from streamcli.log.api import ConnectionStatus, Phase, Target
 from streamcli.log.session import LogSession
 from streamcli.model.address import Controller, Stream
 from tests.fake_clock import fake_clock
+from tests.scripted_log import ScriptedLog
 
 SILENT = ConnectionStatus(Phase.CONNECTING, "the server does not answer.")
 REFUSED = ConnectionStatus(Phase.CONNECTING, "not you", refused=True)
 MISSING = ConnectionStatus(Phase.CONNECTING, "the client library failed: NotFound", missing=True)
 LATER = 11.0  # seconds, when the timeout of 10 is over
+
+
+@pytest.fixture(autouse=True)
+def no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read or written."""
+    monkeypatch.setattr(sessions, "open_log", lambda *arguments: ScriptedLog())
 
 
 def ends(

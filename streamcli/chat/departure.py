@@ -143,7 +143,8 @@ class Departure:
     def _name_unsent(self, entries: Sequence[Entry], kept: bool) -> None:
         text = f"Not sent{' yet' if kept else ''}: {named(entries)}."
         if kept:
-            text += f" The next start with {self._manner.place} will send it."
+            them = "it" if len(entries) == 1 else "them"
+            text += f" The next start with {self._manner.place} will send {them}."
         _log.warning("%s", text)
         if self._manner.interactive or self.code:
             self._manner.note(text)

@@ -28,7 +28,6 @@ from streamcli.ui.days import Days
 from streamcli.ui.json_lines import wire_line
 from streamcli.ui.render import MessageStyle
 
-MOMENT = 2.0  # seconds for a server to open the log, which takes our own worker 0.3
 SHOWN = 50
 INDEXING = 2.0  # seconds for the word index to catch up
 SAID_EVERY = 0.2  # seconds between two checks of the reading progress
@@ -128,7 +127,7 @@ class _TakingIn:
 
     async def run(self) -> str:
         """Read up to the tail and return "", or the reason why that was impossible."""
-        self._moved(MOMENT)
+        self._moved(self._timeout)
         try:
             async with self._session:
                 await self._watch()

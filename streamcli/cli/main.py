@@ -153,7 +153,9 @@ def _parse(argv: list[str]) -> dict[str, Any]:
         raise UsageError(f"Wrong arguments for {url}. Usage: {_usage_of(url)}. See streamcli --help.")
     if url and "://" not in url:
         near = difflib.get_close_matches(url, COMMANDS, n=1)
-        offer = f"did you mean “{_usage_of(near[0])}”?" if near else "a URL looks like tcp://127.0.0.1:9090."
+        offer = f"a URL looks like tcp://127.0.0.1:9090, and --id {url} chats under that name."
+        if near:
+            offer = f"did you mean “{_usage_of(near[0])}”?"
         raise UsageError(f"{url!r} is neither a command nor a URL: {offer} See streamcli --help.")
     for first, second in (("<url>", "--url"), ("<id>", "--id")):
         if None not in (arguments[first], arguments[second]) and arguments[first] != arguments[second]:

@@ -206,4 +206,6 @@ def failure_of(said: dict[str, str]) -> Failure:
         return Failure(said["text"], final=True)
     if said["kind"] == "password":
         return Failure("the server does not accept this account with this password", final=True)
+    if said["kind"] == "away":
+        return Failure("a part of the server is not there")
     return Failure(f"the client library failed: {said['text']}", missing=said["kind"] == "gone")

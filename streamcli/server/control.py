@@ -71,7 +71,7 @@ def status(patience: float = 0.5, clock: Clock = SYSTEM) -> Status:
     if process is None:
         return _gone(record)
     if record.phase == FETCHING:
-        return Status(State.STARTING, "Another terminal is fetching the embedded server.")
+        return Status(State.STARTING, "Another terminal is getting the embedded server ready.")
 
     def here(what: State, detail: str) -> Status:
         return Status(what, detail, record.pid, record.ports, record.ports.url, record.since, record.choice)
@@ -129,7 +129,8 @@ def ensure_running(
 ) -> str:
     """Return the URL of the ready server; start it if none runs, even if it was stopped deliberately.
 
-    Without a ``choice`` it is started with its last options; with one, a server that runs with others is a UsageError.
+    Without a ``choice`` it is started again with its last options after a crash, and with the default ones, in its last
+    data folder, after a deliberate stop. With one, a server that runs with others is a UsageError.
 
     ``timeout`` is how many seconds Java may take to be ready, without the time for fetching jars or for waiting for
     another terminal that does the same. Raises Unreachable when it does not get ready or jars can't be fetched,
@@ -179,7 +180,7 @@ def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None, cl
     if record and record.phase == STOPPED and record.alive:
         progress.stage("waiting for the old server to end")
         _wait_until_gone(record, timeout, clock)
-    choice = choice or state.remembered()
+    choice = choice or _after(record)
     if now.state is State.CRASHED:
         again = "starting it again" if choice.durable else "starting a new and empty one"
         progress.stage(f"the last server ended unexpectedly, {again}")
@@ -194,6 +195,13 @@ def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None, cl
         raise
     launch.make_archive_later(runtime, jars)
     return url
+
+
+def _after(record: Record | None) -> ServerOptions:
+    """Return the options of a start that names none: nobody must write to memory only because somebody once tried."""
+    if record is None:
+        return ServerOptions()
+    return ServerOptions(data=record.choice.data) if record.phase == STOPPED else record.choice
 
 
 def _first_ready(

@@ -165,6 +165,18 @@ def test_a_crashed_server_is_started_again_with_back_off(home: Path, fake_server
     assert pauses == [1, 2, 4, 8]
 
 
+def test_who_starts_it_after_a_stop_gets_a_durable_one_with_a_password(home: Path, fake_server: FakeServer) -> None:
+    fake_server("serve()")
+    tried = ServerOptions(durable=False, auth=False)
+    ensure_running(Quiet(), 30, tried)
+    kill()
+    ensure_running(Quiet(), 30)
+    assert state.remembered() == tried, "after a crash it is as it was"
+    server.run("stop", 5, io.StringIO(), io.StringIO())
+    ensure_running(Quiet(), 30)
+    assert state.remembered() == ServerOptions()
+
+
 def test_one_stopped_on_purpose_is_left_alone(home: Path, fake_server: FakeServer) -> None:
     starts = fake_server("serve()")
     ensure_running(Quiet(), 30)

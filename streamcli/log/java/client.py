@@ -27,6 +27,7 @@ _SIGNS = {
         "SegmentSealedException",
         "NotFoundException",
     ),
+    "away": ("ConnectException", "finishConnect", "UNAVAILABLE", "ConnectionFailedException"),
 }
 _IMPL = "io.pravega.client"
 
