@@ -162,7 +162,7 @@ class LaneUser:
         self.socket.close()
         return time.monotonic() - start
 
-    def end(self, within: float = 1.0) -> float:
+    def end(self, within: float = WITHIN) -> float:
         """Ask the lane to end; return how long that took."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)

@@ -14,7 +14,8 @@ import pytest
 
 from streamcli.config import settle
 from streamcli.errors import Unusable, UsageError
-from streamcli.log.api import Phase
+from streamcli.log.api import Phase, Target
+from streamcli.log.opening import open_log
 from streamcli.log.supervisor import Failure, none_of
 from streamcli.model.address import Controller, Stream, parse_url
 from streamcli.storage.directories import address_key, place_of
@@ -248,3 +249,10 @@ def test_the_real_server_is_found_behind_a_controller_that_is_gone(people: Peopl
     assert len(done.stderr.splitlines()) == 1
     done = streamcli("send", "--url", "tcp://127.0.0.1:1,", "hello")
     assert (done.returncode, len(done.stderr.splitlines())) == (64, 1)
+
+
+def test_java_is_told_not_to_be_for_ipv6_addresses(tmp_path: Path) -> None:
+    there = Controller("localhost", 1, others=(("::1", 1),))
+    target = Target(Stream(), "tim", lambda: there, tmp_path, subprocess.DEVNULL, client="java")
+    with pytest.raises(Unusable, match="can't connect to an IPv6 address"):
+        open_log(target, lambda status: None)

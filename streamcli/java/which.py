@@ -16,7 +16,10 @@ def java() -> Path:
     """Return the path of a runnable ``java``; raise Unusable when there is none."""
     named = os.environ.get(VARIABLE)
     if named:
-        path = Path(named).expanduser().absolute()
+        try:
+            path = Path(named).expanduser().absolute()
+        except RuntimeError:  # ~ and the name of nobody here
+            path = Path(named)
         if not _runnable(path):
             raise Unusable(f"{VARIABLE} names {named}, which is no program that can be run. Correct or unset it.")
         return path

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from streamcli.errors import Unusable
+from streamcli.errors import Unreachable, Unusable
 from streamcli.java.progress import Progress, Quiet
 from streamcli.java.which import VARIABLE as JAVA_VARIABLE
 from streamcli.log.api import ConnectionStatus, Log, Target
@@ -64,6 +65,11 @@ def open_log(target: Target, on_status: Callable[[ConnectionStatus], None], cloc
 
 
 def _java(target: Target) -> Client:
+    with contextlib.suppress(Unreachable):  # the embedded server does not run yet; its address is no IPv6 one
+        if any(":" in controller.host for controller in target.locate().each):
+            raise Unusable(
+                "The client java can't connect to an IPv6 address. Name a host that has it, or use --client wheel."
+            )
     from streamcli.java.client import client_runtime
     from streamcli.log.java.adapter import JavaClient
 

@@ -206,6 +206,8 @@ def failure_of(said: dict[str, str]) -> Failure:
         return Failure(said["text"], final=True)
     if said["kind"] == "password":
         return Failure("the server does not accept this account with this password", final=True)
+    if said["kind"] == "sealed":
+        return Failure("the stream is sealed: nothing can be written to it any more")
     if said["kind"] == "away":
         return Failure("a part of the server is not there")
     return Failure(f"the client library failed: {said['text']}", missing=said["kind"] == "gone")

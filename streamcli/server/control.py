@@ -276,7 +276,7 @@ def _wait_until_ready(record: Record, progress: Progress, timeout: float, clock:
         if now - begun > timeout:
             raise Unreachable(
                 f"The embedded server is not ready after {timeout:g} s; its process {record.pid} goes on. Try again, "
-                f"or end it with `streamcli server stop`. Its log: {state.log_path()}"
+                f"or end it with `streamcli server stop`. Its log: {state.log_path()}."
             )
         if stages and probe.is_listening(stages[0][0]):
             progress.stage(stages.pop(0)[1])
@@ -295,7 +295,7 @@ def _ended(record: Record) -> Unreachable:
         return Unreachable("The embedded server was stopped while it started.")
     words = launch.last_words()
     said = f' with "{words}"' if words else ""
-    return _GaveUp(f"The embedded server ended while it started{said}. Its log: {state.log_path()}")
+    return _GaveUp(f"The embedded server ended while it started{said}. Its log: {state.log_path()}.")
 
 
 def _wait_until_gone(record: Record, timeout: float, clock: Clock) -> None:

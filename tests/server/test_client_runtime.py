@@ -129,3 +129,9 @@ def test_a_colon_in_the_folders_name_is_refused(cache: Path, monkeypatch: pytest
     monkeypatch.setattr(client, "ensure_jars", lambda progress, client: [odd / "bee.jar"])
     with pytest.raises(Unusable, match="has a colon"):
         client.client_runtime(Quiet())
+
+
+def test_a_java_below_the_home_of_nobody_here_is_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(which.VARIABLE, "~nobody-has-this-name/java")
+    with pytest.raises(Unusable, match="STREAMCLI_JAVA names ~nobody-has-this-name/java, which is no program"):
+        which.java()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,7 +27,9 @@ _SIGNS = {
         "NoSuchStream",
         "SegmentSealedException",
         "NotFoundException",
+        "DataNotFoundException",
     ),
+    "sealed": ("is sealed",),
     "away": ("ConnectException", "finishConnect", "UNAVAILABLE", "ConnectionFailedException"),
 }
 _IMPL = "io.pravega.client"
@@ -143,7 +146,8 @@ def kind(error: BaseException) -> str:
     if isinstance(error, Gone):
         return "gone"
     text = " ".join(map(str, _chain(error)))
-    return next((kind for kind, signs in _SIGNS.items() if any(sign in text for sign in signs)), "other")
+    # At the beginning of a name: a ClassNotFoundException is no stream that is not found.
+    return next((kind for kind, signs in _SIGNS.items() if re.search(rf"\b({'|'.join(signs)})", text)), "other")
 
 
 def first_line(error: BaseException, login: Login | None) -> str:

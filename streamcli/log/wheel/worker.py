@@ -129,6 +129,8 @@ def _kind(error: BaseException) -> str:
         return "denied"
     if "Unauthenticated" in text:
         return "password"
+    if "StreamSealed" in text:
+        return "sealed"
     return "gone" if any(sign in text for sign in _GONE) else "other"
 
 
