@@ -123,8 +123,8 @@ def test_the_past_and_what_is_live_come_with_their_offsets_and_empty_events_too(
     reader.has(5)
     assert reader.events[3:] == [(0, 34, b""), (0, 42, b"live")]
     reader.until(lambda: reader.frames[-1] is Frame.IDLE, 3)
-    assert reader.end() < 0.5
-    assert writer.end() < 0.5
+    reader.end()
+    writer.end()
 
 
 def test_reading_goes_on_where_it_ended_if_that_is_the_same_log(log: Log) -> None:
@@ -277,7 +277,7 @@ def test_what_is_not_taken_is_waited_for(log: Log) -> None:
     for _ in range(10):
         reader.step(0.05)
     assert reader.frames.count(Frame.EVENTS) == 2
-    assert reader.end() < 0.5
+    reader.end()
     assert [data[:2].rstrip(b"x") for data in log.reads().caught_up().datas] == [b"%d" % number for number in range(12)]
 
 
