@@ -348,7 +348,8 @@ class FaultRunner:
                 self.restarts.append(now - self._away_since)
                 self.say(f"the server is well again after {now - self._away_since:.1f} s")
         if self._typing(now) and now - self._moved > HELP_AFTER:
-            self.problem(f"nothing was read back for {HELP_AFTER:.0f} s; the server is {self._testbed.status()}")
+            server = self._testbed.status().state.value
+            self.problem(f"nothing was read back for {HELP_AFTER:.0f} s (server: {server})")
             self._moved = now
             self._testbed.send(signal.SIGCONT)
             self._testbed.kill()
