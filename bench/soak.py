@@ -134,7 +134,7 @@ def main() -> int:
     if options.client:
         os.environ["STREAMCLI_CLIENT"] = options.client
     about: dict[str, Any] = {**report.machine(), "client": options.client or "chosen", "rate": options.rate}
-    about["load average"] = {"before": os.getloadavg()}
+    about |= {"pravega server": "0.13.0, embedded, durable", "load average": {"before": os.getloadavg()}}
     with running_testbed(durable=True) as here:
         stream = new_stream("soak")
         with here.terminal(NAMES[0], stream) as tim, here.terminal(NAMES[1], stream) as alex:
