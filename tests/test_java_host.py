@@ -363,6 +363,7 @@ def test_a_part_of_the_server_that_is_away_is_said_in_plain_words() -> None:
     for text, what in (
         ("NOT_FOUND: the stream", "gone"),
         ("io.pravega.client.segment.impl.NoSuchSegmentException: s", "gone"),
+        ("UNAVAILABLE: io exception javax.net.ssl.SSLHandshakeException: no certificate", "other"),
         ("java.lang.ClassNotFoundException: io.pravega.client.ClientConfig", "other"),
         ("java.lang.IllegalStateException: Writers cannot proceed writing since the stream S is sealed", "sealed"),
     ):

@@ -29,6 +29,7 @@ _SIGNS = {
         "NotFoundException",
         "DataNotFoundException",
     ),
+    "other": ("SSL", "[Cc]ertificate"),  # whose text a person needs; a connection that fails so is UNAVAILABLE as well
     "sealed": ("is sealed",),
     "away": ("ConnectException", "finishConnect", "UNAVAILABLE", "ConnectionFailedException"),
 }
