@@ -68,7 +68,7 @@ cluster: ## start a real Pravega cluster of 8 processes; ARGS=stop, status, "kil
 	$(VENV)
 	@exec $(BIN)/python -m cluster $(ARGS)
 
-bench: ## measure, beside the raw client, for six minutes; ARGS="--help" says what else
+bench: ## measure, beside the raw client, for eleven minutes; ARGS="--help" says what else
 	$(VENV) --dev
 	@exec $(BIN)/python -m bench $(ARGS)
 

@@ -1,6 +1,6 @@
 """``python -m bench``: measures streamcli on a server of its own, prints one table and writes a JSON file.
 
-It takes about six minutes. Take figures from a machine that has nothing else to do: the load average before and after
+It takes about eleven minutes with both clients. Take figures from a machine that has nothing else to do: the load average before and after
 stands in the file.
 """
 
