@@ -1,7 +1,7 @@
 """``python -m bench``: measures streamcli on a server of its own, prints one table and writes a JSON file.
 
-It takes about eleven minutes with both clients. Take figures from a machine that has nothing else to do: the load average before and after
-stands in the file.
+It takes about eleven minutes with both clients. Take figures from a machine that has nothing else to do: the load
+average before and after stands in the file.
 """
 
 from __future__ import annotations
