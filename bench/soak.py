@@ -22,6 +22,7 @@ import psutil
 
 from bench import report
 from bench.figures import Row, as_json, at_most, table
+from bench.load import MIB
 from bench.raw import TEXT
 from bench.testbed import NUMBER, Terminal, listen_to, new_stream, processes_of, running_testbed
 
@@ -33,7 +34,6 @@ EVERY = 60.0  # seconds between two samples
 AROUND = 5  # minutes whose median is a figure
 SLACK = 4  # threads and descriptors: those of pools come and go
 LATEST = 60.0  # seconds after the last line
-MIB = 1 << 20
 
 
 @dataclass(frozen=True)

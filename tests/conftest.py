@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import itertools
 import os
 import signal
@@ -24,7 +23,7 @@ from hypothesis import settings
 
 from streamcli.server.state import START_LOCK
 from tests.environment import STREAMCLI, living_below, make_home, makes_an_archive
-from tests.raw import CLIENT, Raw
+from tests.raw import CLIENT, HAS_WHEEL, Raw
 from tests.terminal import Terminal
 
 # The same examples in every run, so that a red run can be run again.
@@ -46,7 +45,6 @@ SLOW_FILES = {
     "test_supervisor.py",
 }
 NO_WHEEL = "is about the package pravega, which has no wheel for this Python or machine"
-HAS_WHEEL = importlib.util.find_spec("pravega_client") is not None
 NO_JAVA = "/a test that starts Java is marked real"
 OPEN = ("--in-memory", "--no-auth")  # how a server starts quickest and is asked with least ado
 Tell = Callable[[str], None]

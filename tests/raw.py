@@ -11,8 +11,9 @@ from typing import Any
 from streamcli.model.address import Login
 from tests.orders import Program
 
+HAS_WHEEL = importlib.util.find_spec("pravega_client") is not None
 # Which of Pravega's clients it is: "wheel", the package pravega, or "java" where that is missing.
-CLIENT = os.environ.get("STREAMCLI_TEST_RAW") or ("wheel" if importlib.util.find_spec("pravega_client") else "java")
+CLIENT = os.environ.get("STREAMCLI_TEST_RAW") or ("wheel" if HAS_WHEEL else "java")
 
 
 class Raw(Program):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streamcli.errors import Unusable
 
-ROOT = Path(__file__).resolve().parent.parent.parent  # where this package is found
+_ROOT = Path(__file__).resolve().parent.parent.parent  # where this package is found
 _CHANGES_A_JVM = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")  # its output, or its flags
 
 
@@ -39,6 +39,6 @@ def start_detached(command: Sequence[str], home: Path, log: Path) -> int:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _CHANGES_A_JVM}
-    path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (str(_ROOT), kept.get("PYTHONPATH"))))
     # The C library would hoard memory in a heap for each of a JVM's 300 threads.
     return kept | {"MALLOC_ARENA_MAX": "2", "PYTHONPATH": path}

@@ -46,9 +46,8 @@ class CrashRestarter:
     def _start(self) -> None:
         self._failure = None
         try:
-            if (
-                control.status(clock=self._clock).state is State.CRASHED
-            ):  # it may have been stopped, or started, meanwhile
+            # It may have been stopped, or started, meanwhile.
+            if control.status(clock=self._clock).state is State.CRASHED:
                 control.ensure_running(Quiet(), self._timeout, clock=self._clock)
         except StreamcliError as error:
             self._failure = str(error)
