@@ -1,4 +1,4 @@
-# streamcli alone, without a server: see docker-compose.yml. For x86_64 and arm64.
+# streamcli alone, without a server: see docker-compose.yml. For x86_64 and arm64. requirements.txt has the extra `server`.
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home streamcli
 WORKDIR /src

@@ -86,7 +86,8 @@ COMPILE = sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml | \
 
 lock: ## pin the dependencies by hash anew (needs uv); UPGRADE=1 takes the newest
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv" >&2; exit 69; }
-	$(COMPILE) $(if $(UPGRADE),--upgrade) -o requirements.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) -o requirements-guest.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra server -c requirements-guest.txt -o requirements.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra dev -c requirements.txt -o requirements-dev.txt
 	$(VENV) --dev
 	$(COMPILE) --extra dev -c requirements-dev.txt --format pylock.toml | $(BIN)/python tools/wheels.py

@@ -23,6 +23,7 @@ from hypothesis import settings
 
 from streamcli.server.state import START_LOCK
 from tests.environment import STREAMCLI, living_below, make_home, makes_an_archive
+from tests.guest import make_guest
 from tests.raw import CLIENT, HAS_WHEEL, Raw
 from tests.terminal import Terminal
 
@@ -143,6 +144,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start_server(make_home(tmp_path_factory.mktemp("server")))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command that runs streamcli where only a guest's packages are installed, without the extra `server`."""
+    return make_guest(tmp_path_factory.mktemp("guest"))
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def test_the_words_looked_for_would_be_found() -> None:
         assert UNWANTED.search(f'url = "{word}simple"')
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements-guest.txt", "requirements.txt", "requirements-dev.txt"])
 def test_every_pin_has_a_hash_and_no_address(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     pins = re.findall(r"^[a-z].*?(?=^[a-z]|\Z)", text, re.DOTALL | re.MULTILINE)
@@ -156,7 +156,7 @@ def test_what_runs_is_pinned_the_same_for_those_who_develop() -> None:
     def pins(name: str) -> set[str]:
         return set(re.findall(r"^[a-z][^\\#\n]*", (ROOT / name).read_text("utf-8"), re.MULTILINE))
 
-    assert pins("requirements.txt") <= pins("requirements-dev.txt")
+    assert pins("requirements-guest.txt") <= pins("requirements.txt") <= pins("requirements-dev.txt")
 
 
 def test_the_changelog_names_this_version() -> None:

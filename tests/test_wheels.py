@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,17 @@ from tests.test_scaffolding import ROOT, loaded
 wheels: Any = loaded(ROOT / "tools" / "wheels.py")
 
 
+LOCKS = ["requirements-guest.txt", "requirements.txt", "requirements-dev.txt"]
+WANTED = [
+    (lock, target)
+    for lock in LOCKS
+    for target in (wheels.GUESTS_TARGETS if ROOT / lock == wheels.GUEST else wheels.TARGETS)
+]
+
+
 def pins(name: str) -> list[tuple[str, str, str]]:
     """The packages of a lock file with their versions and markers."""
-    return re.findall(r"^([a-z][\w.-]*)==(\S+)(?: ; (.*?))? \\$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
+    return wheels.pins((ROOT / name).read_text("utf-8"))  # type: ignore[no-any-return]
 
 
 def listed() -> dict[tuple[str, str], list[str]]:
@@ -23,12 +30,11 @@ def listed() -> dict[tuple[str, str], list[str]]:
     return wheels.by_package(line for line in lines if not line.startswith("#"))  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
-@pytest.mark.parametrize("target", wheels.TARGETS, ids=str)
-def test_every_package_has_a_wheel_there(target: Any, lock: str) -> None:
+@pytest.mark.parametrize(("lock", "target"), WANTED, ids=str)
+def test_every_package_has_a_wheel_there(lock: str, target: Any) -> None:
     known = listed()
     wanted = [(name, version) for name, version, marker in pins(lock) if target.wants(marker)]
-    assert len(wanted) > 15
+    assert len(wanted) > 13
     assert not [pin for pin in wanted if not wheels.best(known.get(pin, []), target)]
 
 
@@ -39,7 +45,26 @@ def test_the_list_is_of_the_locked_versions_only() -> None:
 def test_pravegas_client_is_left_out_where_it_has_no_wheel() -> None:
     (marker,) = [marker for name, _, marker in pins("requirements.txt") if name == "pravega"]
     where = {str(target) for target in wheels.TARGETS if target.wants(marker)}
-    assert where == {"Linux-x86_64-3.10", "Linux-x86_64-3.11"}
+    assert where == {f"{system}-x86_64-{python}" for system in ("Linux", "Darwin") for python in ("3.10", "3.11")}
+
+
+def test_a_guest_needs_no_more_than_these() -> None:
+    assert {name for name, _, _ in pins("requirements-guest.txt")} == {
+        *("cryptography", "cffi", "pycparser"),
+        *("pydantic", "pydantic-core", "annotated-types", "typing-extensions", "typing-inspection"),
+        *("prompt-toolkit", "wcwidth", "docopt-ng", "platformdirs", "pyjokes", "tomli"),
+        "setuptools",  # the build backend
+    }
+
+
+@pytest.mark.parametrize("target", wheels.GUESTS_TARGETS, ids=str)
+def test_keys_can_be_made_on_every_machine(target: Any) -> None:
+    (pin,) = [
+        (name, version)
+        for name, version, marker in pins("requirements-guest.txt")
+        if name == "cryptography" and target.wants(marker)
+    ]
+    assert wheels.best(listed()[pin], target)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +81,13 @@ def test_a_wheel_for_another_machine_or_python_does_not_fit(tags: str) -> None:
     assert wheels.best([f"x-1-{tags}.whl"], target) is None
     fits = "x-1-cp39-abi3-manylinux_2_17_aarch64.whl"
     assert wheels.best([f"x-1-{tags}.whl", "x-1-py3-none-any.whl", fits], target) == fits
+
+
+def test_musl_takes_its_own_wheels_only() -> None:
+    target = wheels.Target((3, 12), "Linux", "x86_64", musl=True)
+    assert (
+        wheels.best(["x-1-cp312-cp312-manylinux_2_17_x86_64.whl", "x-1-cp312-cp312-musllinux_1_3_x86_64.whl"], target)
+        is None
+    )
+    fits = "x-1-cp39-abi3-musllinux_1_1_x86_64.whl"
+    assert wheels.best(["x-1-cp312-cp312-manylinux_2_17_x86_64.whl", fits], target) == fits

@@ -1,6 +1,6 @@
 """Makes .venv from the lock files, or finds that it is good already.
 
-    python3 tools/make_venv.py          what running the program needs
+    python3 tools/make_venv.py          what running the program needs, with the extra `server`
     python3 tools/make_venv.py --dev    and what checking and testing it needs
     ... --venv FOLDER                   in this folder instead of .venv
 

@@ -16,9 +16,12 @@ from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-WHEELS = Path(__file__).resolve().parent.parent / "tests" / "wheels.txt"
+ROOT = Path(__file__).resolve().parent.parent
+WHEELS = ROOT / "tests" / "wheels.txt"
+GUEST = ROOT / "requirements-guest.txt"
 PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13), (3, 14))
 GLIBC = 31  # 2.31, the oldest that is supported
+MUSL = 2  # 1.2
 MACOS = (12, 0)
 _HEAD = "# The wheels that the locked packages have on the supported machines; `make lock` writes this file.\n"
 
@@ -30,14 +33,18 @@ class Target:
     python: tuple[int, int]
     system: str  # as platform.system() says
     machine: str
+    musl: bool = False  # Linux with musl in place of glibc
 
     def __str__(self) -> str:
-        return f"{self.system}-{self.machine}-{self.python[0]}.{self.python[1]}"
+        system = f"{self.system}-musl" if self.musl else self.system
+        return f"{system}-{self.machine}-{self.python[0]}.{self.python[1]}"
 
     def tags(self) -> list[Tag]:
         """The tags of wheels that can be installed here, best first."""
         if self.system == "Darwin":
             platforms = list(mac_platforms(MACOS, self.machine))
+        elif self.musl:
+            platforms = [f"musllinux_1_{minor}_{self.machine}" for minor in range(MUSL, -1, -1)]
         else:
             old = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
             names = [f"manylinux_2_{minor}" for minor in range(GLIBC, 4, -1)] + list(old.values()) + ["linux"]
@@ -62,11 +69,13 @@ class Target:
         )
 
 
-TARGETS = [
-    Target(python, system, machine)
-    for system, machine in (("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64"))
-    for python in PYTHONS
-]
+def _targets(*machines: tuple[str, str], musl: bool = False) -> list[Target]:
+    return [Target(python, system, machine, musl) for system, machine in machines for python in PYTHONS]
+
+
+TARGETS = _targets(("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64"), ("Darwin", "x86_64"))
+# There a guest can chat, but no Java is to be had as a package.
+GUESTS_TARGETS = [*TARGETS, *_targets(("Linux", "x86_64"), ("Linux", "aarch64"), musl=True)]
 
 
 def best(names: Iterable[str], target: Target) -> str | None:
@@ -87,6 +96,11 @@ def by_package(names: Iterable[str]) -> dict[tuple[str, str], list[str]]:
     return found
 
 
+def pins(lock: str) -> list[tuple[str, str, str]]:
+    """The packages in the text of a lock file with their versions and markers ("" for none)."""
+    return re.findall(r"^([a-z][\w.-]*)==(\S+)(?: ; (.*?))? \\$", lock, re.MULTILINE)
+
+
 def _tags(name: str) -> frozenset[Tag]:
     return parse_wheel_filename(name)[3]
 
@@ -94,7 +108,12 @@ def _tags(name: str) -> frozenset[Tag]:
 def main() -> None:
     """Choose from the wheels of the lock on standard input, and write the list."""
     offered = by_package(re.findall(r'/([^/"]+\.whl)"', sys.stdin.read()))
-    chosen = {best(names, target) for names in offered.values() for target in TARGETS} - {None}
+    guests = {(name, version) for name, version, _ in pins(GUEST.read_text("utf-8"))}
+    chosen = {
+        best(names, target)
+        for package, names in offered.items()
+        for target in (GUESTS_TARGETS if package in guests else TARGETS)
+    } - {None}
     WHEELS.write_text(_HEAD + "".join(f"{name}\n" for name in sorted(map(str, chosen))), "utf-8")
 
 

@@ -24,10 +24,9 @@ from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.log.probe import Answer, probe, worded
 from streamcli.model.address import ClientName, Controller, Stream
-from streamcli.server import state as server_state
 from streamcli.storage.directories import Places, address_key
 from streamcli.storage.history import History
-from streamcli.system import paths
+from streamcli.system import extra, paths
 from streamcli.system.log_file import log_path
 
 PROBE_TIMEOUT = 2.0
@@ -56,13 +55,18 @@ async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
         code = code or (finding.error.exit_code if finding.error else 0)
 
     say(_python())
+    say(_checked("Extra", _extra))
+    if extra.trouble():
+        for finding in (*_folders(), *_memory(settings)):
+            say(finding)
+        return code
     usable, client = _client(settings.client)
     say(usable)
     embedded = settings.controller is None
     if embedded or client == "java":
         say(_checked("Java", _java))
         say(_checked("Jars", lambda: _jars(client=not embedded)))
-    for finding in (*_folders(), *_memory(settings)):
+    for finding in (*_folders(), _server_log(), *_memory(settings)):
         say(finding)
     well: list[Controller] = []
     async for finding in _servers(target, settings.stream, well):
@@ -99,6 +103,12 @@ def _checked(what: str, check: Callable[[], Finding]) -> Finding:
 def _python() -> Finding:
     system = f"{platform.system()} {platform.machine()}"
     return Finding("Python", f"{platform.python_implementation()} {platform.python_version()} on {system}")
+
+
+def _extra() -> Finding:
+    """Check the packages without which no server can be used."""
+    extra.require()
+    return Finding("Extra", f"server: {extra.versions()}")
 
 
 def _client(wanted: ClientName | None) -> tuple[Finding, ClientName | None]:
@@ -181,9 +191,14 @@ def _folders() -> Iterator[Finding]:
             yield Finding(f"{what} folder", "", error)
     yield Finding("settings", f"{paths.config_file()} ({_here(paths.config_file())})")
     yield Finding("log file", str(log_path()))
-    yield Finding("server log", str(server_state.log_path()))
     yield Finding("input lines", str(paths.state_dir() / "typed"))
     yield Finding("program", _program())
+
+
+def _server_log() -> Finding:
+    from streamcli.server.state import log_path as server_log_path  # late: needs the extra
+
+    return Finding("server log", str(server_log_path()))
 
 
 def _memory(settings: Settings) -> Iterator[Finding]:

@@ -208,6 +208,9 @@ def _dispatch(arguments: dict[str, Any]) -> int:
 
 
 def _server(arguments: dict[str, Any]) -> int:
+    from streamcli.system import extra
+
+    extra.require()
     from streamcli.cli import server
     from streamcli.config import seconds
 

@@ -13,7 +13,7 @@ from streamcli.java.progress import Lines
 from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.model.address import Controller, parse_url
-from streamcli.system import guard, log_file
+from streamcli.system import extra, guard, log_file
 from streamcli.system.paths import state_dir
 
 LOOK = 0.02  # seconds for a check of the embedded server: it runs in the loop that draws
@@ -83,6 +83,7 @@ def _named(controller: Controller) -> Locate:
 
 
 def _embedded(settings: Settings, start: bool, patient: bool, unstarted: str) -> Locate:
+    extra.require()
     from streamcli import server
 
     slow = (server.State.STARTING, server.State.UNRESPONSIVE)

