@@ -125,6 +125,7 @@ class Appending:
     def __init__(self, log: Log) -> None:
         self.logs: list[str] = []  # the id of each that was opened
         self.counts: list[int] = []  # of acknowledgements
+        self.rejections: list[str] = []
         self.wrong_threads: list[str] = []
         self._loop_thread = threading.current_thread()
         self.connection = log.append_for(self)
@@ -152,6 +153,10 @@ class Appending:
     def acknowledged(self, count: int) -> None:
         self._in_the_loop("acknowledged")
         self.counts.append(count)
+
+    def rejected(self, words: str) -> None:
+        self._in_the_loop("rejected")
+        self.rejections.append(words)
 
     def refused(self) -> None:
         self._in_the_loop("refused")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -12,11 +12,14 @@ from typing import Protocol
 import pytest
 
 from streamcli.log.api import ConnectionStatus, Log, Phase, ReadMode, Target
+from streamcli.gate.token_bucket import Rate
+from streamcli.log.gate.adapter import GateLog
 from streamcli.log.opening import open_log
 from streamcli.model.address import Stream, parse_url
 from streamcli.model.cursor import Cursor
 from tests.conftest import Server
 from tests.fake_controller import run, until
+from tests.gate_running import GateThread
 from tests.log_users import ENDS_WITHIN, Appending, Reading, segment_of, start_of, tail_of, used
 from tests.memory_log import MemoryLog
 from tests.memory_stream import MemoryStream
@@ -42,17 +45,25 @@ def ignored(status: ConnectionStatus) -> None:
         "memory",
         pytest.param("wheel", marks=[pytest.mark.real, pytest.mark.wheel]),
         pytest.param("java", marks=pytest.mark.real),
+        pytest.param("gate", marks=pytest.mark.real),
     ]
 )
-def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Logs:
+def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Logs]:
     if request.param == "memory":
         memory = MemoryStream()
-        return lambda on_status=ignored: MemoryLog(memory, on_status)
+        yield lambda on_status=ignored: MemoryLog(memory, on_status)
+        return
     server: Server = request.getfixturevalue("server")
     controller = parse_url(server.url)
     stream = Stream(stream=request.getfixturevalue("stream"))
+    if request.param == "gate":
+        gate = GateThread(tmp_path, server.url, stream.stream)
+        with gate.running(check=lambda guest, key, data: "", rate=Rate(1e6, 1e6)):
+            chat = gate.guest("tim")
+            yield lambda on_status=ignored: GateLog(chat, on_status)
+        return
     target = Target(stream, "tim", lambda: controller, tmp_path / "groups", subprocess.DEVNULL, request.param)
-    return lambda on_status=ignored: open_log(target, on_status)
+    yield lambda on_status=ignored: open_log(target, on_status)
 
 
 def numbered(count: int, name: str = "event") -> list[bytes]:

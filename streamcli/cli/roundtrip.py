@@ -102,6 +102,9 @@ class _Down:
     def refused(self) -> None:
         pass
 
+    def rejected(self, words: str) -> None:
+        pass
+
     def stream_gone(self) -> None:
         pass
 

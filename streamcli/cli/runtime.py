@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from streamcli.config import Settings
 from streamcli.errors import Unreachable
 from streamcli.java.progress import Lines
 from streamcli.log import opening
 from streamcli.log.api import Target
-from streamcli.model.address import Controller, parse_url
+from streamcli.model.address import Controller
 from streamcli.system import extra, guard, log_file
 from streamcli.system.paths import state_dir
 
@@ -95,18 +94,4 @@ def _embedded(settings: Settings, start: bool, patient: bool, unstarted: str) ->
                 raise Unreachable(f"{error} {unstarted}".rstrip()) from error
             if server.status(LOOK).state not in slow:
                 raise
-    look = server.CrashRestarter(settings.timeout).look if start else server.status
-
-    def locate() -> Controller:
-        # Looked up each time: another start may have used other ports. A crashed server is restarted in the background,
-        # one that was stopped deliberately is not.
-        now = look(patience=LOOK)
-        if now.state in (server.State.STOPPED, server.State.ABSENT) or (
-            now.state is server.State.CRASHED and not start
-        ):
-            raise Unreachable(f"{now.detail} `streamcli server start` starts it.")
-        if now.url is None or now.state is server.State.STARTING:
-            raise Unreachable(now.detail)
-        return replace(parse_url(now.url), login=server.login())
-
-    return locate
+    return server.locating(start, settings.timeout)

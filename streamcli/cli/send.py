@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from streamcli.config import Settings
-from streamcli.errors import InputError, Interrupted, StreamcliError, from_os_error
+from streamcli.errors import InputError, Interrupted, NotPermitted, StreamcliError, from_os_error
 from streamcli.log.api import Target
 from streamcli.log.session import LogSession
 from streamcli.model.message import MAX_EVENT_BYTES, Ids, TooLong, clock_trouble, encode, make, plausible
@@ -100,6 +100,10 @@ class Sender:
 
     def refused(self) -> None:
         """Ignore it: the session's status reports it too."""
+
+    def rejected(self, words: str) -> None:
+        """End: neither this message nor what follows is sent."""
+        self._session.fail(NotPermitted(f"A message is refused: {words}."))
 
     def stream_gone(self) -> None:
         """Ignore it: the next connection creates the stream again."""

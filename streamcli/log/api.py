@@ -16,6 +16,7 @@ from typing import IO, NamedTuple, Protocol
 from streamcli.errors import NotPermitted
 from streamcli.model.address import ClientName, Controller, Stream
 from streamcli.model.cursor import Cursor, LogOpened
+from streamcli.model.joined_chat import JoinedChat
 
 
 class Event(NamedTuple):
@@ -56,7 +57,8 @@ class Target:
 
     ``locate`` returns the controller before each connection, or raises Unreachable with a sentence for the user. Reader
     groups are named after ``owner`` and recorded in files in ``folder``. ``worker_log`` takes the standard error of
-    worker processes. ``client`` names the client to use; without a name it is chosen.
+    worker processes. ``client`` names the client to use; without a name it is chosen. With a ``gate`` the log is
+    somebody else's, and only their gate is used.
     """
 
     stream: Stream
@@ -65,6 +67,7 @@ class Target:
     folder: Path
     worker_log: IO[bytes] | int
     client: ClientName | None = None
+    gate: JoinedChat | None = None
 
 
 class ReadMode(Enum):
@@ -78,8 +81,8 @@ class ReadMode(Enum):
 class ReadListener(Protocol):
     """The reading side. Each method says in which thread it is called; calls in the log's thread keep their order."""
 
-    def cursor(self) -> Cursor:
-        """In the loop: return where the next connection begins."""
+    def cursor(self) -> Cursor | None:
+        """In the loop: return where the next connection begins, None for the log's end at that time."""
 
     def connected(self, opened: LogOpened) -> None:
         """In the log's thread, before the connection's first event. Returns when all earlier events were processed."""
@@ -120,6 +123,9 @@ class AppendListener(Protocol):
 
     def refused(self) -> None:
         """The server does not permit appending."""
+
+    def rejected(self, words: str) -> None:
+        """The oldest event that is not acknowledged, and only that, is refused: ``words`` say why, without full stop."""
 
     def stream_gone(self) -> None:
         """The opened stream no longer exists; its readers would wait forever."""

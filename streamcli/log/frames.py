@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -35,6 +35,12 @@ class Frame(IntEnum):
     WRITTEN = 9  # from the write worker: how many more events the server has acknowledged
     FAILED = 10  # from a worker, last: JSON, the reason for its end
     DONE = 11  # from the clean worker, once: everything requested is deleted
+    # Between a guest and a gate, beside those above (OPENED to TAKEN, WRITE and WRITTEN, IDLE, FAILED):
+    WELCOME = 12  # from the gate, first: JSON, who the guest is, and where the gate can be reached
+    STATUS = 13  # from the gate: JSON, how its own connection to the log is
+    WRITABLE = 14  # from the gate: JSON, it writes, for the n-th time: what it has not acknowledged is to be sent again
+    WRITING = 15  # to the gate: what follows is sent after the n-th WRITABLE
+    REJECTED = 16  # from the gate: JSON, why it does not write the oldest event that it has not acknowledged
 
 
 class Received(NamedTuple):
@@ -43,6 +49,10 @@ class Received(NamedTuple):
     kind: Frame
     payload: bytes
     stream: int = 0
+
+    def fields(self) -> dict[str, Any]:
+        """Return the object in a JSON frame."""
+        return unpack_json(self.payload)
 
 
 def pack(kind: Frame, payload: bytes = b"", stream: int = 0) -> bytes:
@@ -81,6 +91,19 @@ def unpack_events(payload: bytes) -> tuple[int, list[tuple[int, bytes]]]:
     return segment, events
 
 
+def split_events(frame: bytes) -> list[tuple[int, bytes]]:
+    """Return the ``(offset, data)`` pairs of a whole EVENTS frame."""
+    return unpack_events(frame[_HEAD.size :])[1]
+
+
+def join_events(frames: Sequence[bytes]) -> bytes:
+    """Return one EVENTS frame with the events of several, all of one segment; b"" for none."""
+    if len(frames) < 2:
+        return b"".join(frames)
+    head = _HEAD.size + _SEGMENT.size
+    return pack(Frame.EVENTS, frames[0][_HEAD.size : head] + b"".join(frame[head:] for frame in frames))
+
+
 def pack_writes(routing_key: str, datas: Iterable[bytes]) -> bytes:
     """Return a WRITE frame for each event."""
     key = routing_key.encode()
@@ -111,8 +134,10 @@ def unpack_count(payload: bytes) -> int:
 class Splitter:
     """Splits a byte stream that arrives in pieces into frames."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = MAX_FRAME) -> None:
+        """No frame may have more than ``longest`` bytes after its length."""
         self._rest = bytearray()
+        self._longest = longest
 
     def feed(self, piece: bytes) -> list[Received]:
         """Add the next piece and return the frames that are now complete."""
@@ -120,7 +145,7 @@ class Splitter:
         frames, at = [], 0
         while len(self._rest) - at >= _HEAD.size:
             size, kind, stream = _HEAD.unpack_from(self._rest, at)
-            if not _HEAD.size - _LENGTH <= size <= MAX_FRAME:
+            if not _HEAD.size - _LENGTH <= size <= self._longest:
                 raise ValueError(f"a frame of {size} bytes")
             end = at + _LENGTH + size
             if len(self._rest) < end:

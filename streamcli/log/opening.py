@@ -1,4 +1,4 @@
-"""Chooses the client for a log: the package pravega, or Pravega's Java client."""
+"""Chooses the client for a log: a gate's, the package pravega, or Pravega's Java client."""
 
 from __future__ import annotations
 
@@ -56,6 +56,10 @@ def open_log(target: Target, on_status: Callable[[ConnectionStatus], None], cloc
 
     Raises StreamcliError if the client can't be used.
     """
+    if target.gate:
+        from streamcli.log.gate.adapter import GateLog
+
+        return GateLog(target.gate, on_status, clock)
     choice = choose(target.client)
     if choice.name == "java":
         return WorkerLog(target, _java(target), on_status, now=clock.monotonic)

@@ -12,13 +12,12 @@ import contextlib
 import functools
 import socket
 import ssl
-import threading
 from collections.abc import AsyncIterator
 from enum import Enum
 
 from streamcli.log.token_call import DENIED, UNAUTHENTICATED, Stranger, ask
 from streamcli.model.address import Controller, Stream
-from streamcli.system.guard import post
+from streamcli.system.look_up import addresses_of
 
 # OpenSSL's error codes for certificates.
 _OTHER_HOST, _OUT_OF_DATE = (62, 64), (9, 10)
@@ -98,7 +97,7 @@ async def probe(controller: Controller, stream: Stream, timeout: float) -> Answe
 
 
 async def _ask(controller: Controller, stream: Stream) -> Answer:
-    addresses = await _addresses(controller)
+    addresses = await addresses_of(controller.host, controller.port)
     try:
         async with _connected(addresses, controller, _trusting(controller.ca) if controller.tls else None) as pipes:
             status = await ask(controller, stream, *pipes)
@@ -154,33 +153,3 @@ async def _connected(
             writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
-
-
-async def _addresses(controller: Controller) -> list[str]:
-    """Look up the host's addresses in a thread that is never joined.
-
-    The program's end would wait for the loop's own look-up, and a name server can be silent for half a minute.
-    """
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[str]] = loop.create_future()
-
-    def tell(error: Exception | None, addresses: list[str]) -> None:
-        if found.done():
-            return
-        if error:
-            found.set_exception(error)
-        else:
-            found.set_result(addresses)
-
-    def look_up() -> None:
-        error: Exception | None = None
-        addresses: list[str] = []
-        try:
-            infos = socket.getaddrinfo(controller.host, controller.port, type=socket.SOCK_STREAM)
-            addresses = list(dict.fromkeys(str(info[4][0]) for info in infos))
-        except Exception as caught:
-            error = caught
-        post(loop, tell, error, addresses)
-
-    threading.Thread(target=look_up, name="name-lookup", daemon=True).start()
-    return await found

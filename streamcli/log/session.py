@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
-from streamcli.errors import NoSuchStream, Unreachable
+from streamcli.errors import NoSuchStream, StreamcliError, Unreachable
 from streamcli.log.api import ConnectionStatus, Phase, Target
 from streamcli.log.opening import open_log
 from streamcli.system.clock import SYSTEM, Clock
@@ -41,6 +41,7 @@ class LogSession:
         self._moved = self._now()
         self._news = asyncio.Event()
         self._running: asyncio.Task[object] | None = None
+        self._failure: StreamcliError | None = None
         self.loop = asyncio.get_running_loop()
 
     async def __aenter__(self) -> LogSession:
@@ -62,6 +63,11 @@ class LogSession:
         self._moved = self._now()
         self._news.set()
 
+    def fail(self, error: StreamcliError) -> None:
+        """Have :meth:`until` raise ``error``."""
+        self._failure = error
+        self._news.set()
+
     async def until(self, done: Callable[[], bool], forever: Callable[[], bool] = lambda: False) -> None:
         """Wait until ``done()``, checked after each :meth:`moved`; without a time limit while ``forever()``.
 
@@ -76,6 +82,8 @@ class LogSession:
             await self.news_within(left)
 
     def _check(self) -> None:
+        if self._failure:
+            raise self._failure
         if self.status.refusal:
             raise self.status.refusal
         if self.status.missing and self._must_exist:

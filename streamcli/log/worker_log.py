@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import IO, Any, Protocol
 
 from streamcli.errors import StreamcliError, Unreachable
-from streamcli.log.api import AppendListener, ConnectionStatus, Event, ReadListener, ReadMode, Target
+from streamcli.log.api import AppendListener, ConnectionStatus, ReadListener, ReadMode, Target
 from streamcli.log.channel import Channel, WorkerEvents
-from streamcli.log.frames import Frame, Received, pack, pack_writes, unpack_count, unpack_events, unpack_json
-from streamcli.log.raw_events import HEAD_BYTES
+from streamcli.log.frames import Frame, Received, pack, pack_writes, unpack_count, unpack_json
+from streamcli.log.located import located_events
 from streamcli.log.supervisor import Supervisor, asking
 from streamcli.log.worker_slot import WorkerSlot
 from streamcli.model.address import Controller
@@ -34,8 +34,10 @@ class Client(Protocol):
     def read(self, mode: ReadMode) -> None:
         """Prepare for reading. Raises CannotCreate or FileTrouble."""
 
-    def start_reader(self, cursor: Cursor, to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> Channel:
-        """Start a worker that reads from ``cursor`` on. Raises OSError."""
+    def start_reader(
+        self, cursor: Cursor | None, to: Controller, log: IO[bytes] | int, events: WorkerEvents
+    ) -> Channel:
+        """Start a worker that reads from ``cursor`` on, or from the end. Raises OSError."""
 
     def start_writer(self, to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> Channel:
         """Start a worker that appends. Raises OSError."""
@@ -187,7 +189,7 @@ class _Reading:
         if self._ignored:
             return
         if kind is Frame.EVENTS:
-            number, batch = events(payload)
+            number, batch = located_events(payload)
             segment = segment_name(self._log_id, number) if self._exact else ""
             self._listener.events(segment, batch, self._taken(self.slot.lives))
         elif kind is Frame.OPENED:
@@ -259,11 +261,3 @@ class _Appending:
             if kind in ("denied", "gone"):
                 tell = self._listener.refused if kind == "denied" else self._listener.stream_gone
                 self._loop.call_soon_threadsafe(tell)
-
-
-def events(payload: bytes) -> tuple[int, list[Event]]:
-    """Return the segment's number and the events of an EVENTS frame."""
-    segment, pairs = unpack_events(payload)
-    offsets, datas = zip(*pairs, strict=True)
-    ends = [offset + HEAD_BYTES + len(data) for offset, data in zip(offsets, datas, strict=True)]
-    return segment, list(map(Event, offsets, ends, datas))

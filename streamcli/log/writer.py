@@ -197,6 +197,15 @@ class Writer:
         if entries:
             self._owner.refused(entries)
 
+    def _reject_oldest(self, words: str) -> None:
+        """Fail the oldest message in flight: the server refuses it, and will do so again."""
+        if not self._in_flight:
+            return
+        self._handed_over = self._clock.monotonic()
+        if entry := self._unconfirmed.pop(self._in_flight.popleft(), None):
+            self._outbox.failed([entry.message.id], words)
+            self._owner.refused([Entry(entry.message, words, entry.event)])
+
     def _acknowledge(self, count: int) -> None:
         now = self._clock.monotonic()
         for _ in range(min(count, len(self._in_flight))):
@@ -212,3 +221,4 @@ class _Appending:
     def __init__(self, writer: Writer) -> None:
         self.opened, self.acknowledged, self.due_since = writer._opened, writer._acknowledge, writer._due_since
         self.refused, self.stream_gone = writer._refused, writer._owner.stream_gone
+        self.rejected = writer._reject_oldest

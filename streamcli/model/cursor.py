@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from streamcli.model.event import DecodedEvent
 from streamcli.model.fingerprint import fingerprint
 from streamcli.model.segment import segment_name, segment_number
+
+
+class Located(Protocol):
+    """An event of a segment, whether decoded or not: its offset, the offset just past it, and its data."""
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def data(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ class Cursor:
         known = self.last is not None and self.last[0] in opened.starts
         return Cursor(opened.log, dict(opened.starts), self.last if known else None)
 
-    def after(self, segment: str, event: DecodedEvent) -> Cursor:
+    def after(self, segment: str, event: Located) -> Cursor:
         """The cursor after reading ``event`` of ``segment``; unchanged where offsets are not known."""
         if not self.offsets:
             return self

@@ -2,6 +2,7 @@
 
 from streamcli.java.progress import Lines, Progress, Quiet
 from streamcli.server.control import State, Status, current_url, ensure_running, login, status, stop
+from streamcli.server.locate import locating
 from streamcli.server.state import Ports, ServerOptions, log_path
 from streamcli.server.watch import CrashRestarter
 
@@ -16,6 +17,7 @@ __all__ = [
     "Status",
     "current_url",
     "ensure_running",
+    "locating",
     "log_path",
     "login",
     "status",

@@ -37,14 +37,18 @@ class JavaClient:
         """Remember the mode."""
         self._mode = mode
 
-    def start_reader(self, cursor: Cursor, to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> HostedWorker:
+    def start_reader(
+        self, cursor: Cursor | None, to: Controller, log: IO[bytes] | int, events: WorkerEvents
+    ) -> HostedWorker:
         """Start a read worker."""
+        begin = cursor or Cursor()
         request = ReadRequest(
             scope=self._stream.scope,
             stream=self._stream.stream,
             make=self._mode is not ReadMode.LOOK,
-            offsets=dict(cursor.offsets),
-            last=(*cursor.last[:2], cursor.last[2].hex()) if cursor.last else None,
+            offsets=dict(begin.offsets),
+            last=(*begin.last[:2], begin.last[2].hex()) if begin.last else None,
+            at_end=cursor is None,
         )
         return self._host.start_worker("read", request, to, log, events)
 

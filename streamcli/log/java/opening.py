@@ -63,7 +63,11 @@ def opening(stream: Segments, log: str, request: ReadRequest) -> Opening:
     """Return where reading begins: where ``request`` says, if that fits the stream, else at the stream's head."""
     current = stream.current()
     segments = 1 if len(current) == 1 and current[0] < SCALED else max(2, len(current))
-    found = _resumed(stream, log, request) or _resolved(stream, stream.heads(), {})
+    if request.at_end:
+        ends = {number: extent.tail for number in current if (extent := stream.look(number))}
+        found = _resolved(stream, ends, ends)
+    else:
+        found = _resumed(stream, log, request) or _resolved(stream, stream.heads(), {})
     if found is None:
         raise LookupError("the stream's segments changed while it was opened")
     starts, done, waiting = found

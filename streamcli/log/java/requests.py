@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class ReadRequest:
     """Read ``scope/stream`` from ``offsets`` on (bytes, by segment name) if they fit the log, else from the head.
 
-    ``last`` is the segment, offset and fingerprint (hex) of the last event read. The stream is created if it is missing
+    With ``at_end`` true, read from where the log ends. ``last`` is the segment, offset and fingerprint (hex) of the last
+    event read. The stream is created if it is missing
     and ``make`` is true.
     """
 
@@ -18,6 +19,7 @@ class ReadRequest:
     make: bool
     offsets: dict[str, int]
     last: tuple[str, int, str] | None
+    at_end: bool = False
 
 
 @dataclass(frozen=True)

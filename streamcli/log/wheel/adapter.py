@@ -98,13 +98,16 @@ class WheelClient:
             else _EphemeralNames(self._target.owner, mode.value, self._stream, self._clock)
         )
 
-    def start_reader(self, cursor: Cursor, to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> WorkerProcess:
+    def start_reader(
+        self, cursor: Cursor | None, to: Controller, log: IO[bytes] | int, events: WorkerEvents
+    ) -> WorkerProcess:
         """Start a read worker with a reader group of its own."""
         return WorkerProcess(READ_MODULE, to, self.request(cursor), log, events)
 
-    def request(self, cursor: Cursor) -> ReadRequest:
+    def request(self, cursor: Cursor | None) -> ReadRequest:
         """Return what the next read worker is to do."""
         assert self._names
+        begin = cursor or Cursor()
         self._group = self._names.next()
         return ReadRequest(
             scope=self._stream.scope,
@@ -113,9 +116,10 @@ class WheelClient:
             head_group=head_group(self._group),
             # Ephemeral readers delete at once. All others begin to read first: deleting takes seconds.
             old_groups=[] if self._mode is ReadMode.FOLLOW else self._names.left_over(),
-            offsets=dict(cursor.offsets),
-            last=(*cursor.last[:2], cursor.last[2].hex()) if cursor.last else None,
+            offsets=dict(begin.offsets),
+            last=(*begin.last[:2], begin.last[2].hex()) if begin.last else None,
             trace=self._mode is not ReadMode.LOOK,
+            at_end=cursor is None,
         )
 
     def start_writer(self, to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> WorkerProcess:

@@ -80,7 +80,7 @@ def _read_past(raw: EventBytes, request: ReadRequest, log: str, parent: Parent) 
     segment = segment_name(log, parent.segment)
     asked = request.offsets.get(segment, -1)
     last = request.last[1:] if request.last and request.last[0] == segment else None
-    start = asked if head <= asked <= tail and _is_there(raw, last, head, tail) else head
+    start = tail if request.at_end else asked if head <= asked <= tail and _is_there(raw, last, head, tail) else head
     parent.send(pack_json(Frame.OPENED, log=log, segments=1, starts={segment: start}, tails={segment: tail}))
     parent.hand_over(raw.events(start, tail))
     return tail

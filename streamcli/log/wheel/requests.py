@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class ReadRequest:
     """Read ``scope/stream`` from ``offsets`` on (bytes, by segment) if it still has the segment, else from the head.
 
-    ``last`` is the segment, offset and fingerprint (hex) of the last event read. ``group`` is the reader group to
+    With ``at_end`` true, read from where the log ends. ``last`` is the segment, offset and fingerprint (hex) of the last
+    event read. ``group`` is the reader group to
     create, ``head_group`` the second one for several segments, ``old_groups`` those to delete first. With ``trace``
     false no stream is created, and no reader group remains if the stream's bytes can be read.
     """
@@ -22,6 +23,7 @@ class ReadRequest:
     offsets: dict[str, int]
     last: tuple[str, int, str] | None
     trace: bool
+    at_end: bool = False
 
 
 @dataclass(frozen=True)

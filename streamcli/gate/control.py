@@ -1,0 +1,105 @@
+"""Starts the gate, and asks it, from the owner's own commands."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import ssl
+import sys
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from streamcli.errors import StreamcliError, Unreachable, Unusable
+from streamcli.gate.certificates import GateKeys
+from streamcli.gate.gate_settings import gate_folder, runtime_folder
+from streamcli.gate.guest_list import GuestList
+from streamcli.gate.port import PROTOCOLS
+from streamcli.gate.process import LOCK, STATE
+from streamcli.java.detached import start_detached
+from streamcli.system.clock import SYSTEM, Clock
+from streamcli.system.locks import is_held
+from streamcli.system.paths import ensure_dir
+
+_STARTS_WITHIN: Final = 10.0  # seconds
+_POLL = 0.02
+_ANSWERS_WITHIN = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the gate says: how many connections a change has closed, who is here how often, where it can be reached."""
+
+    closed: int = 0
+    here: dict[str, int] = field(default_factory=dict)
+    places: list[tuple[str, int]] = field(default_factory=list)
+
+
+def is_running() -> bool:
+    """Return whether a gate runs."""
+    try:
+        return is_held(runtime_folder() / LOCK)
+    except OSError:
+        return False
+
+
+def start_if_wanted() -> None:
+    """Start the gate in the background if somebody is a guest or invited, and none runs. Raises StreamcliError."""
+    if not is_running() and GuestList(gate_folder()).is_wanted():
+        folder = ensure_dir(runtime_folder())
+        start_detached([sys.executable, "-m", "streamcli.gate"], folder, folder / "console.log")
+
+
+def ensure_running(clock: Clock = SYSTEM) -> Answer:
+    """Start the gate if none runs, and return what it says. Raises Unreachable, and Unusable if its port is taken."""
+    (runtime_folder() / STATE).unlink(missing_ok=True) if not is_running() else None
+    start_if_wanted()
+    end = clock.monotonic() + _STARTS_WITHIN
+    while True:
+        try:
+            return ask(clock)
+        except Unreachable:
+            if trouble := _state().get("trouble"):
+                raise Unusable(str(trouble)) from None
+            if clock.monotonic() > end:
+                raise
+        clock.sleep(_POLL)
+
+
+def ask(clock: Clock = SYSTEM) -> Answer:
+    """Have the running gate read its list anew, and return what it says. Raises Unreachable if none answers."""
+    keys = GateKeys(gate_folder())
+    port = _state().get("port")
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(keys.certificate)
+        context.load_cert_chain(keys.certificate, keys.key)
+        context.set_alpn_protocols([PROTOCOLS[2]])
+        if not isinstance(port, int):
+            raise Unreachable("The gate is not there.")
+        with socket.create_connection(("127.0.0.1", port), _ANSWERS_WITHIN) as plain:
+            with context.wrap_socket(plain) as secured:
+                secured.sendall(b"{}\n")
+                answer = json.loads(secured.makefile("rb").readline())
+        return Answer(answer["closed"], answer["here"], [(host, port) for host, port in answer["places"]])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unreachable(f"The gate does not answer: {error}. The log says more.") from error
+
+
+def _state() -> dict[str, Any]:
+    try:
+        found = json.loads((runtime_folder() / STATE).read_bytes())
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def keep_running() -> None:
+    """Start a gate that should run and does not; what prevents that is only logged."""
+    try:
+        start_if_wanted()
+    except StreamcliError as error:
+        _log.warning("the gate can't be started: %s", error)

@@ -1,0 +1,189 @@
+"""The gate: decides who each caller is, and serves guests, people who join, and the owner's own commands."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from streamcli.errors import NotPermitted, StreamcliError, Unreachable
+from streamcli.gate.audit import Audit
+from streamcli.gate.certificates import GateKeys, fingerprint_of
+from streamcli.gate.event_check import refusal
+from streamcli.gate.floor import floor_fields, floor_of
+from streamcli.gate.gate_settings import GateSettings
+from streamcli.gate.guest_connection import GuestConnection, Misbehaves, Pass
+from streamcli.gate.guest_list import Guest, GuestList, Listed
+from streamcli.gate.hub import Hub
+from streamcli.gate.port import PROTOCOLS, Caller
+from streamcli.gate.token_bucket import Rate, TokenBucket
+from streamcli.log.frames import Frame, pack_json
+from streamcli.model.invitation import secret_hash
+from streamcli.system.clock import SYSTEM, Clock
+
+ASKS_WITHIN: Final = 5.0  # seconds for a request of one line
+MOST_CONNECTIONS: Final = 16  # of one guest
+NO_GUEST: Final = "You are no longer a guest here."
+_LONGEST_LINE = 8192
+_BEAT = 1.0
+_LOG, _JOIN, _OWNER = PROTOCOLS
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the gate keeps on the disk."""
+
+    keys: GateKeys
+    guests: GuestList
+    audit: Audit
+
+
+class Gate:
+    """Serves callers. All calls are for the loop's thread."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        files: Files,
+        settings: GateSettings,
+        places: Callable[[], list[tuple[str, int]]],
+        rate: Rate = Rate(),
+        clock: Clock = SYSTEM,
+        check: Callable[[str, str, bytes], str] = refusal,
+    ) -> None:
+        """``places`` returns the hosts and ports at which guests may reach the gate now; ``check`` is what is
+        checked of each event of a guest's. Raises FileTrouble.
+        """
+        self._hub, self._files, self._settings, self._places = hub, files, settings, places
+        self._rate, self._clock, self._check = rate, clock, check
+        self._listed = files.guests.read()
+        self._owner = fingerprint_of(files.keys.der())
+        self._buckets: dict[str, TokenBucket] = {}
+        self._here: set[GuestConnection] = set()
+
+    @property
+    def listed(self) -> Listed:
+        """Who may come in."""
+        return self._listed
+
+    async def beat(self) -> None:
+        """Send heartbeats for ever."""
+        while True:
+            await asyncio.sleep(_BEAT)
+            for guest in list(self._here):
+                guest.beat()
+
+    def look(self) -> int:
+        """Read the list anew, and end the connections of who is no longer in it; return how many these are."""
+        self._listed = self._files.guests.read()
+        removed = [one for one in self._here if one.name not in self._listed.guests]
+        for one in removed:
+            one.dismiss(NO_GUEST)
+            self._files.audit.say("removed", one.name)
+        return len(removed)
+
+    async def talk(self, caller: Caller) -> None:
+        """Serve a caller until the connection ends."""
+        if caller.protocol == _LOG:
+            await self._guest(caller)
+        elif caller.protocol == _JOIN:
+            await self._answer(caller, partial(self._join, caller.address))
+        elif caller.protocol == _OWNER:
+            if caller.certificate and hmac.compare_digest(fingerprint_of(caller.certificate), self._owner):
+                caller.known()
+                await self._answer(caller, self._command)
+
+    # Guests.
+
+    async def _guest(self, caller: Caller) -> None:
+        guest = self._listed.by_fingerprint(fingerprint_of(caller.certificate)) if caller.certificate else None
+        name = guest.name if guest else ""
+        if guest is None or sum(one.name == name for one in self._here) >= MOST_CONNECTIONS:
+            why = f"You are here {MOST_CONNECTIONS} times already." if guest else NO_GUEST
+            self._files.audit.refuse_stranger(caller.address, "too many connections" if guest else "not a guest")
+            caller.writer.write(pack_json(Frame.FAILED, kind="denied", text=why))
+            return
+        caller.known()
+        bucket = self._buckets.setdefault(name, TokenBucket(self._rate, self._clock.monotonic))
+        allowed = Pass(name, bucket, partial(self._check, name), floor_of(guest.floor))
+        connection = GuestConnection(self._hub, allowed, caller.reader, caller.writer, self._clock.monotonic)
+        self._here.add(connection)
+        self._files.audit.say("came", name, caller.address)
+        try:
+            await connection.serve(self._welcome(name))
+        except Misbehaves as error:
+            self._files.audit.say("refused", name, caller.address, str(error))
+        except StreamcliError as error:
+            connection.dismiss(str(error))
+        finally:
+            self._here.discard(connection)
+            self._files.audit.say("went", name, caller.address)
+
+    def _welcome(self, name: str) -> dict[str, Any]:
+        stream = f"{self._settings.scope}/{self._settings.stream}"
+        return {"name": name, "owner": self._settings.owner, "stream": stream, "places": self._places()}
+
+    # Requests of one line of JSON, answered by one.
+
+    async def _answer(self, caller: Caller, work: Callable[[dict[str, Any]], Any]) -> None:
+        try:
+            line = await asyncio.wait_for(caller.reader.readline(), ASKS_WITHIN)
+            request = json.loads(line) if len(line) <= _LONGEST_LINE else None
+            if not isinstance(request, dict):
+                return
+            answer = await work(request)
+        except (ValueError, RecursionError, asyncio.TimeoutError, TimeoutError):
+            return
+        except StreamcliError as error:
+            answer = {"refused": str(error), "code": error.exit_code}
+        caller.writer.write(json.dumps(answer).encode() + b"\n")
+
+    async def _join(self, address: str, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            secret, public = bytes.fromhex(request["secret"]), str(request["key"])
+        except (KeyError, ValueError, TypeError):
+            raise NotPermitted("This gate does not understand the request to join.") from None
+        guests = self._files.guests
+        self.look()
+        try:
+            waiting = self._listed.invites.get(secret_hash(secret))
+            floor = await self._end_of_log() if waiting and waiting.since_joining else None
+            invite = await asyncio.to_thread(guests.use, secret, secret_hash(public.encode()))
+        except NotPermitted as error:
+            self._files.audit.refuse_stranger(address, "a used, expired or unknown invitation")
+            raise error
+        try:
+            certificate = await asyncio.to_thread(self._files.keys.sign, invite.name, public)
+        except ValueError:
+            raise NotPermitted("This gate can't use the key of who joins.") from None
+        guest = Guest(invite.name, _fingerprint(certificate), self._clock.seconds(), address, floor)
+        await asyncio.to_thread(guests.add, guest)
+        self.look()
+        self._files.audit.say("joined", invite.name, address)
+        return {"certificate": certificate, **self._welcome(invite.name)}
+
+    async def _end_of_log(self) -> dict[str, Any]:
+        """Return where the log ends, for who may not read the past."""
+        end = self._clock.monotonic() + ASKS_WITHIN
+        while not self._hub.reader.is_open:
+            if self._clock.monotonic() > end:
+                raise Unreachable("The gate has no connection to its log just now. Try again in a moment.")
+            await asyncio.sleep(0.05)
+        return floor_fields(self._hub.reader.ring.cursor)
+
+    async def _command(self, request: dict[str, Any]) -> dict[str, Any]:
+        closed = self.look()
+        return {"closed": closed, "here": Counter(one.name for one in self._here), "places": self._places()}
+
+
+def _fingerprint(certificate: str) -> str:
+    return fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate))

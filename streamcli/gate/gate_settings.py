@@ -1,0 +1,58 @@
+"""What the gate remembers of the last invitation: the port, further host names, and which stream it is for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from streamcli.errors import FileTrouble
+from streamcli.model.address import Stream
+from streamcli.system import private_files
+from streamcli.system.paths import data_dir, ensure_dir, state_dir
+
+DEFAULT_PORT: Final = 4483
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """The owner's name, the stream, the port, and host names that the owner has given."""
+
+    owner: str
+    scope: str
+    stream: str
+    port: int = DEFAULT_PORT
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def full_stream(self) -> Stream:
+        """The stream that guests are let into."""
+        return Stream(self.scope, self.stream)
+
+
+def gate_folder() -> Path:
+    """Return the folder of keys, guests and settings; no user's history has a folder of this name."""
+    return data_dir() / "_gate"
+
+
+def runtime_folder() -> Path:
+    """Return the folder of the running gate's lock, state and output."""
+    return state_dir() / "gate"
+
+
+def read_settings() -> GateSettings | None:
+    """Return the settings; None if nobody was ever invited. Raises FileTrouble if they can't be used."""
+    path = gate_folder() / "gate.json"
+    try:
+        fields = json.loads(path.read_bytes())
+        return GateSettings(**{**fields, "hosts": tuple(fields["hosts"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise FileTrouble(f"{path} can't be used ({error}). Remove it and invite once more.") from error
+
+
+def write_settings(settings: GateSettings) -> None:
+    """Replace the settings. Raises CannotCreate or FileTrouble."""
+    private_files.write(ensure_dir(gate_folder()) / "gate.json", json.dumps(asdict(settings), indent=1))

@@ -1,0 +1,143 @@
+"""Who may come in: guests by the fingerprints of their certificates, and invitations that wait.
+
+Both files are changed under a lock, by the gate and by the owner's commands; no secret is in them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from streamcli.errors import NotPermitted, UsageError
+from streamcli.model.invitation import secret_hash
+from streamcli.model.look_alikes import look_alike
+from streamcli.system import private_files
+from streamcli.system.clock import SYSTEM, Clock
+from streamcli.system.locks import locked
+from streamcli.system.paths import ensure_dir
+
+AGAIN_WITHIN: Final = 600.0  # seconds in which a join that was cut off may be repeated with the same key
+_UNKNOWN = "This invitation is used, expired or unknown. Ask for a new one."
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Who has joined: when (seconds since 1970), from where, and from where on they may read (`floor_fields`)."""
+
+    name: str
+    fingerprint: str
+    joined: float
+    address: str
+    floor: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Invite:
+    """An invitation that waits, or was used a moment ago with the public key whose hash is ``key``."""
+
+    name: str
+    expires: float  # seconds since 1970
+    since_joining: bool = False
+    used: float | None = None
+    key: str = ""
+
+
+@dataclass
+class Listed:
+    """What the file holds: guests by name, invitations by the hashes of their secrets."""
+
+    guests: dict[str, Guest] = field(default_factory=dict)
+    invites: dict[str, Invite] = field(default_factory=dict)
+
+    def by_fingerprint(self, fingerprint: str) -> Guest | None:
+        """Return the guest with this certificate."""
+        return next((guest for guest in self.guests.values() if guest.fingerprint == fingerprint), None)
+
+    def waiting(self, now: float) -> dict[str, Invite]:
+        """Return the invitations that can be used."""
+        return {hash: invite for hash, invite in self.invites.items() if not invite.used and invite.expires > now}
+
+
+class GuestList:
+    """The list in ``folder``. Calls may wait for the disk; all raise CannotCreate or FileTrouble."""
+
+    def __init__(self, folder: Path, clock: Clock = SYSTEM) -> None:
+        self._folder, self._file, self._clock = folder, folder / "guests.json", clock
+
+    def read(self) -> Listed:
+        """Return what is in the list now."""
+        try:
+            stored = json.loads(self._file.read_bytes())
+        except FileNotFoundError:
+            return Listed()
+        return Listed(
+            {name: Guest(**fields) for name, fields in stored["guests"].items()},
+            {hash: Invite(**fields) for hash, fields in stored["invites"].items()},
+        )
+
+    def is_wanted(self) -> bool:
+        """Whether anybody may come in now, or will be able to."""
+        listed = self.read()
+        return bool(listed.guests or listed.waiting(self._clock.seconds()))
+
+    def invite(self, name: str, secret: bytes, owner: str, expires: float, since_joining: bool) -> None:
+        """Add an invitation; an earlier one of that name is void. Raises UsageError if the name is somebody's."""
+        with self._changing() as listed:
+            _refuse_taken(name, [owner, *listed.guests])
+            for hash, invite in list(listed.invites.items()):
+                if look_alike(invite.name, name):
+                    del listed.invites[hash]
+            listed.invites[secret_hash(secret)] = Invite(name, expires, since_joining)
+
+    def use(self, secret: bytes, key: str) -> Invite:
+        """Use an invitation with the public key whose hash is ``key``. Raises NotPermitted if that can't be done."""
+        with self._changing() as listed:
+            now, invite = self._clock.seconds(), listed.invites.get(secret_hash(secret))
+            again = invite and invite.used and invite.key == key and now - invite.used <= AGAIN_WITHIN
+            if not invite or not (again or (not invite.used and invite.expires > now)):
+                raise NotPermitted(_UNKNOWN)
+            listed.invites[secret_hash(secret)] = replace(invite, used=invite.used or now, key=key)
+            return invite
+
+    def add(self, guest: Guest) -> None:
+        """Add who has joined."""
+        with self._changing() as listed:
+            before = listed.guests.get(guest.name)
+            # A join that is repeated does not move the beginning.
+            listed.guests[guest.name] = replace(guest, floor=before.floor) if before else guest
+
+    def remove(self, name: str) -> bool:
+        """Remove a guest, and their invitations; return whether there was any."""
+        with self._changing() as listed:
+            invites = [hash for hash, invite in listed.invites.items() if invite.name == name]
+            for hash in invites:
+                del listed.invites[hash]
+            return bool(listed.guests.pop(name, None) or invites)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Listed]:
+        ensure_dir(self._folder)
+        with locked(self._folder / "guests.lock"):
+            listed = self.read()
+            yield listed
+            now = self._clock.seconds()
+            kept = {
+                hash: invite
+                for hash, invite in listed.invites.items()
+                if (now - invite.used <= AGAIN_WITHIN if invite.used else invite.expires > now)
+            }
+            guests = {name: asdict(guest) for name, guest in listed.guests.items()}
+            invites = {hash: asdict(invite) for hash, invite in kept.items()}
+            private_files.write(self._file, json.dumps({"guests": guests, "invites": invites}, indent=1))
+
+
+def _refuse_taken(name: str, taken: list[str]) -> None:
+    for other in taken:
+        if name == other:
+            raise UsageError(f"{name} is in this chat already. Choose another name, or `streamcli uninvite` them first.")
+        if look_alike(name, other):
+            raise UsageError(f"{name} looks like {other}, who is in this chat already. Choose another name.")

@@ -1,0 +1,174 @@
+"""The gate's TCP port: accepts connections, counts strangers before TLS begins, and says who speaks TLS with which protocol.
+
+A stranger is whoever has not proved anything yet. Strangers cost memory, so there are few of them at any time, and each
+has little time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from streamcli.errors import Unusable
+
+PROTOCOLS: Final = ("streamcli-log/1", "streamcli-join/1", "streamcli-owner/1")
+HANDSHAKE_WITHIN: Final = 5.0  # seconds
+_BACKLOG = 128
+_LIMIT = 1 << 16  # bytes read ahead from each connection
+_PAUSE = 0.1  # seconds, when the system has no more descriptors
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many strangers there may be at a time, and how many of them from one address."""
+
+    strangers: int = 64
+    from_one_address: int = 16
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who has connected by TLS: the address, the protocol asked for, and the certificate (DER) if one was shown.
+
+    Call ``known`` when they are no stranger any more.
+    """
+
+    address: str
+    protocol: str
+    certificate: bytes | None
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    known: Callable[[], None]
+
+
+class Port:
+    """Listens, and hands over callers. All calls are for the loop's thread."""
+
+    def __init__(
+        self, context: ssl.SSLContext, talk: Callable[[Caller], Awaitable[None]], limits: Limits = Limits()
+    ) -> None:
+        """``talk`` is awaited for each caller; the connection ends with it."""
+        context.set_alpn_protocols(list(PROTOCOLS))
+        self._context, self._talk, self._limits = context, talk, limits
+        self._strangers: Counter[str] = Counter()
+        self._talks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, listening: Sequence[socket.socket]) -> None:
+        """Accept connections until cancelled."""
+        try:
+            await asyncio.gather(*map(self._accept, listening))
+        finally:
+            for one in listening:
+                one.close()
+            for task in self._talks:
+                task.cancel()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, where = await loop.sock_accept(listening)
+            except OSError as error:
+                _log.warning("no connection can be accepted: %s", error)
+                await asyncio.sleep(_PAUSE)
+                continue
+            address = str(where[0]).removeprefix("::ffff:")
+            full = sum(self._strangers.values())
+            if full >= self._limits.strangers or self._strangers[address] >= self._limits.from_one_address:
+                connection.close()
+                continue
+            self._strangers[address] += 1
+            task = asyncio.create_task(self._serve(connection, address))
+            self._talks.add(task)
+            task.add_done_callback(self._talks.discard)
+
+    async def _serve(self, connection: socket.socket, address: str) -> None:
+        counted = True
+
+        def known() -> None:
+            nonlocal counted
+            if counted:
+                counted = False
+                self._strangers[address] -= 1
+                if not self._strangers[address]:
+                    del self._strangers[address]
+
+        try:
+            reader, writer = await _secured(connection, self._context)
+        except (OSError, ssl.SSLError, asyncio.CancelledError):
+            connection.close()
+            known()
+            return
+        tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+        protocol, certificate = tls.selected_alpn_protocol(), tls.getpeercert(True)
+        try:
+            if protocol is not None:
+                await self._talk(Caller(address, protocol, certificate, reader, writer, known))
+        except (OSError, asyncio.CancelledError):
+            pass
+        except Exception:
+            _log.exception("a connection from %s ends", address)
+        finally:
+            known()
+            await _ended(writer)
+
+
+async def _secured(
+    connection: socket.socket, context: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Perform the server's side of TLS."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(_LIMIT)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.connect_accepted_socket(
+        lambda: protocol, connection, ssl=context, ssl_handshake_timeout=HANDSHAKE_WITHIN
+    )
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def _ended(writer: asyncio.StreamWriter) -> None:
+    """Let what was written go out, for a moment."""
+    writer.close()
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(writer.wait_closed(), 1.0)
+    writer.transport.abort()
+
+
+def listen(port: int) -> list[socket.socket]:
+    """Return sockets that listen on ``port`` of all addresses. Raises Unusable if another program has it."""
+    found = []
+    try:
+        for family, any_address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+            try:
+                one = socket.socket(family, socket.SOCK_STREAM)
+            except OSError:  # no IPv6 on this machine
+                continue
+            one.setblocking(False)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family is socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                one.bind((any_address, port))
+            except OSError:
+                one.close()
+                if family is socket.AF_INET6:
+                    continue
+                raise
+            one.listen(_BACKLOG)
+            found.append(one)
+    except OSError as error:
+        for one in found:
+            one.close()
+        raise Unusable(
+            f"Port {port} is taken by another program: invite with another one, --port N ({error.strerror})."
+        ) from error
+    return found

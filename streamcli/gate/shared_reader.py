@@ -1,0 +1,87 @@
+"""Reads the log for all guests: one connection, whose events go into the ring."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from streamcli.gate.ring import Ring
+from streamcli.log.api import Event, Log, ReadMode
+from streamcli.model.cursor import Cursor, LogOpened
+from streamcli.system.guard import post
+
+_EMPTIED_WITHIN = 5.0  # seconds for the loop to take the last events of a connection
+
+
+class SharedReader:
+    """Fills the ring (implements streamcli.log.api.ReadListener). All but the listener's methods are for the loop."""
+
+    def __init__(
+        self,
+        log: Log,
+        begin: Cursor | None,
+        on_events: Callable[[], None],
+        on_another: Callable[[], None],
+    ) -> None:
+        """Begin to read at ``begin``, or at the log's end.
+
+        ``on_events`` is called when there are more; ``on_another`` when the ring begins anew: it is another log, or
+        its head was cut off.
+        """
+        self.ring = Ring()
+        self.exact = False  # whether offsets are known, without which nobody can be served
+        self._begin = begin
+        self._on_events, self._on_another = on_events, on_another
+        self._loop = asyncio.get_running_loop()
+        self.connection = log.read(self, ReadMode.FOLLOW)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether guests can be served."""
+        return self.exact and self.connection.is_open
+
+    def cursor(self) -> Cursor | None:
+        """Return how far the log was read."""
+        return self.ring.cursor if self.ring.cursor.offsets else self._begin
+
+    def connected(self, opened: LogOpened) -> None:
+        """Pass it to the loop, which gets all in the log's order."""
+        post(self._loop, self._connected, opened)
+
+    def opened(self, opened: LogOpened) -> None:
+        """Tell who waits for the log."""
+        self._on_events()
+
+    def events(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
+        """Pass them to the loop."""
+        post(self._loop, self._arrived, segment, batch, taken)
+
+    def caught_up(self) -> None:
+        """Ignore it: for each guest the past ends elsewhere."""
+
+    def stuck(self, passable: bool) -> None:
+        """Ignore it: the next connection gets past it, or nobody can."""
+
+    def ended(self) -> None:
+        """Wait until the loop has taken all."""
+        emptied = threading.Event()
+        post(self._loop, emptied.set)
+        emptied.wait(_EMPTIED_WITHIN)
+
+    def due_since(self, last_sign: float) -> float | None:
+        """Expect a heartbeat at any time: the ring takes all at once."""
+        return last_sign
+
+    def _connected(self, opened: LogOpened) -> None:
+        before = self.ring.cursor.offsets
+        self.exact = bool(opened.starts)
+        if not self.ring.opened(opened) and before:
+            self._on_another()
+
+    def _arrived(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
+        taken()
+        if segment:
+            self.ring.add(segment, batch)
+            self._on_events()
+

@@ -1,0 +1,1 @@
+"""A guest's log: the connection to somebody else's gate, in place of workers."""

@@ -1,0 +1,113 @@
+"""A gate in a thread of the tests' own, and guests of it who need not be invited."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from streamcli.gate.audit import Audit
+from streamcli.gate.certificates import GateKeys, fingerprint_of, new_guest_key, server_context
+from streamcli.gate.event_check import refusal
+from streamcli.gate.gate import Files, Gate
+from streamcli.gate.gate_settings import GateSettings
+from streamcli.gate.guest_list import Guest, GuestList
+from streamcli.gate.hub import Hub
+from streamcli.gate.port import Limits, Port
+from streamcli.gate.token_bucket import Rate
+from streamcli.log.api import Target
+from streamcli.model.address import ClientName, Stream, parse_url
+from streamcli.model.cursor import Cursor
+from streamcli.model.invitation import pin_of
+from streamcli.model.joined_chat import JoinedChat
+from streamcli.saved_chats import save_chat
+
+Check = Callable[[str, str, bytes], str]
+
+
+class GateThread:
+    """A gate on a free port of loopback, for one stream of the server with this URL."""
+
+    def __init__(self, folder: Path, url: str, stream: str, client: ClientName | None = None) -> None:
+        self.folder, self.keys = folder, GateKeys(folder / "gate")
+        self.keys.ensure()
+        self.guests = GuestList(folder / "gate")
+        self.settings = GateSettings("owner", "scope", stream)
+        controller = parse_url(url)
+        self._target = Target(
+            Stream(stream=stream), "owner", lambda: controller, folder / "groups", subprocess.DEVNULL, client
+        )
+        self.port = 0
+        self.gate: Gate | None = None
+        self.hub: Hub | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = threading.Event()
+        self._ended: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def running(
+        self, check: Check = refusal, rate: Rate = Rate(), limits: Limits = Limits(), begin: Cursor | None = None
+    ) -> Iterator[None]:
+        """Meanwhile the gate runs; when it runs again, it does so on the same port."""
+        self._ready.clear()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(check, rate, limits, begin)), name="gate-of-tests", daemon=True
+        )
+        self._thread.start()
+        assert self._ready.wait(20)
+        try:
+            yield
+        finally:
+            assert self._loop and self._ended
+            self._loop.call_soon_threadsafe(self._ended.set)
+            self._thread.join(20)
+            assert not self._thread.is_alive()
+
+    async def _main(self, check: Check, rate: Rate, limits: Limits, begin: Cursor | None) -> None:
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        self.hub = Hub(self._target, begin)
+        files = Files(self.keys, self.guests, Audit(self.folder / "gate"))
+        self.gate = Gate(self.hub, files, self.settings, lambda: [("127.0.0.1", self.port)], rate, check=check)
+        listening = socket.create_server(("127.0.0.1", self.port))
+        listening.setblocking(False)
+        self.port = listening.getsockname()[1]
+        port = Port(server_context(self.keys), self.gate.talk, limits)
+        works = [self.hub.run(), port.serve([listening]), self.gate.beat(), self._ended.wait()]
+        tasks = [asyncio.ensure_future(work) for work in works]
+        self._ready.set()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        self.hub.close()
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+    def call(self, what: Callable[[], object]) -> None:
+        """Have something called in the gate's loop."""
+        assert self._loop
+        self._loop.call_soon_threadsafe(what)
+
+    def guest(self, name: str, floor: dict[str, object] | None = None) -> JoinedChat:
+        """Return the chat of somebody who has joined as ``name``."""
+        key, public = new_guest_key()
+        certificate = self.keys.sign(name, public)
+        folder = self.folder / f"guest-{name}"
+        folder.mkdir(exist_ok=True)
+        (folder / "my.key").write_text(key)
+        (folder / "my.crt").write_text(certificate)
+        (folder / "gate.crt").write_text(self.keys.certificate.read_text())
+        self.guests.add(Guest(name, fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate)), 0.0, "127.0.0.1", floor))
+        if self._loop and self.gate:
+            self.call(self.gate.look)
+        pin = pin_of(self.keys.der()).hex()
+        chat = JoinedChat("owner", name, folder, (("127.0.0.1", self.port),), pin, str(self.settings.full_stream))
+        save_chat(chat)
+        return chat
