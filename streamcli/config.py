@@ -16,9 +16,11 @@ from typing import Any, BinaryIO, TypeVar, cast, get_args
 
 from streamcli.errors import Unusable, UsageError
 from streamcli.model.address import DEFAULT_SCOPE, DEFAULT_STREAM, ClientName, Controller, Login, Stream, parse_url
+from streamcli.model.joined_chat import JoinedChat
 from streamcli.model.names import quoted, valid_id, valid_room, valid_scope_or_stream
 from streamcli.model.numbers import whole
-from streamcli.system.paths import config_file
+from streamcli.saved_chats import saved_chat, saved_chats
+from streamcli.system.paths import config_file, embedded_server_record
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,6 +41,7 @@ MAX_LAST = 1_000_000
 class Settings:
     """Settings of one run. ``controller`` None means the embedded server; ``timeout`` is in seconds.
 
+    With a ``gate`` the log is somebody else's, in a chat that was joined; ``user`` is then our name there.
     ``client`` None means that the client for the log is chosen (`streamcli.log.opening`).
     """
 
@@ -48,6 +51,12 @@ class Settings:
     room: str
     timeout: float
     client: ClientName | None = None
+    gate: JoinedChat | None = None
+
+    @property
+    def where(self) -> Controller | JoinedChat | None:
+        """Where the log is; None for the embedded server."""
+        return self.gate or self.controller
 
     @property
     def group_owner(self) -> str:
@@ -81,7 +90,10 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
         near = file.parent if not environment.get(f"STREAMCLI_{key.upper()}") else Path()
         return value(key, lambda text: cast("Path | None", _path(near, text)), None)
 
-    controller = value("url", lambda url: cast("Controller | None", parse_url(url)), None)
+    where = value("url", lambda url: cast("Controller | JoinedChat | None", _place(url)), None)
+    if isinstance(where, JoinedChat) or (where is None and (where := _only_joined())):
+        return _joined(where, options, value("room", valid_room, DEFAULT_ROOM))
+    controller = where
     if controller:
         login = _login(controller, environment, path("login_file"))
         controller = replace(controller, login=login, ca=_authorities(path("ca")) if controller.tls else None)
@@ -96,6 +108,31 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
         timeout=seconds(options.get("timeout")),
         client=value("client", lambda name: cast("ClientName | None", _client(name)), None),
     )
+
+
+def _place(text: str) -> Controller | JoinedChat:
+    """Read a URL, or the name of a chat that was joined."""
+    if "://" in text:
+        return parse_url(text)
+    if chat := saved_chat(text):
+        return chat
+    raise UsageError(f"{quoted(text)} is neither a URL nor a chat that was joined here: `streamcli chats` lists them.")
+
+
+def _only_joined() -> JoinedChat | None:
+    """Return the chat that was joined last, if this machine never had one of its own."""
+    return None if embedded_server_record().exists() else next(iter(saved_chats()), None)
+
+
+def _joined(chat: JoinedChat, options: Mapping[str, str | None], room: str) -> Settings:
+    """Return the settings in a chat that was joined: its name and its stream are given."""
+    if (id := options.get("id")) is not None and id != chat.guest:
+        raise UsageError(f"In the chat {chat.name} your name is {chat.guest}: it is held by your key. Leave --id out.")
+    for option in ("scope", "stream", "client"):
+        if options.get(option) is not None:
+            raise UsageError(f"--{option} is for a server of Pravega's, and {chat.name} is a chat that you joined.")
+    scope, _, stream = chat.stream.partition("/")
+    return Settings(None, chat.guest, Stream(scope, stream), room, seconds(options.get("timeout")), gate=chat)
 
 
 def _client(name: str) -> ClientName:

@@ -25,6 +25,7 @@ from tests.memory_log import MemoryLog
 from tests.memory_stream import MemoryStream
 
 AHEAD = 2  # batches that may come without being taken
+MOST_AHEAD = 3_100_000  # bytes of events that may come if they are more
 LARGE = 60_000  # bytes
 FIVE_BATCHES = [number.to_bytes(2, "big") * (LARGE // 2) for number in range(80)]  # 4.8 MB
 SETTLED = 0.5  # seconds after which what was not to come would have come
@@ -64,6 +65,16 @@ def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Logs]:
         return
     target = Target(stream, "tim", lambda: controller, tmp_path / "groups", subprocess.DEVNULL, request.param)
     yield lambda on_status=ignored: open_log(target, on_status)
+
+
+async def stalled(reading: Reading) -> int:
+    """Wait until nothing more comes to who takes nothing; return how many batches have come."""
+    await until(lambda: len(reading.batches) >= AHEAD)
+    while True:
+        before = len(reading.batches)
+        await asyncio.sleep(SETTLED)
+        if len(reading.batches) == before:
+            return before
 
 
 def numbered(count: int, name: str = "event") -> list[bytes]:
@@ -212,21 +223,19 @@ def test_two_append_side_by_side(logs: Logs) -> None:
     run(main())
 
 
-def test_no_more_than_two_batches_come_that_are_not_taken(logs: Logs) -> None:
+def test_no_more_comes_than_is_taken_but_for_two_batches_or_two_megabytes(logs: Logs) -> None:
     async def main() -> None:
         await have_past(logs, *FIVE_BATCHES)
         log = logs()
         reading = Reading(log)
         reading.takes = False
         async with used(log):
-            await until(lambda: len(reading.untaken) == AHEAD)
-            await asyncio.sleep(SETTLED)
-            assert len(reading.batches) == AHEAD
+            ahead = await stalled(reading)
+            assert ahead == AHEAD or sum(len(event.data) for event in reading.all) <= MOST_AHEAD
             assert "caught_up" not in reading.calls
             reading.untaken.pop(0)()
-            await until(lambda: len(reading.batches) == AHEAD + 1)
-            await asyncio.sleep(SETTLED)
-            assert len(reading.batches) == AHEAD + 1
+            await until(lambda: len(reading.batches) > ahead)
+            assert await stalled(reading) <= ahead + 2
             reading.take_all()
             await reading.has(len(FIVE_BATCHES))
         assert reading.datas == FIVE_BATCHES
@@ -241,22 +250,22 @@ def test_a_replaced_connection_goes_on_at_the_cursor_and_is_not_told_what_the_on
         reading = Reading(log)
         reading.takes = False
         async with used(log):
-            await until(lambda: len(reading.untaken) == AHEAD and reading.openings)
+            ahead = await stalled(reading)
+            assert reading.openings
             reading.connection.replace()
             assert not reading.connection.is_open
             await until(lambda: len(reading.openings) == 2)
             assert reading.connection.is_open
-            assert start_of(reading.connections[1]) == reading.batches[AHEAD - 1][-1].end
-            for _ in range(AHEAD):
+            assert start_of(reading.connections[1]) == reading.batches[ahead - 1][-1].end
+            both = await stalled(reading)
+            assert both > ahead
+            for _ in range(ahead):
                 reading.untaken.pop(0)()
-            await until(lambda: len(reading.batches) == 2 * AHEAD)
-            await asyncio.sleep(SETTLED)
-            assert len(reading.batches) == 2 * AHEAD, "the connection before brought what was taken"
+            assert await stalled(reading) == both, "what the connection before brought does not count"
             reading.take_all()
             await until(lambda: "caught_up" in reading.calls)
         assert reading.datas == FIVE_BATCHES
-        assert reading.calls[:4] == ["connected", "events", "events", "ended"]
-        assert reading.calls[4] == "connected"
+        assert reading.calls[: ahead + 3] == ["connected", *["events"] * ahead, "ended", "connected"]
 
     run(main())
 
@@ -318,7 +327,12 @@ def test_events_may_hold_any_bytes(logs: Logs) -> None:
     run(main())
 
 
-def test_who_only_looks_is_told_that_the_stream_is_missing_until_somebody_makes_it(logs: Logs) -> None:
+def test_who_only_looks_is_told_that_the_stream_is_missing_until_somebody_makes_it(
+    logs: Logs, request: pytest.FixtureRequest
+) -> None:
+    if "[gate]" in request.node.name:
+        pytest.skip("a gate makes the stream before anybody can look")
+
     async def main() -> None:
         said: list[ConnectionStatus] = []
         log = logs(said.append)
@@ -364,7 +378,7 @@ def test_what_is_killed_ends_and_calls_nobody(logs: Logs, when: str) -> None:
         if when == "live":
             await until(lambda: "caught_up" in reading.calls)
         elif when != "before it is open":
-            await until(lambda: len(reading.batches) == AHEAD)
+            await stalled(reading)
         else:
             await asyncio.sleep(0)
         log.kill()

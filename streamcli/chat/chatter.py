@@ -57,8 +57,8 @@ class Chatter:
         self._loop = asyncio.get_running_loop()
         self._clock = clock
         ids = Ids(clock.milliseconds, clock.random_bytes)
-        places, address = Places(settings.user), address_key(settings.controller, settings.stream)
-        self._place = place_of(address)
+        places, address = Places(settings.user), address_key(settings.where, settings.stream)
+        self._place = f"the chat {settings.gate.name}" if settings.gate else place_of(address)
         self._outbox = OutboxThread(places, address, self.note, clock)
         self._status = StatusLine(self._place, clock.monotonic, self._loop.call_later, self._say_trouble)
         self._session = LogSession(target, settings.timeout, self._status_changed, clock)

@@ -202,7 +202,7 @@ def _server_log() -> Finding:
 
 
 def _memory(settings: Settings) -> Iterator[Finding]:
-    places, address = Places(settings.user), address_key(settings.controller, settings.stream)
+    places, address = Places(settings.user), address_key(settings.where, settings.stream)
     try:
         log = places.log_at(address)
         if log is None:

@@ -112,7 +112,7 @@ class _TakingIn:
         self._timeout, self._now = settings.timeout, clock.monotonic
         self._loop = asyncio.get_running_loop()
         self._say = say
-        self.recorder = Recorder(Places(settings.user), address_key(settings.controller, settings.stream), self._note)
+        self.recorder = Recorder(Places(settings.user), address_key(settings.where, settings.stream), self._note)
         self._session = LogSession(target, settings.timeout, clock=clock)
         cursor, _ = self.recorder.resume(0)
         self._reader = Reader(self._session.log, ReadMode.LOOK, self, self.recorder, cursor=cursor, now=clock.monotonic)

@@ -38,16 +38,16 @@ def run(
     Raises StreamcliError.
     """
     sys.setswitchinterval(SWITCH)
-    locate = (
-        _embedded(settings, start, patient, unstarted) if settings.controller is None else _named(settings.controller)
-    )
-    if prepared:
+    locate = _locating(settings, start, patient, unstarted)
+    if prepared and not settings.gate:
         opening.prepare(settings.client, Lines(sys.stderr, "client"))
     with log_file.worker_log() as worker_log:
 
         async def main() -> int:
             groups = state_dir() / "groups"
-            target = Target(settings.stream, settings.group_owner, locate, groups, worker_log, settings.client)
+            target = Target(
+                settings.stream, settings.group_owner, locate, groups, worker_log, settings.client, settings.gate
+            )
             return await _ended_by_errors(work(target))
 
         return asyncio.run(main())
@@ -77,14 +77,24 @@ async def _ended_by_errors(work: Awaitable[int]) -> int:
     return code
 
 
-def _named(controller: Controller) -> Locate:
+def _locating(settings: Settings, start: bool, patient: bool, unstarted: str) -> Locate:
+    if settings.gate:
+        return _nowhere
+    if (controller := settings.controller) is None:
+        return _embedded(settings, start, patient, unstarted)
     return lambda: controller
+
+
+def _nowhere() -> Controller:
+    raise AssertionError("a guest knows no controller")
 
 
 def _embedded(settings: Settings, start: bool, patient: bool, unstarted: str) -> Locate:
     extra.require()
     from streamcli import server
+    from streamcli.gate.guest_list import refuse_guests_name
 
+    refuse_guests_name(settings.user, settings.stream)
     slow = (server.State.STARTING, server.State.UNRESPONSIVE)
     if start and not (patient and server.status(LOOK).state in (*slow, server.State.CRASHED)):
         try:

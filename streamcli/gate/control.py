@@ -12,14 +12,13 @@ from typing import Any, Final
 
 from streamcli.errors import StreamcliError, Unreachable, Unusable
 from streamcli.gate.certificates import GateKeys
-from streamcli.gate.gate_settings import gate_folder, runtime_folder
 from streamcli.gate.guest_list import GuestList
 from streamcli.gate.port import PROTOCOLS
 from streamcli.gate.process import LOCK, STATE
 from streamcli.java.detached import start_detached
 from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.locks import is_held
-from streamcli.system.paths import ensure_dir
+from streamcli.system.paths import ensure_dir, gate_dir, gate_state_dir
 
 _STARTS_WITHIN: Final = 10.0  # seconds
 _POLL = 0.02
@@ -40,21 +39,21 @@ class Answer:
 def is_running() -> bool:
     """Return whether a gate runs."""
     try:
-        return is_held(runtime_folder() / LOCK)
+        return is_held(gate_state_dir() / LOCK)
     except OSError:
         return False
 
 
 def start_if_wanted() -> None:
     """Start the gate in the background if somebody is a guest or invited, and none runs. Raises StreamcliError."""
-    if not is_running() and GuestList(gate_folder()).is_wanted():
-        folder = ensure_dir(runtime_folder())
+    if not is_running() and GuestList(gate_dir()).is_wanted():
+        folder = ensure_dir(gate_state_dir())
         start_detached([sys.executable, "-m", "streamcli.gate"], folder, folder / "console.log")
 
 
 def ensure_running(clock: Clock = SYSTEM) -> Answer:
     """Start the gate if none runs, and return what it says. Raises Unreachable, and Unusable if its port is taken."""
-    (runtime_folder() / STATE).unlink(missing_ok=True) if not is_running() else None
+    (gate_state_dir() / STATE).unlink(missing_ok=True) if not is_running() else None
     start_if_wanted()
     end = clock.monotonic() + _STARTS_WITHIN
     while True:
@@ -70,7 +69,7 @@ def ensure_running(clock: Clock = SYSTEM) -> Answer:
 
 def ask(clock: Clock = SYSTEM) -> Answer:
     """Have the running gate read its list anew, and return what it says. Raises Unreachable if none answers."""
-    keys = GateKeys(gate_folder())
+    keys = GateKeys(gate_dir())
     port = _state().get("port")
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -91,7 +90,7 @@ def ask(clock: Clock = SYSTEM) -> Answer:
 
 def _state() -> dict[str, Any]:
     try:
-        found = json.loads((runtime_folder() / STATE).read_bytes())
+        found = json.loads((gate_state_dir() / STATE).read_bytes())
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError):
         return {}

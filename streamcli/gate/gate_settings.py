@@ -10,7 +10,7 @@ from typing import Final
 from streamcli.errors import FileTrouble
 from streamcli.model.address import Stream
 from streamcli.system import private_files
-from streamcli.system.paths import data_dir, ensure_dir, state_dir
+from streamcli.system.paths import ensure_dir, gate_dir
 
 DEFAULT_PORT: Final = 4483
 
@@ -31,19 +31,9 @@ class GateSettings:
         return Stream(self.scope, self.stream)
 
 
-def gate_folder() -> Path:
-    """Return the folder of keys, guests and settings; no user's history has a folder of this name."""
-    return data_dir() / "_gate"
-
-
-def runtime_folder() -> Path:
-    """Return the folder of the running gate's lock, state and output."""
-    return state_dir() / "gate"
-
-
 def read_settings() -> GateSettings | None:
     """Return the settings; None if nobody was ever invited. Raises FileTrouble if they can't be used."""
-    path = gate_folder() / "gate.json"
+    path = gate_dir() / "gate.json"
     try:
         fields = json.loads(path.read_bytes())
         return GateSettings(**{**fields, "hosts": tuple(fields["hosts"])})
@@ -55,4 +45,4 @@ def read_settings() -> GateSettings | None:
 
 def write_settings(settings: GateSettings) -> None:
     """Replace the settings. Raises CannotCreate or FileTrouble."""
-    private_files.write(ensure_dir(gate_folder()) / "gate.json", json.dumps(asdict(settings), indent=1))
+    private_files.write(ensure_dir(gate_dir()) / "gate.json", json.dumps(asdict(settings), indent=1))

@@ -308,8 +308,8 @@ def _cursor(fields: Any) -> Cursor:
         last = fields["last"]
         if last is not None:
             last = (str(last[0]), int(last[1]), bytes.fromhex(last[2]))
-        for segment in offsets:
-            segment_number(segment)
+        if not all(segment.rpartition("#")[2].isdecimal() for segment in (*offsets, *(last or ())[:1])):
+            return Cursor()  # no log has such a segment: its head is where to begin
         return Cursor(str(fields["log"]), offsets, last)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, json.JSONDecodeError):
         raise Misbehaves("no cursor") from None

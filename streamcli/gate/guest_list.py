@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamcli.errors import NotPermitted, UsageError
+from streamcli.gate.gate_settings import read_settings
+from streamcli.model.address import Stream
 from streamcli.model.invitation import secret_hash
 from streamcli.model.look_alikes import look_alike
 from streamcli.system import private_files
 from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.locks import locked
-from streamcli.system.paths import ensure_dir
+from streamcli.system.paths import ensure_dir, gate_dir
 
 AGAIN_WITHIN: Final = 600.0  # seconds in which a join that was cut off may be repeated with the same key
 _UNKNOWN = "This invitation is used, expired or unknown. Ask for a new one."
@@ -133,6 +135,13 @@ class GuestList:
             guests = {name: asdict(guest) for name, guest in listed.guests.items()}
             invites = {hash: asdict(invite) for hash, invite in kept.items()}
             private_files.write(self._file, json.dumps({"guests": guests, "invites": invites}, indent=1))
+
+
+def refuse_guests_name(name: str, stream: Stream) -> None:
+    """Raise UsageError if ``name`` is held by a guest of this stream: nobody else may chat under it."""
+    settings = read_settings()
+    if settings and settings.full_stream == stream and name in GuestList(gate_dir()).read().guests:
+        raise UsageError(f"{name} is a guest's name in this chat, held by their key: choose another one with --id.")
 
 
 def _refuse_taken(name: str, taken: list[str]) -> None:

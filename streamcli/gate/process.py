@@ -18,10 +18,10 @@ from streamcli.errors import StreamcliError
 from streamcli.gate.audit import Audit
 from streamcli.gate.certificates import GateKeys, server_context
 from streamcli.gate.gate import Files, Gate
-from streamcli.gate.gate_settings import GateSettings, gate_folder, read_settings, runtime_folder
+from streamcli.gate.gate_settings import GateSettings, read_settings
 from streamcli.gate.guest_list import GuestList
 from streamcli.gate.hub import Hub
-from streamcli.gate.own_addresses import own_addresses
+from streamcli.server.own_addresses import own_addresses
 from streamcli.gate.port import Port, listen
 from streamcli.log import opening
 from streamcli.log.api import Target
@@ -29,7 +29,7 @@ from streamcli.model.cursor import Cursor
 from streamcli.system import log_file, private_files
 from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.locks import try_hold
-from streamcli.system.paths import ensure_dir, state_dir
+from streamcli.system.paths import ensure_dir, gate_dir, gate_state_dir, state_dir
 
 LOCK: Final = "lock"  # held as long as the gate runs
 STATE: Final = "state.json"
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 def run(clock: Clock = SYSTEM) -> int:
     """Run until the gate is not wanted any more; return the exit code. A second gate ends at once."""
     log_file.set_up(verbose=False)
-    folder = ensure_dir(runtime_folder())
+    folder = ensure_dir(gate_state_dir())
     end = clock.monotonic() + _LOCK_WITHIN
     while (held := try_hold(folder / LOCK)) is None:
         if clock.monotonic() > end:
@@ -53,7 +53,7 @@ def run(clock: Clock = SYSTEM) -> int:
         clock.sleep(0.05)
     sys.setswitchinterval(0.0005)
     try:
-        settings, guests = read_settings(), GuestList(gate_folder(), clock)
+        settings, guests = read_settings(), GuestList(gate_dir(), clock)
         if settings is None or not guests.is_wanted():
             return 0
         opening.prepare(settle({}, os.environ).client, server.Quiet())
@@ -73,10 +73,10 @@ class _Process:
 
     def __init__(self, settings: GateSettings, guests: GuestList, clock: Clock) -> None:
         self._settings, self._guests, self._clock = settings, guests, clock
-        self._position = runtime_folder() / "position.json"
+        self._position = gate_state_dir() / "position.json"
 
     async def run(self, worker_log: int) -> None:
-        keys = GateKeys(gate_folder())
+        keys = GateKeys(gate_dir())
         keys.ensure()
         listening = listen(self._settings.port)
         own = settle({}, os.environ)
@@ -85,11 +85,11 @@ class _Process:
             self._settings.full_stream, self._settings.owner, locate, state_dir() / "groups", worker_log, own.client
         )
         hub = Hub(target, self._saved_position(), self._clock)
-        files = Files(keys, self._guests, Audit(gate_folder(), self._clock))
+        files = Files(keys, self._guests, Audit(gate_dir(), self._clock))
         gate = Gate(hub, files, self._settings, self._places, clock=self._clock)
         port = Port(server_context(keys), gate.talk)
         private_files.write(
-            runtime_folder() / STATE, json.dumps({"pid": os.getpid(), "port": self._settings.port})
+            gate_state_dir() / STATE, json.dumps({"pid": os.getpid(), "port": self._settings.port})
         )
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -113,7 +113,7 @@ class _Process:
 
     async def _until_unwanted(self, gate: Gate, hub: Hub) -> None:
         steps = 0
-        changed = _changes(gate_folder() / "guests.json")
+        changed = _changes(gate_dir() / "guests.json")
         while self._guests_are_wanted(gate) and server.status(0.02).state is not server.State.STOPPED:
             await asyncio.sleep(_STEP)
             if changed():

@@ -61,7 +61,7 @@ class Record:
 
 def folder() -> Path:
     """Return the server's own folder; it may not exist yet."""
-    return paths.state_dir() / "server"
+    return paths.embedded_server_record().parent
 
 
 def log_path() -> Path:
@@ -101,7 +101,7 @@ def process(record: Record) -> psutil.Process | None:
 def read() -> Record | None:
     """Read the record; None if it is missing or invalid (as if no server ever ran)."""
     try:
-        fields = json.loads((folder() / "state.json").read_text(encoding="utf-8"))
+        fields = json.loads(paths.embedded_server_record().read_text(encoding="utf-8"))
         ports = Ports(*(int(fields["ports"][name]) for name in Ports.__dataclass_fields__))
         return Record(
             str(fields["phase"]),
@@ -128,7 +128,7 @@ def remembered() -> ServerOptions:
 
 def write(record: Record) -> None:
     """Replace the record atomically: a reader sees the old one or the new one, never a part."""
-    private_files.write(folder() / "state.json", json.dumps(asdict(record)))
+    private_files.write(paths.embedded_server_record(), json.dumps(asdict(record)))
 
 
 def put_back(record: Record | None) -> None:
@@ -136,7 +136,7 @@ def put_back(record: Record | None) -> None:
     if record:
         write(record)
     else:
-        (folder() / "state.json").unlink(missing_ok=True)
+        paths.embedded_server_record().unlink(missing_ok=True)
 
 
 def change(pid: int, allowed: tuple[str, ...], phase: str, now: float) -> bool:

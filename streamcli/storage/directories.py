@@ -16,6 +16,8 @@ from typing import Final
 
 from streamcli.errors import from_os_error
 from streamcli.model.address import Controller, Stream
+from streamcli.model.joined_chat import KEY as GATE
+from streamcli.model.joined_chat import JoinedChat
 from streamcli.storage.database import ensure_private
 from streamcli.system import private_files
 from streamcli.system.locks import locked
@@ -28,9 +30,9 @@ OWN: Final = "own-"  # prefix of the ids that we generate
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def address_key(controller: Controller | None, stream: Stream) -> str:
-    """Return the key of a stream at an address; no controller means the embedded server."""
-    return f"{controller.key if controller else EMBEDDED} {stream}"
+def address_key(where: Controller | JoinedChat | None, stream: Stream) -> str:
+    """Return the key of a stream at an address; None means the embedded server."""
+    return f"{where.key if where else EMBEDDED} {stream}"
 
 
 def new_log_id(random_bytes: Callable[[int], bytes] = os.urandom) -> str:
@@ -101,7 +103,11 @@ class Places:
 def place_of(address: str) -> str:
     """Describe an address (address_key) for the user."""
     url, _, stream = address.partition(" ")
-    return f"{'the embedded server' if url == EMBEDDED else url}, {stream}" if address else "another address"
+    if not address:
+        return "another address"
+    if url.startswith(GATE):
+        return f"a chat that you joined, {stream}"
+    return f"{'the embedded server' if url == EMBEDDED else url}, {stream}"
 
 
 def _address_of(folder: Path) -> str:

@@ -29,6 +29,21 @@ def data_dir() -> Path:
     return _absolute(platformdirs.user_data_dir)
 
 
+def embedded_server_record() -> Path:
+    """Return the file that exists once the embedded server was started on this machine."""
+    return state_dir() / "server" / "state.json"
+
+
+def gate_dir() -> Path:
+    """Return the folder of the gate's keys and guests; no user's history has a folder of this name."""
+    return data_dir() / "_gate"
+
+
+def gate_state_dir() -> Path:
+    """Return the folder of the running gate's lock, state and output."""
+    return state_dir() / "gate"
+
+
 def config_file() -> Path:
     """Return the settings file's path; it need not exist."""
     return _absolute(platformdirs.user_config_dir) / "config.toml"

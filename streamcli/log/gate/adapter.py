@@ -200,8 +200,9 @@ class GateLog:
     # In the loop.
 
     def _end(self, trouble: str) -> None:
-        if not self._refused:
-            self._trouble = trouble or self._trouble or "the gate has closed the connection"
+        killed = self._connection is None or self._connection.is_killed
+        if not self._refused and not killed:
+            self._trouble = trouble or "the gate has closed the connection"
         if self._ended:
             self._ended.set()
 

@@ -1,0 +1,158 @@
+"""``streamcli join`` and ``chats``: chats of other people."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from streamcli.cli.main import COMMANDS
+from streamcli.errors import NotPermitted, Unreachable, UsageError
+from streamcli.gate.certificates import new_guest_key, public_half
+from streamcli.log.gate.connection import worded
+from streamcli.log.gate.tls import GATE_CERTIFICATE, MY_CERTIFICATE, MY_KEY, joining_context
+from streamcli.model.invitation import Invitation, parse_invitation, pin_of, secret_hash
+from streamcli.model.joined_chat import JoinedChat
+from streamcli.model.names import valid_id
+from streamcli.saved_chats import chats_folder, folder_of, save_chat, saved_chat, saved_chats
+from streamcli.system import private_files
+from streamcli.system.clock import Clock
+from streamcli.system.paths import ensure_dir
+
+ASK: Final = "The line you were sent: "
+_CONNECTS_WITHIN = 5.0  # seconds, for each address
+_LONGEST_ANSWER = 1 << 16
+
+
+@dataclass(frozen=True)
+class Joining:
+    """The request of ``join``: the invitation, under which name to save the chat, and another address of the gate."""
+
+    invitation: Invitation
+    saved_as: str | None = None
+    at: tuple[str, int] | None = None
+
+
+def joining(line: str, saved_as: str | None, at: str | None) -> Joining:
+    """Read the arguments. Raises UsageError."""
+    invitation = parse_invitation(line)
+    if saved_as is not None:
+        saved_as = _chat_name(saved_as)
+        if (there := saved_chat(saved_as)) is not None:
+            raise UsageError(f"There is a chat {there.name} already: choose another name with --as.")
+    return Joining(invitation, saved_as, _place(at, invitation.port) if at is not None else None)
+
+
+def _chat_name(text: str) -> str:
+    name = valid_id(text)
+    if name in COMMANDS or "://" in name or name.startswith("-"):
+        raise UsageError(f"A chat can't be called {name}, which means something else to streamcli.")
+    return name
+
+
+def _place(text: str, port: int) -> tuple[str, int]:
+    host, colon, number = text.rpartition(":")
+    if not colon or ":" in host.strip("[]") and not host.startswith("["):
+        return text.strip("[]"), port
+    if not number.isdecimal() or not 0 < int(number) < 65_536 or not host:
+        raise UsageError(f"--at takes a host, or a host and a port such as chat.example.org:4483 (got {text}).")
+    return host.strip("[]"), int(number)
+
+
+def join(wanted: Joining, out: TextIO, clock: Clock) -> JoinedChat:
+    """Join, save the chat and return it. Raises NotPermitted, Unreachable and errors of files."""
+    invitation = wanted.invitation
+    # The key outlives an attempt that is cut off, so that the next one can be recognised as the same.
+    trying = ensure_dir(chats_folder() / f"_joining-{secret_hash(invitation.secret)[:16]}")
+    key = _kept_key(trying / MY_KEY)
+    places = (wanted.at,) if wanted.at else tuple((host, invitation.port) for host in invitation.hosts)
+    answer = asyncio.run(_ask(places, invitation, public_half(key)))
+    name = wanted.saved_as or _free_name(str(answer["owner"]))
+    folder = ensure_dir(folder_of(name))
+    for file, content in (
+        (MY_KEY, key),
+        (MY_CERTIFICATE, str(answer["certificate"])),
+        (GATE_CERTIFICATE, str(answer["gate"])),
+    ):
+        private_files.write(folder / file, content)
+    found = tuple((str(host), int(port)) for host, port in answer["places"])
+    known = tuple(dict.fromkeys((*places, *found)))
+    pin = pin_of(answer["der"]).hex()
+    chat = JoinedChat(name, invitation.name, folder, known, pin, str(answer["stream"]), clock.seconds())
+    save_chat(chat)
+    (trying / MY_KEY).unlink(missing_ok=True)
+    trying.rmdir()
+    out.write(f"You are in, as {chat.guest}.\n")
+    return chat
+
+
+def _kept_key(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        key, _ = new_guest_key()
+        private_files.write(path, key)
+        return key
+
+
+def _free_name(owner: str) -> str:
+    taken = {chat.name for chat in saved_chats()} | set(COMMANDS)
+    if owner not in taken and "://" not in owner and not owner.startswith("-"):
+        return owner
+    number = 2
+    while f"{owner}-{number}" in taken:
+        number += 1
+    return f"{owner}-{number}"
+
+
+async def _ask(places: tuple[tuple[str, int], ...], invitation: Invitation, public: str) -> dict[str, Any]:
+    """Ask the first gate that answers, at each place in turn."""
+    failure: Exception | None = None
+    for host, port in places:
+        try:
+            return await asyncio.wait_for(_ask_at(host, port, invitation, public), 2 * _CONNECTS_WITHIN)
+        except (OSError, UnicodeError, asyncio.TimeoutError, TimeoutError, asyncio.IncompleteReadError) as error:
+            failure = error if failure is None or not isinstance(error, OSError) else failure
+            last = f"{host}:{port}: {worded(error)}"
+        except Unreachable as error:  # another server answers: perhaps it has the same address in another network
+            last = str(error)
+    raise Unreachable(f"The gate can't be reached: {last.rstrip('.')}. Is its machine on, and its port open to you?")
+
+
+async def _ask_at(host: str, port: int, invitation: Invitation, public: str) -> dict[str, Any]:
+    reader, writer = await asyncio.wait_for(
+        asyncio.open_connection(host, port, ssl=joining_context(), server_hostname="streamcli gate"), _CONNECTS_WITHIN
+    )
+    try:
+        der: bytes = writer.get_extra_info("ssl_object").getpeercert(True)
+        if not hmac.compare_digest(pin_of(der), invitation.pin):
+            raise Unreachable(f"Another server answers at {host}:{port}.")
+        writer.write(json.dumps({"secret": invitation.secret.hex(), "key": public}).encode() + b"\n")
+        answer = json.loads(await reader.readline() or b"null")
+    except ValueError:
+        answer = None
+    finally:
+        writer.transport.abort()
+    if not isinstance(answer, dict):
+        raise ConnectionError("the gate has closed the connection")
+    if refused := answer.get("refused"):
+        raise (NotPermitted if answer.get("code") == NotPermitted.exit_code else Unreachable)(str(refused))
+    import ssl
+
+    return {**answer, "der": der, "gate": ssl.DER_cert_to_PEM_cert(der)}
+
+
+def chats(out: TextIO) -> int:
+    """Print the chats that were joined on this machine, and which one opens without a name."""
+    found = saved_chats()
+    if not found:
+        out.write("No chat was joined here yet. `streamcli join` joins one.\n")
+        return 0
+    width = max(len(chat.name) for chat in found)
+    for chat in found:
+        host, port = chat.places[0]
+        out.write(f"{chat.name:<{width}}  as {chat.guest}, at {host}:{port}\n")
+    return 0
