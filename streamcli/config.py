@@ -91,9 +91,10 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
         return value(key, lambda text: cast("Path | None", _path(near, text)), None)
 
     where = value("url", lambda url: cast("Controller | JoinedChat | None", _place(url)), None)
-    if isinstance(where, JoinedChat) or (where is None and (where := _only_joined())):
-        return _joined(where, options, value("room", valid_room, DEFAULT_ROOM))
-    controller = where
+    chat = _only_joined() if where is None else where
+    if isinstance(chat, JoinedChat):
+        return _joined(chat, options, value("room", valid_room, DEFAULT_ROOM))
+    controller = chat
     if controller:
         login = _login(controller, environment, path("login_file"))
         controller = replace(controller, login=login, ca=_authorities(path("ca")) if controller.tls else None)

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from streamcli.gate.gate import Files, Gate
 from streamcli.gate.gate_settings import GateSettings
 from streamcli.gate.guest_list import Guest, GuestList
 from streamcli.gate.hub import Hub
-from streamcli.gate.port import Limits, Port
-from streamcli.gate.token_bucket import Rate
+from streamcli.gate.port import USUAL_LIMITS, Limits, Port
+from streamcli.gate.token_bucket import USUAL_RATE, Rate
 from streamcli.log.api import Target
 from streamcli.model.address import ClientName, Stream, parse_url
 from streamcli.model.cursor import Cursor
@@ -52,7 +53,11 @@ class GateThread:
 
     @contextlib.contextmanager
     def running(
-        self, check: Check = refusal, rate: Rate = Rate(), limits: Limits = Limits(), begin: Cursor | None = None
+        self,
+        check: Check = refusal,
+        rate: Rate = USUAL_RATE,
+        limits: Limits = USUAL_LIMITS,
+        begin: Cursor | None = None,
     ) -> Iterator[None]:
         """Meanwhile the gate runs; when it runs again, it does so on the same port."""
         self._ready.clear()
@@ -104,7 +109,10 @@ class GateThread:
         (folder / "my.key").write_text(key)
         (folder / "my.crt").write_text(certificate)
         (folder / "gate.crt").write_text(self.keys.certificate.read_text())
-        self.guests.add(Guest(name, fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate)), 0.0, "127.0.0.1", floor))
+        guest = Guest(name, fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate)), 0.0, "127.0.0.1", floor)
+        secret = f"of {name}".encode()
+        self.guests.invite(name, secret, "owner", time.time() + 60, False)
+        self.guests.use(secret, "a key", lambda invite: guest)
         if self._loop and self.gate:
             self.call(self.gate.look)
         pin = pin_of(self.keys.der()).hex()

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import pytest
 
-from streamcli.log.api import ConnectionStatus, Log, Phase, ReadMode, Target
 from streamcli.gate.token_bucket import Rate
+from streamcli.log.api import ConnectionStatus, Log, Phase, ReadMode, Target
 from streamcli.log.gate.adapter import GateLog
 from streamcli.log.opening import open_log
 from streamcli.model.address import Stream, parse_url

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import shlex
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from streamcli.cli.main import COMMANDS
 from streamcli.errors import NotPermitted, Unreachable, UsageError
 from streamcli.gate.certificates import new_guest_key, public_half
 from streamcli.log.gate.connection import worded
@@ -20,8 +21,22 @@ from streamcli.model.names import valid_id
 from streamcli.saved_chats import chats_folder, folder_of, save_chat, saved_chat, saved_chats
 from streamcli.system import private_files
 from streamcli.system.clock import Clock
-from streamcli.system.paths import ensure_dir
+from streamcli.system.paths import embedded_server_record, ensure_dir
 
+# Words that mean something else where a chat's name can stand.
+RESERVED: Final = {
+    "send",
+    "tail",
+    "history",
+    "search",
+    "server",
+    "doctor",
+    "invite",
+    "uninvite",
+    "guests",
+    "join",
+    "chats",
+}
 ASK: Final = "The line you were sent: "
 _CONNECTS_WITHIN = 5.0  # seconds, for each address
 _LONGEST_ANSWER = 1 << 16
@@ -36,6 +51,17 @@ class Joining:
     at: tuple[str, int] | None = None
 
 
+def asked(source: TextIO, err: TextIO) -> str:
+    """Ask for the line, so that it stands neither in the shell's history nor in the list of processes."""
+    if source.isatty():
+        err.write(ASK)
+        err.flush()
+    line = source.readline()
+    if not line.strip():
+        raise UsageError("No line was given: `streamcli join LINE`, or paste it when asked.")
+    return line
+
+
 def joining(line: str, saved_as: str | None, at: str | None) -> Joining:
     """Read the arguments. Raises UsageError."""
     invitation = parse_invitation(line)
@@ -48,14 +74,14 @@ def joining(line: str, saved_as: str | None, at: str | None) -> Joining:
 
 def _chat_name(text: str) -> str:
     name = valid_id(text)
-    if name in COMMANDS or "://" in name or name.startswith("-"):
+    if name in RESERVED or "://" in name or name.startswith("-"):
         raise UsageError(f"A chat can't be called {name}, which means something else to streamcli.")
     return name
 
 
 def _place(text: str, port: int) -> tuple[str, int]:
     host, colon, number = text.rpartition(":")
-    if not colon or ":" in host.strip("[]") and not host.startswith("["):
+    if not colon or (":" in host.strip("[]") and not host.startswith("[")):
         return text.strip("[]"), port
     if not number.isdecimal() or not 0 < int(number) < 65_536 or not host:
         raise UsageError(f"--at takes a host, or a host and a port such as chat.example.org:4483 (got {text}).")
@@ -85,7 +111,9 @@ def join(wanted: Joining, out: TextIO, clock: Clock) -> JoinedChat:
     save_chat(chat)
     (trying / MY_KEY).unlink(missing_ok=True)
     trying.rmdir()
-    out.write(f"You are in, as {chat.guest}.\n")
+    others = embedded_server_record().exists()
+    opens = f"streamcli {shlex.quote(name)}" if others else "streamcli"
+    out.write(f"You are in, as {chat.guest}. From now on `{opens}` opens this chat.\n")
     return chat
 
 
@@ -99,7 +127,7 @@ def _kept_key(path: Path) -> str:
 
 
 def _free_name(owner: str) -> str:
-    taken = {chat.name for chat in saved_chats()} | set(COMMANDS)
+    taken = {chat.name for chat in saved_chats()} | RESERVED
     if owner not in taken and "://" not in owner and not owner.startswith("-"):
         return owner
     number = 2
@@ -140,8 +168,6 @@ async def _ask_at(host: str, port: int, invitation: Invitation, public: str) -> 
         raise ConnectionError("the gate has closed the connection")
     if refused := answer.get("refused"):
         raise (NotPermitted if answer.get("code") == NotPermitted.exit_code else Unreachable)(str(refused))
-    import ssl
-
     return {**answer, "der": der, "gate": ssl.DER_cert_to_PEM_cert(der)}
 
 

@@ -34,6 +34,11 @@ Usage:
   streamcli history [--last N] [--json] [--timeout S] [--verbose] [options]
   streamcli search [--last N] [--json] [--timeout S] [--verbose] [options] [--] <words>...
   streamcli doctor [--timeout S] [--verbose] [options]
+  streamcli invite [--expires T] [--since-joining] [--host H] [--port P] [--timeout S] [--verbose] [options] [--] <name>
+  streamcli uninvite [--verbose] [--] <name>
+  streamcli guests [--verbose]
+  streamcli join [--as NAME] [--at HOST] [--verbose] [<line>]
+  streamcli chats [--verbose]
   streamcli server start [--in-memory] [--data-dir DIR] [--no-auth] [--timeout S] [--verbose]
   streamcli server (stop|status|logs) [--timeout S] [--verbose]
   streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
@@ -47,10 +52,13 @@ STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD or from a login file, never from an opt
 is your login name. send sends its arguments as one message, or each line of standard input as one,
 and ends when all are in the log. tail prints messages from the head of the log and follows it.
 history and search read new messages from the log if a server answers, then print this machine's
-history. doctor reports what works and what does not.
+history. doctor reports what works and what does not. invite prints a line with which somebody on
+another machine joins the chat on this machine's embedded server, and starts its gate, one TLS port;
+guests lists who may come in, uninvite removes them. join takes such a line, or asks for it, saves
+the chat and opens it; chats lists what was joined, and `streamcli NAME` opens one of them.
 
 Options:
-  --url URL        the controller or controllers, instead of <url> [STREAMCLI_URL]
+  --url URL        the controller or controllers, or a joined chat, instead of <url> [STREAMCLI_URL]
   --id NAME        your name in the chat, instead of <id> [STREAMCLI_ID]
   --scope SCOPE    the log's scope (default: scope) [STREAMCLI_SCOPE]
   --stream STREAM  the log's stream (default: stream) [STREAMCLI_STREAM]
@@ -59,6 +67,12 @@ Options:
   --json           tail, history, search: print each message as one line of JSON
   --no-follow      tail: stop at the end of the log
   --last N         tail: start with the last N messages; history, search: print N (default: 50)
+  --expires T      invite: for how long it can be used, such as 30m, 24h or 7d (default: 24h)
+  --since-joining  invite: what was said before joining is not shown
+  --host H         invite: how others reach this machine, if not by its own address; commas join several
+  --port P         invite: the gate's port (default: 4483, or that of the last invitation)
+  --as NAME        join: what to call the chat on this machine (default: its owner's name)
+  --at HOST        join: where the gate is, instead of what the line says; HOST:PORT names a port too
   --in-memory      server start: keep all data in memory; it is lost when the server ends
   --data-dir DIR   server start: the data folder; remembered for later starts
   --no-auth        server start: require no password; for tests only
@@ -67,7 +81,19 @@ Options:
   --version        print the version
   -h, --help       print this text
 """
-COMMANDS = ("send", "tail", "history", "search", "server", "doctor")
+COMMANDS = (
+    "send",
+    "tail",
+    "history",
+    "search",
+    "server",
+    "doctor",
+    "invite",
+    "uninvite",
+    "guests",
+    "join",
+    "chats",
+)
 # Thresholds of the garbage collector. Messages form no cycles, and with the default (700 objects) collecting takes a
 # quarter of the time of reading a long log.
 RARELY = (20_000, 20, 20)
@@ -151,12 +177,15 @@ def _parse(argv: list[str]) -> dict[str, Any]:
     url = arguments["<url>"]
     if url in COMMANDS:
         raise UsageError(f"Wrong arguments for {url}. Usage: {_usage_of(url)}. See streamcli --help.")
-    if url and "://" not in url:
+    if url and "://" not in url and not _is_joined(url):
         near = difflib.get_close_matches(url, COMMANDS, n=1)
-        offer = f"a URL looks like tcp://127.0.0.1:9090, and --id {url} chats under that name."
+        offer = (
+            f"a URL looks like tcp://127.0.0.1:9090, --id {url} chats under that name, and `streamcli chats` lists "
+            "joined chats."
+        )
         if near:
             offer = f"did you mean “{_usage_of(near[0])}”?"
-        raise UsageError(f"{url!r} is neither a command nor a URL: {offer} See streamcli --help.")
+        raise UsageError(f"{url!r} is neither a command, a URL nor a joined chat: {offer} See streamcli --help.")
     for first, second in (("<url>", "--url"), ("<id>", "--id")):
         if None not in (arguments[first], arguments[second]) and arguments[first] != arguments[second]:
             raise UsageError(f"{first} and {second} differ: give one of them. See streamcli --help.")
@@ -164,6 +193,12 @@ def _parse(argv: list[str]) -> dict[str, Any]:
         if arguments[option] and not arguments["start"]:
             raise UsageError(f"{option} is only for `streamcli server start`. See streamcli --help.")
     return arguments
+
+
+def _is_joined(name: str) -> bool:
+    from streamcli.saved_chats import saved_chat
+
+    return saved_chat(name) is not None
 
 
 def _usage_of(command: str) -> str:
@@ -196,6 +231,12 @@ def _dispatch(arguments: dict[str, Any]) -> int:
     set_up(verbose=arguments["--verbose"])
     if arguments["server"]:
         return _server(arguments)
+    if arguments["invite"] or arguments["uninvite"] or arguments["guests"]:
+        return _sharing(arguments)
+    if arguments["join"]:
+        return _join(arguments)
+    if arguments["chats"]:
+        return _chats()
     if arguments["doctor"]:
         return _doctor(arguments)
     if arguments["tail"]:
@@ -219,6 +260,37 @@ def _server(arguments: dict[str, Any]) -> int:
     options = (arguments["--in-memory"], arguments["--data-dir"], arguments["--no-auth"])
     choice = server.chosen(*options) if action == "start" else None
     return server.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr, choice, clock.SYSTEM)
+
+
+def _sharing(arguments: dict[str, Any]) -> int:
+    from streamcli.system import extra
+
+    extra.require()
+    from streamcli.cli import sharing
+
+    os.environ.pop("STREAMCLI_PASSWORD", None)
+    if arguments["guests"]:
+        return sharing.guests(sys.stdout, clock.SYSTEM)
+    if arguments["uninvite"]:
+        return sharing.uninvite(arguments["<name>"], sys.stdout, clock.SYSTEM)
+    options = {name: arguments[f"--{name}"] for name in ("expires", "host", "port")}
+    wanted = sharing.wanted(arguments["<name>"], arguments["--since-joining"], **options)
+    return sharing.invite(_settings(arguments), wanted, sys.stdout, clock.SYSTEM)
+
+
+def _join(arguments: dict[str, Any]) -> int:
+    from streamcli.cli import joining
+
+    line = joining.asked(sys.stdin, sys.stderr) if arguments["<line>"] is None else arguments["<line>"]
+    chat = joining.join(joining.joining(line, arguments["--as"], arguments["--at"]), sys.stdout, clock.SYSTEM)
+    sys.stdout.flush()
+    return _chat({**arguments, "--url": chat.name}) if os.isatty(0) and os.isatty(1) else 0
+
+
+def _chats() -> int:
+    from streamcli.cli import joining
+
+    return joining.chats(sys.stdout)
 
 
 def _chat(arguments: dict[str, Any]) -> int:

@@ -41,16 +41,19 @@ class Wanted:
     port: int | None = None
 
 
-def duration(text: str) -> float:
-    """Read a duration such as 30m, 24h or 7d; return seconds. Raises UsageError."""
+def wanted(name: str, since_joining: bool, expires: str | None, host: str | None, port: str | None) -> Wanted:
+    """Read the arguments of ``invite``. Raises UsageError."""
+    return Wanted(valid_id(name), _duration(expires or DEFAULT_EXPIRES), since_joining, _hosts(host), _port(port))
+
+
+def _duration(text: str) -> float:
     unit, number = _UNITS.get(text[-1:].lower()), whole(text[:-1], 1_000_000)
     if not unit or not number or number * unit > _LONGEST:
         raise UsageError(f"--expires takes a time such as 30m, 24h or 7d, at most 365d (got {quoted(text)}).")
     return number * unit
 
 
-def hosts(text: str | None) -> tuple[str, ...]:
-    """Read the ``--host`` option: host names or addresses, joined by commas. Raises UsageError."""
+def _hosts(text: str | None) -> tuple[str, ...]:
     found = tuple(part.strip() for part in text.split(",")) if text is not None else ()
     for host in found:
         if not _HOST.fullmatch(host):
@@ -58,8 +61,7 @@ def hosts(text: str | None) -> tuple[str, ...]:
     return found
 
 
-def port(text: str | None) -> int | None:
-    """Read the ``--port`` option. Raises UsageError."""
+def _port(text: str | None) -> int | None:
     if text is None:
         return None
     number = whole(text, 65_535)
@@ -70,8 +72,9 @@ def port(text: str | None) -> int | None:
 
 def invite(settings: Settings, wanted: Wanted, out: TextIO, clock: Clock) -> int:
     """Print an invitation; start the server and the gate if they don't run. Raises StreamcliError."""
-    name = valid_id(wanted.name)
-    before = read_settings()
+    if settings.where:
+        raise UsageError("Others are invited to the chat on this machine's embedded server only: leave the URL out.")
+    name, before = wanted.name, read_settings()
     after = _settings_after(before, settings, wanted)
     keys, guests = GateKeys(gate_dir()), GuestList(gate_dir(), clock)
     keys.ensure()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import signal
 import socket
 import ssl
 import sys
@@ -34,6 +37,18 @@ class Answer:
     closed: int = 0
     here: dict[str, int] = field(default_factory=dict)
     places: list[tuple[str, int]] = field(default_factory=list)
+
+
+def stop(clock: Clock = SYSTEM) -> None:
+    """End the gate, and wait until it has ended. Raises Unreachable if it does not."""
+    end = clock.monotonic() + _STARTS_WITHIN
+    if isinstance(pid := _state().get("pid"), int):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    while is_running():
+        if clock.monotonic() > end:
+            raise Unreachable(f"The gate, process {pid}, does not end.")
+        clock.sleep(_POLL)
 
 
 def is_running() -> bool:
@@ -79,10 +94,10 @@ def ask(clock: Clock = SYSTEM) -> Answer:
         context.set_alpn_protocols([PROTOCOLS[2]])
         if not isinstance(port, int):
             raise Unreachable("The gate is not there.")
-        with socket.create_connection(("127.0.0.1", port), _ANSWERS_WITHIN) as plain:
-            with context.wrap_socket(plain) as secured:
-                secured.sendall(b"{}\n")
-                answer = json.loads(secured.makefile("rb").readline())
+        plain = socket.create_connection(("127.0.0.1", port), _ANSWERS_WITHIN)
+        with plain, context.wrap_socket(plain) as secured:
+            secured.sendall(b"{}\n")
+            answer = json.loads(secured.makefile("rb").readline())
         return Answer(answer["closed"], answer["here"], [(host, port) for host, port in answer["places"]])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unreachable(f"The gate does not answer: {error}. The log says more.") from error

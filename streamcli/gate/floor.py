@@ -9,7 +9,7 @@ from streamcli.model.segment import segment_number
 
 
 def above(floor: Cursor | None, asked: Cursor, log: str) -> Cursor:
-    """Return the cursor from which a guest is served who asks for ``asked`` of ``log``, and sees nothing before ``floor``.
+    """Return from where a guest is served who asks for ``asked`` of ``log``, and sees nothing before ``floor``.
 
     A segment that the floor does not know ended before it, unless it is newer than all that the floor knows.
     """

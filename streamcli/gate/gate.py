@@ -20,10 +20,10 @@ from streamcli.gate.event_check import refusal
 from streamcli.gate.floor import floor_fields, floor_of
 from streamcli.gate.gate_settings import GateSettings
 from streamcli.gate.guest_connection import GuestConnection, Misbehaves, Pass
-from streamcli.gate.guest_list import Guest, GuestList, Listed
+from streamcli.gate.guest_list import Guest, GuestList, Invite, Listed
 from streamcli.gate.hub import Hub
 from streamcli.gate.port import PROTOCOLS, Caller
-from streamcli.gate.token_bucket import Rate, TokenBucket
+from streamcli.gate.token_bucket import USUAL_RATE, Rate, TokenBucket
 from streamcli.log.frames import Frame, pack_json
 from streamcli.model.invitation import secret_hash
 from streamcli.system.clock import SYSTEM, Clock
@@ -33,7 +33,7 @@ MOST_CONNECTIONS: Final = 16  # of one guest
 NO_GUEST: Final = "You are no longer a guest here."
 _LONGEST_LINE = 8192
 _BEAT = 1.0
-_LOG, _JOIN, _OWNER = PROTOCOLS
+_LOG, _JOIN, _ = PROTOCOLS
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Gate:
         files: Files,
         settings: GateSettings,
         places: Callable[[], list[tuple[str, int]]],
-        rate: Rate = Rate(),
+        rate: Rate = USUAL_RATE,
         clock: Clock = SYSTEM,
         check: Callable[[str, str, bytes], str] = refusal,
     ) -> None:
@@ -97,10 +97,9 @@ class Gate:
             await self._guest(caller)
         elif caller.protocol == _JOIN:
             await self._answer(caller, partial(self._join, caller.address))
-        elif caller.protocol == _OWNER:
-            if caller.certificate and hmac.compare_digest(fingerprint_of(caller.certificate), self._owner):
-                caller.known()
-                await self._answer(caller, self._command)
+        elif caller.certificate and hmac.compare_digest(fingerprint_of(caller.certificate), self._owner):
+            caller.known()
+            await self._answer(caller, self._command)
 
     # Guests.
 
@@ -152,24 +151,26 @@ class Gate:
             secret, public = bytes.fromhex(request["secret"]), str(request["key"])
         except (KeyError, ValueError, TypeError):
             raise NotPermitted("This gate does not understand the request to join.") from None
-        guests = self._files.guests
         self.look()
+        waiting = self._listed.invites.get(secret_hash(secret))
+        floor = await self._end_of_log() if waiting and waiting.since_joining else None
+        certificate = ""
+
+        def made(invite: Invite) -> Guest:
+            nonlocal certificate
+            certificate = self._files.keys.sign(invite.name, public)
+            return Guest(invite.name, _fingerprint(certificate), self._clock.seconds(), address, floor)
+
         try:
-            waiting = self._listed.invites.get(secret_hash(secret))
-            floor = await self._end_of_log() if waiting and waiting.since_joining else None
-            invite = await asyncio.to_thread(guests.use, secret, secret_hash(public.encode()))
-        except NotPermitted as error:
+            guest = await asyncio.to_thread(self._files.guests.use, secret, secret_hash(public.encode()), made)
+        except NotPermitted:
             self._files.audit.refuse_stranger(address, "a used, expired or unknown invitation")
-            raise error
-        try:
-            certificate = await asyncio.to_thread(self._files.keys.sign, invite.name, public)
+            raise
         except ValueError:
             raise NotPermitted("This gate can't use the key of who joins.") from None
-        guest = Guest(invite.name, _fingerprint(certificate), self._clock.seconds(), address, floor)
-        await asyncio.to_thread(guests.add, guest)
         self.look()
-        self._files.audit.say("joined", invite.name, address)
-        return {"certificate": certificate, **self._welcome(invite.name)}
+        self._files.audit.say("joined", guest.name, address)
+        return {"certificate": certificate, **self._welcome(guest.name)}
 
     async def _end_of_log(self) -> dict[str, Any]:
         """Return where the log ends, for who may not read the past."""

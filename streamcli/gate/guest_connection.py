@@ -50,7 +50,7 @@ class Misbehaves(Exception):
 
 @dataclass(frozen=True)
 class Pass:
-    """Who a guest is, and what they may: see events after ``floor``, append events that ``refusal`` has nothing against.
+    """Who a guest is, and what they may: see the events after ``floor``, and append those that are not refused.
 
     ``refusal`` gets a routing key and an event, and returns why it is not appended, or "".
     """
@@ -266,7 +266,7 @@ class GuestConnection:
         return cursor, opened
 
     async def _open_past(self, cursor: Cursor) -> tuple[PastReader, LogOpened]:
-        """Open the log at ``cursor``; if that is not in the log, which is then read from its head, not below the floor."""
+        """Open the log at ``cursor``, or at its head if the log has no such place, but never below the floor."""
         floor = self._who.floor
         for begin in (cursor, floor, None):
             past = self._hub.open_past(begin)

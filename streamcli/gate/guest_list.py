@@ -6,7 +6,7 @@ Both files are changed under a lock, by the gate and by the owner's commands; no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -95,22 +95,21 @@ class GuestList:
                     del listed.invites[hash]
             listed.invites[secret_hash(secret)] = Invite(name, expires, since_joining)
 
-    def use(self, secret: bytes, key: str) -> Invite:
-        """Use an invitation with the public key whose hash is ``key``. Raises NotPermitted if that can't be done."""
+    def use(self, secret: bytes, key: str, make: Callable[[Invite], Guest]) -> Guest:
+        """Use an invitation with the public key whose hash is ``key``; ``make`` returns the guest whom it lets in.
+
+        All of it happens, or nothing. Raises NotPermitted if the invitation can't be used, and what ``make`` raises.
+        """
         with self._changing() as listed:
             now, invite = self._clock.seconds(), listed.invites.get(secret_hash(secret))
             again = invite and invite.used and invite.key == key and now - invite.used <= AGAIN_WITHIN
             if not invite or not (again or (not invite.used and invite.expires > now)):
                 raise NotPermitted(_UNKNOWN)
             listed.invites[secret_hash(secret)] = replace(invite, used=invite.used or now, key=key)
-            return invite
-
-    def add(self, guest: Guest) -> None:
-        """Add who has joined."""
-        with self._changing() as listed:
-            before = listed.guests.get(guest.name)
+            guest, before = make(invite), listed.guests.get(invite.name)
             # A join that is repeated does not move the beginning.
-            listed.guests[guest.name] = replace(guest, floor=before.floor) if before else guest
+            listed.guests[invite.name] = replace(guest, floor=before.floor) if before else guest
+            return guest
 
     def remove(self, name: str) -> bool:
         """Remove a guest, and their invitations; return whether there was any."""
@@ -147,6 +146,8 @@ def refuse_guests_name(name: str, stream: Stream) -> None:
 def _refuse_taken(name: str, taken: list[str]) -> None:
     for other in taken:
         if name == other:
-            raise UsageError(f"{name} is in this chat already. Choose another name, or `streamcli uninvite` them first.")
+            raise UsageError(
+                f"{name} is in this chat already. Choose another name, or `streamcli uninvite` them first."
+            )
         if look_alike(name, other):
             raise UsageError(f"{name} looks like {other}, who is in this chat already. Choose another name.")

@@ -1,4 +1,4 @@
-"""The gate's TCP port: accepts connections, counts strangers before TLS begins, and says who speaks TLS with which protocol.
+"""The gate's TCP port: accepts connections, counts strangers before TLS begins, and hands over who speaks TLS.
 
 A stranger is whoever has not proved anything yet. Strangers cost memory, so there are few of them at any time, and each
 has little time.
@@ -35,6 +35,9 @@ class Limits:
     from_one_address: int = 16
 
 
+USUAL_LIMITS: Final = Limits()
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who has connected by TLS: the address, the protocol asked for, and the certificate (DER) if one was shown.
@@ -54,7 +57,7 @@ class Port:
     """Listens, and hands over callers. All calls are for the loop's thread."""
 
     def __init__(
-        self, context: ssl.SSLContext, talk: Callable[[Caller], Awaitable[None]], limits: Limits = Limits()
+        self, context: ssl.SSLContext, talk: Callable[[Caller], Awaitable[None]], limits: Limits = USUAL_LIMITS
     ) -> None:
         """``talk`` is awaited for each caller; the connection ends with it."""
         context.set_alpn_protocols(list(PROTOCOLS))

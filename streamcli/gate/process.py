@@ -21,11 +21,11 @@ from streamcli.gate.gate import Files, Gate
 from streamcli.gate.gate_settings import GateSettings, read_settings
 from streamcli.gate.guest_list import GuestList
 from streamcli.gate.hub import Hub
-from streamcli.server.own_addresses import own_addresses
 from streamcli.gate.port import Port, listen
 from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.model.cursor import Cursor
+from streamcli.server.own_addresses import own_addresses
 from streamcli.system import log_file, private_files
 from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.locks import try_hold
@@ -88,9 +88,7 @@ class _Process:
         files = Files(keys, self._guests, Audit(gate_dir(), self._clock))
         gate = Gate(hub, files, self._settings, self._places, clock=self._clock)
         port = Port(server_context(keys), gate.talk)
-        private_files.write(
-            gate_state_dir() / STATE, json.dumps({"pid": os.getpid(), "port": self._settings.port})
-        )
+        private_files.write(gate_state_dir() / STATE, json.dumps({"pid": os.getpid(), "port": self._settings.port}))
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)

@@ -84,4 +84,3 @@ class SharedReader:
         if segment:
             self.ring.add(segment, batch)
             self._on_events()
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,9 @@ class Rate:
 
     a_second: float = 100.0
     burst: float = 1000.0
+
+
+USUAL_RATE: Final = Rate()
 
 
 class TokenBucket:

@@ -125,7 +125,7 @@ class AppendListener(Protocol):
         """The server does not permit appending."""
 
     def rejected(self, words: str) -> None:
-        """The oldest event that is not acknowledged, and only that, is refused: ``words`` say why, without full stop."""
+        """The oldest event that is not acknowledged is refused, and only that; ``words`` say why."""
 
     def stream_gone(self) -> None:
         """The opened stream no longer exists; its readers would wait forever."""

@@ -11,16 +11,19 @@ from streamcli.model.segment import segment_name, segment_number
 
 
 class Located(Protocol):
-    """An event of a segment, whether decoded or not: its offset, the offset just past it, and its data."""
+    """An event of a segment, whether decoded or not."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its offset, in bytes."""
 
     @property
-    def end(self) -> int: ...
+    def end(self) -> int:
+        """The offset just past it."""
 
     @property
-    def data(self) -> bytes: ...
+    def data(self) -> bytes:
+        """Its bytes."""
 
 
 @dataclass(frozen=True)

@@ -124,9 +124,7 @@ def _drop(task: asyncio.Task[GateConnection]) -> None:
         task.result().kill()
 
 
-async def _one(
-    place: tuple[str, int], context: ssl.SSLContext, make: Callable[[], GateConnection]
-) -> GateConnection:
+async def _one(place: tuple[str, int], context: ssl.SSLContext, make: Callable[[], GateConnection]) -> GateConnection:
     host, port = place
     loop = asyncio.get_running_loop()
 

@@ -18,9 +18,7 @@ _BATCH: Final = 2000  # events that are shown in one step; a frame may hold more
 class Reading:
     """What is read (implements streamcli.log.api.Connection)."""
 
-    def __init__(
-        self, listener: ReadListener, send: Callable[[bytes], None], replace: Callable[[], None]
-    ) -> None:
+    def __init__(self, listener: ReadListener, send: Callable[[bytes], None], replace: Callable[[], None]) -> None:
         self.is_open = False
         self.replace = replace
         self._listener, self._send = listener, send
@@ -89,9 +87,7 @@ class Reading:
 class Appending:
     """What is appended (implements streamcli.log.api.AppendConnection). All calls are for the loop's thread."""
 
-    def __init__(
-        self, listener: AppendListener, send: Callable[[bytes], None], replace: Callable[[], None]
-    ) -> None:
+    def __init__(self, listener: AppendListener, send: Callable[[bytes], None], replace: Callable[[], None]) -> None:
         self.is_open = False
         self.replace = replace
         self._listener, self._send = listener, send

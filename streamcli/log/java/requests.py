@@ -9,9 +9,8 @@ from dataclasses import dataclass
 class ReadRequest:
     """Read ``scope/stream`` from ``offsets`` on (bytes, by segment name) if they fit the log, else from the head.
 
-    With ``at_end`` true, read from where the log ends. ``last`` is the segment, offset and fingerprint (hex) of the last
-    event read. The stream is created if it is missing
-    and ``make`` is true.
+    With ``at_end`` true, read from where the log ends. ``last`` is the segment, offset and fingerprint (hex) of the
+    last event read. The stream is created if it is missing and ``make`` is true.
     """
 
     scope: str

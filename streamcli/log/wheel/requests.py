@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class ReadRequest:
     """Read ``scope/stream`` from ``offsets`` on (bytes, by segment) if it still has the segment, else from the head.
 
-    With ``at_end`` true, read from where the log ends. ``last`` is the segment, offset and fingerprint (hex) of the last
-    event read. ``group`` is the reader group to
-    create, ``head_group`` the second one for several segments, ``old_groups`` those to delete first. With ``trace``
-    false no stream is created, and no reader group remains if the stream's bytes can be read.
+    With ``at_end`` true, read from where the log ends. ``last`` is the segment, offset and fingerprint (hex) of the
+    last event read. ``group`` is the reader group to create, ``head_group`` the second one for several segments,
+    ``old_groups`` those to delete first. With ``trace`` false no stream is created, and no reader group remains if the
+    stream's bytes can be read.
     """
 
     scope: str
