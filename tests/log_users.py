@@ -14,6 +14,7 @@ from streamcli.model.message import Unreadable
 from tests.fake_controller import until
 
 ENDS_WITHIN = 10.0  # seconds
+HEAD = Cursor()
 
 
 def segment_of(opened: LogOpened) -> str:
@@ -39,8 +40,9 @@ def decoded(offset: int, end: int, data: bytes) -> DecodedEvent:
 class Reading:
     """Reads a log (streamcli.log.api.ReadListener) and takes each batch at once, unless a test says otherwise."""
 
-    def __init__(self, log: Log, cursor: Cursor | None = None, mode: ReadMode = ReadMode.FOLLOW) -> None:
-        self._cursor = cursor or Cursor()
+    def __init__(self, log: Log, cursor: Cursor | None = HEAD, mode: ReadMode = ReadMode.FOLLOW) -> None:
+        """Begin at ``cursor``; None is the log's end."""
+        self._cursor = cursor
         self.calls: list[str] = []  # those in the log's thread
         self.connections: list[LogOpened] = []  # by connected()
         self.openings: list[LogOpened] = []  # by opened()
@@ -69,14 +71,14 @@ class Reading:
             taken()
         self.untaken.clear()
 
-    def cursor(self) -> Cursor:
+    def cursor(self) -> Cursor | None:
         self._in_the_loop("cursor")
         return self._cursor
 
     def connected(self, opened: LogOpened) -> None:
         self._in_a_thread("connected")
         self.connections.append(opened)
-        self._cursor = self._cursor.opened_at(opened)
+        self._cursor = (self._cursor or HEAD).opened_at(opened)
 
     def opened(self, opened: LogOpened) -> None:
         self._in_the_loop("opened")
@@ -86,7 +88,7 @@ class Reading:
     def events(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
         self._in_a_thread("events")
         for offset, end, data in batch:
-            self._cursor = self._cursor.after(segment, decoded(offset, end, data))
+            self._cursor = (self._cursor or HEAD).after(segment, decoded(offset, end, data))
         self.batches.append(batch)
         self._loop.call_soon_threadsafe(self._came, taken)
 

@@ -41,10 +41,12 @@ class Made:
         self._tails[number] = end = offset + HEAD_BYTES + len(data)
         self.events.append(Event(offset, end, data))
 
-    def open(self, cursor: Cursor) -> tuple[LogOpened, int]:
-        """How reading from ``cursor`` begins, and the first event's index."""
+    def open(self, cursor: Cursor | None) -> tuple[LogOpened, int]:
+        """How reading from ``cursor``, or from the end, begins, and the first event's index."""
         if self.segments > 1:
             return LogOpened(self.log, self.segments), 0
+        if cursor is None:
+            return LogOpened.one(self.log, self.tail, self.tail), len(self.events)
         position = cursor.at(self.segment, -1)
         start = position if self.head <= position <= self.tail and self._holds(cursor.last) else self.head
         index = next((i for i, event in enumerate(self.events) if event.offset >= start), len(self.events))

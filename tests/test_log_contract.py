@@ -145,6 +145,28 @@ def test_a_cursor_in_the_middle_brings_exactly_the_rest(logs: Logs) -> None:
     run(main())
 
 
+def test_who_begins_at_the_end_is_brought_only_what_comes(logs: Logs, request: pytest.FixtureRequest) -> None:
+    if "[gate]" in request.node.name:
+        pytest.skip("a guest says how far they have read")
+
+    async def main() -> None:
+        await have_past(logs, *numbered(3, "past"))
+        log = logs()
+        reading, appending = Reading(log, None), Appending(log)
+        async with used(log):
+            await until(lambda: "caught_up" in reading.calls)
+            await appending.opens()
+            await appending.appends([b"live"])
+            await reading.has(1)
+            opened = reading.connections[0]
+            assert start_of(opened) == tail_of(opened) == reading.all[0].offset
+            reading.connection.replace()
+            await until(lambda: reading.calls.count("caught_up") == 2)
+        assert reading.datas == [b"live"], "the next connection goes on there"
+
+    run(main())
+
+
 def test_each_connection_is_caught_up_once_and_after_the_past(logs: Logs) -> None:
     async def main() -> None:
         await have_past(logs, *numbered(5))
