@@ -16,8 +16,9 @@ from streamcli import commands
 from streamcli.chat.departure import Departure, Manner, named
 from streamcli.chat.incoming import Incoming
 from streamcli.chat.queries import QueryCommands
+from streamcli.chat.sharing import SharingCommands
 from streamcli.chat.status_line import StatusLine
-from streamcli.commands import Context, Query, Quit, Send, Show, UsageHint
+from streamcli.commands import Context, Query, Quit, Send, Share, Show, UsageHint
 from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.log.api import ConnectionStatus, ReadMode, Target
 from streamcli.log.reader import Reader
@@ -73,6 +74,7 @@ class Chatter:
         self._reader = Reader(log, ReadMode.FOLLOW, self._incoming, self._recorder, known, cursor, now)
         self._history = HistoryQueries(lambda: self._recorder.path, clock.monotonic)
         self._queries = QueryCommands(self._history, self._outbox, self._writer, self._style, self._answer)
+        self._sharing = SharingCommands(settings, self._answer)
         self._context = Context(random.choice)
         manner = Manner(self._interactive, settings.timeout, self.note, self._connection, self._place)
         self._departure = Departure(manner, self._writer, self._outbox, self._screen)
@@ -142,6 +144,8 @@ class Chatter:
             self.leave(ask=True)
         elif isinstance(action, Query):
             self._queries.ask(action)
+        elif isinstance(action, Share):
+            self._sharing.run(action)
 
     def pasted(self, lines: Sequence[str]) -> None:
         """Send ``lines`` as text, even if they begin like commands."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from streamcli.cli.gate_check import check_gate
 from streamcli.cli.roundtrip import round_trip
 from streamcli.config import Settings
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable
@@ -55,6 +56,11 @@ async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
         code = code or (finding.error.exit_code if finding.error else 0)
 
     say(_python())
+    if settings.gate:
+        for finding in (*_folders(), *_memory(settings)):
+            say(finding)
+        say(await _gate(settings, target))
+        return code
     say(_checked("Extra", _extra))
     if extra.trouble():
         for finding in (*_folders(), *_memory(settings)):
@@ -103,6 +109,13 @@ def _checked(what: str, check: Callable[[], Finding]) -> Finding:
 def _python() -> Finding:
     system = f"{platform.system()} {platform.machine()}"
     return Finding("Python", f"{platform.python_implementation()} {platform.python_version()} on {system}")
+
+
+async def _gate(settings: Settings, target: Target) -> Finding:
+    try:
+        return Finding("gate", await check_gate(target, settings.timeout))
+    except StreamcliError as error:
+        return Finding("gate", "", error)
 
 
 def _extra() -> Finding:

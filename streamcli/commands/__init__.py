@@ -12,6 +12,7 @@ from streamcli.commands.actions import (
     Retry,
     Search,
     Send,
+    Share,
     Show,
     UsageHint,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Retry",
     "Search",
     "Send",
+    "Share",
     "Show",
     "UsageHint",
     "completions",

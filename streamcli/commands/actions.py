@@ -68,6 +68,14 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Do what `streamcli invite`, `guests` or `uninvite` does, with ``argument`` as in a shell."""
+
+    name: str
+    argument: str
+
+
+@dataclass(frozen=True)
 class Quit:
     """Leave the chat."""
 
@@ -80,4 +88,4 @@ class Nothing:
 Query: TypeAlias = Recall | Search | Outbox | Retry | Drop
 """Actions on the history and the outbox of this machine."""
 
-Action: TypeAlias = Send | Show | UsageHint | Query | Quit | Nothing
+Action: TypeAlias = Send | Show | UsageHint | Query | Share | Quit | Nothing

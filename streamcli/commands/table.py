@@ -9,7 +9,20 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from streamcli.commands.actions import Action, Context, Drop, Outbox, Quit, Recall, Retry, Search, Send, Show, UsageHint
+from streamcli.commands.actions import (
+    Action,
+    Context,
+    Drop,
+    Outbox,
+    Quit,
+    Recall,
+    Retry,
+    Search,
+    Send,
+    Share,
+    Show,
+    UsageHint,
+)
 from streamcli.model.message import jokes
 from streamcli.model.numbers import whole
 
@@ -90,6 +103,10 @@ def _drop(_: str, context: Context) -> Action:
     return Drop()
 
 
+def _share(name: str) -> Callable[[str, Context], Action]:
+    return lambda argument, context: Share(name, argument)
+
+
 def _help(name: str, context: Context) -> Action:
     if not name:
         return Show(_overview())
@@ -120,6 +137,16 @@ COMMANDS: Final = (
     Command("outbox", "show unsent and failed messages", _outbox),
     Command("retry", "send failed messages again", _retry),
     Command("drop", "delete failed messages from the outbox", _drop),
+    Command(
+        "invite",
+        "let somebody on another machine join: prints a line for them",
+        _share("invite"),
+        Arity.REQUIRED,
+        "NAME",
+        more="Options follow the name as in a shell: --expires 7d, --since-joining, --host chat.example.org, --port N.",
+    ),
+    Command("guests", "list who has joined or is invited", _share("guests")),
+    Command("uninvite", "remove a guest at once", _share("uninvite"), Arity.REQUIRED, "NAME"),
     Command("quit", "leave the chat", _quit, aliases=("exit",)),
 )
 

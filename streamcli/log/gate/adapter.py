@@ -111,8 +111,9 @@ class GateLog:
 
     @property
     def reads_as(self) -> str:
-        """Nothing: the gate reads."""
-        return ""
+        """The place of the gate, which reads for us."""
+        host, port = self._places[0]
+        return f"{host}:{port}"
 
     async def _one_connection(self) -> bool:
         """Connect, and serve the connection until its end; return whether it was open."""
