@@ -9,14 +9,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.conftest import Server, eventually
+from tests.conftest import start_server
+from tests.environment import make_home
 from tests.hosts import another_host, as_another_user
 from tests.sharing import Owner, Person, newcomer
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.real]
 
 
 @pytest.fixture
@@ -26,8 +26,11 @@ def stack() -> Iterator[contextlib.ExitStack]:
 
 
 @pytest.fixture
-def owner(own_server: Server, stack: contextlib.ExitStack) -> Owner:
-    return Owner(own_server, stack)
+def owner(tmp_path: Path, stack: contextlib.ExitStack) -> Owner:
+    """The owner of a server that keeps its data."""
+    server = start_server(make_home(tmp_path / "own-server"), "--data-dir", str(tmp_path / "data"))
+    stack.callback(server.stop)
+    return Owner(server, stack)
 
 
 def joined(owner: Owner, person: Person, *options: str, host: str = "127.0.0.1") -> Person:

@@ -105,7 +105,7 @@ def join(wanted: Joining, out: TextIO, clock: Clock) -> JoinedChat:
     ):
         private_files.write(folder / file, content)
     found = tuple((str(host), int(port)) for host, port in answer["places"])
-    known = tuple(dict.fromkeys((*places, *found)))
+    known = tuple(dict.fromkeys((answer["place"], *places, *found)))
     pin = pin_of(answer["der"]).hex()
     chat = JoinedChat(name, invitation.name, folder, known, pin, str(answer["stream"]), clock.seconds())
     save_chat(chat)
@@ -168,7 +168,7 @@ async def _ask_at(host: str, port: int, invitation: Invitation, public: str) -> 
         raise ConnectionError("the gate has closed the connection")
     if refused := answer.get("refused"):
         raise (NotPermitted if answer.get("code") == NotPermitted.exit_code else Unreachable)(str(refused))
-    return {**answer, "der": der, "gate": ssl.DER_cert_to_PEM_cert(der)}
+    return {**answer, "der": der, "gate": ssl.DER_cert_to_PEM_cert(der), "place": (host, port)}
 
 
 def chats(out: TextIO) -> int:

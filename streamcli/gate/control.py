@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import signal
 import socket
 import ssl
-import sys
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from streamcli.errors import StreamcliError, Unreachable, Unusable
+from streamcli.errors import Unreachable, Unusable
 from streamcli.gate.certificates import GateKeys
-from streamcli.gate.guest_list import GuestList
 from streamcli.gate.port import PROTOCOLS
-from streamcli.gate.process import LOCK, STATE
-from streamcli.java.detached import start_detached
+from streamcli.gate.process import STATE
+from streamcli.server.gate_keeper import LOCK, start_gate
 from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.locks import is_held
-from streamcli.system.paths import ensure_dir, gate_dir, gate_state_dir
+from streamcli.system.paths import gate_dir, gate_state_dir
 
 _STARTS_WITHIN: Final = 10.0  # seconds
 _POLL = 0.02
 _ANSWERS_WITHIN = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,17 +54,11 @@ def is_running() -> bool:
         return False
 
 
-def start_if_wanted() -> None:
-    """Start the gate in the background if somebody is a guest or invited, and none runs. Raises StreamcliError."""
-    if not is_running() and GuestList(gate_dir()).is_wanted():
-        folder = ensure_dir(gate_state_dir())
-        start_detached([sys.executable, "-m", "streamcli.gate"], folder, folder / "console.log")
-
-
 def ensure_running(clock: Clock = SYSTEM) -> Answer:
     """Start the gate if none runs, and return what it says. Raises Unreachable, and Unusable if its port is taken."""
-    (gate_state_dir() / STATE).unlink(missing_ok=True) if not is_running() else None
-    start_if_wanted()
+    if not is_running():
+        (gate_state_dir() / STATE).unlink(missing_ok=True)
+        start_gate()
     end = clock.monotonic() + _STARTS_WITHIN
     while True:
         try:
@@ -109,11 +98,3 @@ def _state() -> dict[str, Any]:
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError):
         return {}
-
-
-def keep_running() -> None:
-    """Start a gate that should run and does not; what prevents that is only logged."""
-    try:
-        start_if_wanted()
-    except StreamcliError as error:
-        _log.warning("the gate can't be started: %s", error)

@@ -17,6 +17,7 @@ from streamcli.gate.gate_settings import read_settings
 from streamcli.model.address import Stream
 from streamcli.model.invitation import secret_hash
 from streamcli.model.look_alikes import look_alike
+from streamcli.server.gate_keeper import GUESTS
 from streamcli.system import private_files
 from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.locks import locked
@@ -68,7 +69,7 @@ class GuestList:
     """The list in ``folder``. Calls may wait for the disk; all raise CannotCreate or FileTrouble."""
 
     def __init__(self, folder: Path, clock: Clock = SYSTEM) -> None:
-        self._folder, self._file, self._clock = folder, folder / "guests.json", clock
+        self._folder, self._file, self._clock = folder, folder / GUESTS, clock
 
     def read(self) -> Listed:
         """Return what is in the list now."""

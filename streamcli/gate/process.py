@@ -25,13 +25,13 @@ from streamcli.gate.port import Port, listen
 from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.model.cursor import Cursor
+from streamcli.server.gate_keeper import GUESTS, LOCK
 from streamcli.server.own_addresses import own_addresses
 from streamcli.system import log_file, private_files
 from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.locks import try_hold
 from streamcli.system.paths import ensure_dir, gate_dir, gate_state_dir, state_dir
 
-LOCK: Final = "lock"  # held as long as the gate runs
 STATE: Final = "state.json"
 _TIMEOUT = 60.0  # seconds for a start of the server that crashed
 _STEP = 0.5  # seconds between two looks at files and server
@@ -107,11 +107,11 @@ class _Process:
             await asyncio.wait(tasks, timeout=1.0)
 
     def _places(self) -> list[tuple[str, int]]:
-        return [(host, self._settings.port) for host in (*own_addresses(), *self._settings.hosts)]
+        return [(host, self._settings.port) for host in (*self._settings.hosts, *own_addresses())]
 
     async def _until_unwanted(self, gate: Gate, hub: Hub) -> None:
         steps = 0
-        changed = _changes(gate_dir() / "guests.json")
+        changed = _changes(gate_dir() / GUESTS)
         while self._guests_are_wanted(gate) and server.status(0.02).state is not server.State.STOPPED:
             await asyncio.sleep(_STEP)
             if changed():

@@ -19,6 +19,7 @@ from typing import Any
 
 from streamcli.errors import StreamcliError
 from streamcli.server import probe
+from streamcli.server.gate_keeper import keep_gate
 from streamcli.system import locks, private_files
 
 _LOOK = 0.02  # seconds between checks of a port while starting
@@ -56,6 +57,7 @@ def main(file: str) -> None:
         _wait_for_bookie(zookeeper)
     run(jpype, "io.pravega.controller.server.Main")
     run(jpype, "io.pravega.segmentstore.server.host.ServiceStarter")
+    keep_gate()
     _watch(zookeeper, bool(told["bookie"]), Path(told["health"]))
 
 
