@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.conftest import start_server
 from tests.environment import make_home
 from tests.hosts import another_host, as_another_user
 from tests.sharing import Owner, Person, newcomer
+from tests.test_readme import examples
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.real]
 
@@ -131,6 +133,16 @@ def test_who_is_invited_without_the_past_never_sees_it(
     owner.does("invite", "bob", "--port", str(owner.port))
     told = alex.does("history")
     assert "after" in told and "secret" not in told
+
+
+def test_an_invitation_looks_as_the_readme_shows_it(owner: Owner) -> None:
+    ((command, shown),) = [example for example in examples() if example[0].startswith("streamcli invite")]
+    said = owner.does(*command.split()[1:], "--port", str(owner.port), "--host", "127.0.0.1")
+
+    def steady(text: str) -> str:
+        return re.sub(r"port \d+", "port N", re.sub(r"@\S+:\d+/[a-z2-7]{56}", "@…", text))
+
+    assert steady(said) == steady(shown)
 
 
 def test_invitations_are_refused_in_one_line(owner: Owner, tmp_path: Path, stack: contextlib.ExitStack) -> None:
