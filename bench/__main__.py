@@ -13,13 +13,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import kills, latency, load, memory, report
+from bench import guests, kills, latency, load, memory, report
 from bench.figures import table
 from bench.testbed import Testbed, running_testbed
 from streamcli.log.opening import choose
 from streamcli.model.address import ClientName
 
-PARTS = ("start", "connected", "latency", "echo", "send", "catch-up", "history", "search", "idle", "growth", "kills")
+PARTS = (
+    "start",
+    "connected",
+    "latency",
+    "echo",
+    "send",
+    "catch-up",
+    "history",
+    "search",
+    "idle",
+    "growth",
+    "guests",
+    "kills",
+)
 RESULT = report.ROOT / "build" / "bench.json"
 
 
@@ -69,6 +82,7 @@ def _parts(quick: bool, clients: Sequence[ClientName]) -> dict[str, Callable[[Te
         "search": lambda testbed: {"messages": remembered, **memory.search(remembered, rounds=keys // 2)},
         "idle": lambda testbed: {client: load.idle(testbed, seconds, client) for client in clients},
         "growth": lambda testbed: load.growth(testbed, remembered),
+        "guests": lambda testbed: {"messages": messages, **guests.measure(testbed, blocks, messages, runs)},
         "kills": lambda testbed: kills.after_a_kill(3 if quick else 7),
     }
 

@@ -33,7 +33,7 @@ def enter_to_screen(testbed: Testbed, blocks: int, clients: Sequence[str]) -> di
         pairs = {client: _pair(testbed, client, stack) for client in clients}
         for block in range(blocks + 1):
             count = BLOCK if block else WARM
-            took = {client: _chat_block(*pair, count, block * BLOCK) for client, pair in pairs.items()}
+            took = {client: chat_block(*pair, count, block * BLOCK) for client, pair in pairs.items()}
             writer.begin(count, EVERY)
             took["raw"] = reader.latencies(count)
             writer.done()
@@ -51,7 +51,7 @@ def _pair(testbed: Testbed, client: str, stack: contextlib.ExitStack) -> tuple[T
     return tim, alex
 
 
-def _chat_block(tim: Terminal, alex: Terminal, count: int, first: int) -> list[float]:
+def chat_block(tim: Terminal, alex: Terminal, count: int, first: int) -> list[float]:
     """Tim types a line, and presses Enter half an interval later; that is when the clock starts."""
     entered: list[int] = []
     seen: dict[int, int] = {}
@@ -69,8 +69,9 @@ def _chat_block(tim: Terminal, alex: Terminal, count: int, first: int) -> list[f
         return left if step < 2 * count else 0.5
 
     def heard(text: bytes, now: int) -> None:
-        for number in NUMBER.findall(text):
-            seen.setdefault(int(number), now)
+        for number in map(int, NUMBER.findall(text)):
+            if first <= number < first + count:  # a screen that is far may still show what was typed before
+                seen.setdefault(number, now)
 
     alex.heard = heard
     tim.forget()

@@ -70,7 +70,7 @@ def catch_up(testbed: Testbed, messages: int, runs: int, clients: Sequence[str])
             with testbed.terminal(name, stream, client=client) as new:
                 own["prompt"].append((new.until(f"{name}>".encode()) - new.began) / 1e9)
                 own["all"].append((new.until(f": m{messages - 1:06}. ".encode()) - new.began) / 1e9)
-                _leave_alone(new, SETTLE)
+                leave_alone(new, SETTLE)
                 for kind, size in memory(new).items():
                     own[kind].append(size)
     return found
@@ -92,7 +92,7 @@ def growth(testbed: Testbed, messages: int) -> dict[str, float]:
 
 def _prompt_memory_after(tim: Terminal, written: int) -> float:
     tim.until(f": m{written - 1:06}. ".encode())
-    _leave_alone(tim, SETTLE)
+    leave_alone(tim, SETTLE)
     return processes_of(tim.pid)["prompt"].memory_info().rss / MIB
 
 
@@ -100,9 +100,9 @@ def idle(testbed: Testbed, seconds: float, client: str) -> dict[str, float]:
     """CPU (%) and memory (MiB) of a connected chat in which nothing happens, and the server's memory."""
     with testbed.terminal("tim", new_stream("idle"), client=client) as tim:
         tim.connected("first")
-        _leave_alone(tim, SETTLE)
+        leave_alone(tim, SETTLE)
         before, began = cpu_seconds(tim), time.monotonic()
-        _leave_alone(tim, seconds)
+        leave_alone(tim, seconds)
         used, took = {name: at - before[name] for name, at in cpu_seconds(tim).items()}, time.monotonic() - began
         server = psutil.Process(testbed.server_pid).memory_info().rss / MIB
         shares = {f"cpu {name}": 100 * share / took for name, share in used.items()}
@@ -128,6 +128,7 @@ def memory(terminal: Terminal) -> dict[str, float]:
     return found
 
 
-def _leave_alone(terminal: Terminal, seconds: float) -> None:
+def leave_alone(terminal: Terminal, seconds: float) -> None:
+    """Only listen to a terminal for some time."""
     end = time.monotonic() + seconds
     listen_to([terminal], lambda: time.monotonic() >= end, seconds + 10, "a pause")

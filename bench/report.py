@@ -148,6 +148,44 @@ def _growth(found: Figures) -> list[Row]:
     return [at_most(what, found["grown"], 10, "MiB", note=f" (in all {found['rss']:.0f})")]
 
 
+def _guests(found: Figures) -> list[Row]:
+    direct = summary(found["direct to direct"])
+    rows = [Row("chat to chat, both direct, 50 msg/s", spread(direct))]
+    for name, more in (
+        ("owner to guest", 4),
+        ("guest to owner", 4),
+        ("guest to guest", 4),
+        ("owner to far guest", 30),
+        ("far guest to owner", 30),
+    ):
+        took = summary(found[name])
+        rows += [Row(name.replace("far guest", "guest at 50 ms round trip"), spread(took))]
+        rows += [at_most("– p50 above direct", took.p50 - direct.p50, more, "ms")]
+    return [*rows, *_guests_starts(found), *_many_guests(found)]
+
+
+def _guests_starts(found: Figures) -> list[Row]:
+    near, far = summary(found["start near"]), summary(found["start far"])
+    guest, own = median(found["catch-up guest"]), median(found["catch-up direct"])
+    what = f"a new guest, {found['messages']:,} messages: until the last one is on the screen"
+    return [
+        Row("a guest's start to live", f"{near.p50:.2f} s{_start_note(near)}"),
+        at_most("– at 50 ms round trip", far.p50, 0.7, "s", note=_start_note(far)),
+        Row(what, f"{guest:.2f} s ({_runs(found['catch-up guest'])})"),
+        at_least("– speed, as a multiple of a direct chat's", own / guest, 1.0, "", note=f" (direct {own:.2f} s)"),
+    ]
+
+
+def _many_guests(found: Figures) -> list[Row]:
+    many, all_of = summary(found["many"]), f" (with 25 guests {found['gate with many']:.0f})"
+    note = f" (p99 {many.p99:.1f}, n = {many.n:,})"
+    return [
+        at_most("20 guests, 20 msg/s, append to arrival at each: p50", many.p50, 10, "ms", note=note),
+        at_most("memory of the gate with its workers", found["gate rss"], 100, "MiB", note=all_of),
+        at_most("memory of a guest's chat, one process", found["guest rss"], 50, "MiB"),
+    ]
+
+
 def _kills(found: Figures) -> list[Row]:
     rows = []
     for name, seconds in found.items():
@@ -168,6 +206,7 @@ _BUILDERS = {
     "search": _search,
     "idle": _idle,
     "growth": _growth,
+    "guests": _guests,
     "kills": _kills,
 }
 
