@@ -18,6 +18,7 @@ from streamcli.errors import Unusable, UsageError
 from streamcli.model.address import DEFAULT_SCOPE, DEFAULT_STREAM, ClientName, Controller, Login, Stream, parse_url
 from streamcli.model.names import quoted, valid_id, valid_room, valid_scope_or_stream
 from streamcli.model.numbers import whole
+from streamcli.model.ssh_host import SCHEME, SshHost, parse_ssh
 from streamcli.system.paths import config_file
 
 if sys.version_info >= (3, 11):
@@ -37,12 +38,13 @@ MAX_LAST = 1_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one run. ``controller`` None means the embedded server; ``timeout`` is in seconds.
+    """Settings of one run. ``controller`` None means the embedded server, an SshHost that of another machine.
 
+    ``timeout`` is in seconds.
     ``client`` None means that the client for the log is chosen (`streamcli.log.opening`).
     """
 
-    controller: Controller | None
+    controller: Controller | SshHost | None
     user: str
     stream: Stream
     room: str
@@ -52,7 +54,7 @@ class Settings:
     @property
     def group_owner(self) -> str:
         """Prefix of the reader groups' names: the account, if any, since access rules are written for accounts."""
-        login = self.controller.login if self.controller else None
+        login = self.controller.login if isinstance(self.controller, Controller) else None
         return login.user if login else self.user
 
 
@@ -81,8 +83,11 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
         near = file.parent if not environment.get(f"STREAMCLI_{key.upper()}") else Path()
         return value(key, lambda text: cast("Path | None", _path(near, text)), None)
 
-    controller = value("url", lambda url: cast("Controller | None", parse_url(url)), None)
-    if controller:
+    controller = value("url", _server, cast("Controller | SshHost | None", None))
+    client = value("client", lambda name: cast("ClientName | None", _client(name)), None)
+    if isinstance(controller, SshHost):
+        client = _client_over_ssh(client)
+    elif controller:
         login = _login(controller, environment, path("login_file"))
         controller = replace(controller, login=login, ca=_authorities(path("ca")) if controller.tls else None)
     return Settings(
@@ -94,8 +99,20 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
         ),
         room=value("room", valid_room, DEFAULT_ROOM),
         timeout=seconds(options.get("timeout")),
-        client=value("client", lambda name: cast("ClientName | None", _client(name)), None),
+        client=client,
     )
+
+
+def _server(url: str) -> Controller | SshHost | None:
+    return parse_ssh(url) if url.startswith(SCHEME) else parse_url(url)
+
+
+def _client_over_ssh(wanted: ClientName | None) -> ClientName:
+    if wanted == "wheel":
+        raise Unusable(
+            "The client wheel can't be used over ssh, where the segment store has another port than it says."
+        )
+    return "java"
 
 
 def _client(name: str) -> ClientName:

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,7 @@ Usage:
   streamcli doctor [--timeout S] [--verbose] [options]
   streamcli server start [--in-memory] [--data-dir DIR] [--no-auth] [--timeout S] [--verbose]
   streamcli server (stop|status|logs) [--timeout S] [--verbose]
+  streamcli server access [--no-start] [--timeout S] [--verbose]
   streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
   streamcli --version
   streamcli --help
@@ -48,6 +50,9 @@ is your login name. send sends its arguments as one message, or each line of sta
 and ends when all are in the log. tail prints messages from the head of the log and follows it.
 history and search read new messages from the log if a server answers, then print this machine's
 history. doctor reports what works and what does not.
+
+ssh://[user@]host[:port] in place of a URL is the embedded server of another machine of yours, where
+streamcli is installed too; server access is what ssh runs there.
 
 Options:
   --url URL        the controller or controllers, instead of <url> [STREAMCLI_URL]
@@ -62,6 +67,7 @@ Options:
   --in-memory      server start: keep all data in memory; it is lost when the server ends
   --data-dir DIR   server start: the data folder; remembered for later starts
   --no-auth        server start: require no password; for tests only
+  --no-start       server access: do not start the server
   --timeout S      how many seconds to wait for a server (default: 10)
   --verbose        also write the program's log to the terminal
   --version        print the version
@@ -215,6 +221,10 @@ def _server(arguments: dict[str, Any]) -> int:
     from streamcli.config import seconds
 
     os.environ.pop("STREAMCLI_PASSWORD", None)  # the server's long-lived processes must not inherit it
+    if arguments["access"]:
+        from streamcli.cli.access import access
+
+        return access(not arguments["--no-start"], seconds(arguments["--timeout"]), sys.stdout, sys.stderr)
     action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
     options = (arguments["--in-memory"], arguments["--data-dir"], arguments["--no-auth"])
     choice = server.chosen(*options) if action == "start" else None
@@ -245,7 +255,11 @@ def _doctor(arguments: dict[str, Any]) -> int:
     from streamcli.cli.doctor import doctor
 
     settings = _settings(arguments, reads=True)
-    return runtime.run(settings, lambda target: doctor(settings, target, sys.stdout), start=False, prepared=False)
+
+    def report(target: Target) -> Awaitable[int]:
+        return doctor(settings, target, sys.stdout)
+
+    return runtime.run(settings, report, start=False, patient=True, prepared=False)
 
 
 def _tail(arguments: dict[str, Any]) -> int:
@@ -277,7 +291,7 @@ def _history(arguments: dict[str, Any]) -> int:
     count = SHOWN if arguments["--last"] is None else whole_number("--last", arguments["--last"])
     words = " ".join(arguments["<words>"]) if arguments["search"] else None
     asked = Asked(count, words, arguments["--json"])
-    return runtime.run(settings, lambda target: show(settings, asked, target, clock.SYSTEM), start=False)
+    return runtime.run(settings, lambda target: show(settings, asked, target, clock.SYSTEM), start=False, patient=True)
 
 
 def _send(arguments: dict[str, Any]) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from streamcli.config import Settings
-from streamcli.errors import Unreachable
+from streamcli.errors import NotPermitted, Unreachable
 from streamcli.java.progress import Lines
 from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.model.address import Controller, parse_url
+from streamcli.model.ssh_host import SshHost
 from streamcli.system import extra, guard, log_file
 from streamcli.system.paths import state_dir
 
@@ -39,12 +41,16 @@ def run(
     Raises StreamcliError.
     """
     sys.setswitchinterval(SWITCH)
-    locate = (
-        _embedded(settings, start, patient, unstarted) if settings.controller is None else _named(settings.controller)
-    )
-    if prepared:
-        opening.prepare(settings.client, Lines(sys.stderr, "client"))
-    with log_file.worker_log() as worker_log:
+    with contextlib.ExitStack() as stack:
+        if isinstance(settings.controller, SshHost):
+            locate = _over_ssh(settings.controller, settings.timeout, stack, start, patient, unstarted)
+        elif settings.controller:
+            locate = _named(settings.controller)
+        else:
+            locate = _embedded(settings, start, patient, unstarted)
+        if prepared:
+            opening.prepare(settings.client, Lines(sys.stderr, "client"))
+        worker_log = stack.enter_context(log_file.worker_log())
 
         async def main() -> int:
             groups = state_dir() / "groups"
@@ -101,12 +107,27 @@ def _embedded(settings: Settings, start: bool, patient: bool, unstarted: str) ->
         # Looked up each time: another start may have used other ports. A crashed server is restarted in the background,
         # one that was stopped deliberately is not.
         now = look(patience=LOOK)
-        if now.state in (server.State.STOPPED, server.State.ABSENT) or (
-            now.state is server.State.CRASHED and not start
-        ):
-            raise Unreachable(f"{now.detail} `streamcli server start` starts it.")
-        if now.url is None or now.state is server.State.STARTING:
-            raise Unreachable(now.detail)
+        if why := server.why_not(now, restarts=start):
+            raise Unreachable(why)
+        assert now.url
         return replace(parse_url(now.url), login=server.login())
 
     return locate
+
+
+def _over_ssh(
+    host: SshHost, timeout: float, stack: contextlib.ExitStack, start: bool, patient: bool, unstarted: str
+) -> Locate:
+    extra.require()
+    from streamcli.ssh.tunnel import Tunnel, may_ask
+
+    progress, asks = Lines(sys.stderr, "ssh"), may_ask()
+    tunnel = stack.enter_context(Tunnel(host, start, timeout, progress.stage))
+    if asks:
+        progress.stage(f"connecting to {host.place}")
+    try:
+        tunnel.open(asks, patient)
+    except (Unreachable, NotPermitted) as error:
+        if not patient or isinstance(error, NotPermitted):
+            raise type(error)(f"{error} {unstarted}".rstrip()) from error
+    return tunnel.locate

@@ -16,6 +16,7 @@ from typing import Final
 
 from streamcli.errors import from_os_error
 from streamcli.model.address import Controller, Stream
+from streamcli.model.ssh_host import SshHost
 from streamcli.storage.database import ensure_private
 from streamcli.system import private_files
 from streamcli.system.locks import locked
@@ -28,8 +29,8 @@ OWN: Final = "own-"  # prefix of the ids that we generate
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def address_key(controller: Controller | None, stream: Stream) -> str:
-    """Return the key of a stream at an address; no controller means the embedded server."""
+def address_key(controller: Controller | SshHost | None, stream: Stream) -> str:
+    """Return the key of a stream at an address; no controller means the embedded server of this machine."""
     return f"{controller.key if controller else EMBEDDED} {stream}"
 
 
