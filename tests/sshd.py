@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import psutil
 
 from streamcli.server.probe import is_listening
 from tests.conftest import eventually
@@ -67,6 +70,20 @@ class Sshd:
             self._process.terminate()
             self._process.wait(10)
             self._process = None
+
+    @contextlib.contextmanager
+    def sessions_stopped(self) -> Iterator[None]:
+        """Meanwhile the connections of now are silent, as if the network were dead. They end with it."""
+        assert self._process
+        sessions = psutil.Process(self._process.pid).children(recursive=True)
+        for one in sessions:
+            one.suspend()
+        try:
+            yield
+        finally:
+            for one in sessions:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
 
     def env(self, of: Mapping[str, str]) -> dict[str, str]:
         """The environment of somebody elsewhere, whose ssh knows this machine as home."""

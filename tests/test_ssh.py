@@ -17,7 +17,7 @@ import pytest
 
 from streamcli.config import settle
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable, UsageError
-from streamcli.model.address import Login, Stream
+from streamcli.model.address import Controller, Login, Stream
 from streamcli.model.ssh_host import SshHost, parse_ssh
 from streamcli.ssh import arguments, tunnel
 from streamcli.ssh.access import Access, NoAccess, line, parse, remote_command
@@ -277,7 +277,6 @@ def why(entered: Tunnel) -> str:
 
 
 needs_sshd = pytest.mark.skipif(MISSING, reason=NO_SSHD)
-with_sshd = [needs_sshd, pytest.mark.slow]
 
 
 @pytest.mark.slow
@@ -300,7 +299,7 @@ def test_a_dead_ssh_is_replaced_and_a_server_on_other_ports_is_followed(there: T
     with opened() as entered:
         before = entered.locate()
         the_ssh().kill()
-        eventually(lambda: why(entered) == "" and entered.locate() != before)
+        eventually(lambda: not_before(entered, before))
         assert leads_to(entered.locate().port) == there.ports[0]
         there.says(NoAccess("The embedded server was stopped on purpose."))
         eventually(lambda: why(entered) == "home: The embedded server was stopped on purpose.")
@@ -322,6 +321,24 @@ def test_while_the_host_is_away_its_last_line_is_known_and_it_is_tried_again(the
         there.sshd.start()
         eventually(lambda: why(entered) == "")
         assert leads_to(entered.locate().port) == there.ports[0]
+
+
+@pytest.mark.slow
+@needs_sshd
+def test_a_network_that_is_dead_is_noticed(there: There, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "_OPTIONS", arguments._OPTIONS | {"ServerAliveInterval": "1"})
+    with opened() as entered:
+        before = entered.locate()
+        with there.sshd.sessions_stopped():
+            eventually(
+                lambda: "Timeout, server 127.0.0.1 not responding" in why(entered) or not_before(entered, before)
+            )
+            eventually(lambda: not_before(entered, before))
+
+
+def not_before(entered: Tunnel, before: Controller) -> bool:
+    """Whether a new connection leads to the server."""
+    return why(entered) == "" and entered.locate() != before
 
 
 @pytest.mark.slow
@@ -383,7 +400,7 @@ def run(env: dict[str, str], *command: str, typed: str = "") -> subprocess.Compl
 @needs_sshd
 def test_a_host_that_never_answers_is_given_up_without_a_terminal(tmp_path: Path) -> None:
     sshd = Sshd(tmp_path / "sshd", make_home(tmp_path / "home"))
-    env = sshd.env(make_home(tmp_path / "away")) | {"STREAMCLI_JAVA": sys.executable}
+    env = sshd.env(make_home(tmp_path / "away"))
     with socket.create_server(("127.0.0.1", sshd.port)):
         begun = time.monotonic()
         done = run(env, "send", "--url", "ssh://home", "--timeout", "2", "hello")
