@@ -19,6 +19,7 @@ from streamcli.model.address import DEFAULT_SCOPE, DEFAULT_STREAM, ClientName, C
 from streamcli.model.joined_chat import JoinedChat
 from streamcli.model.names import quoted, valid_id, valid_room, valid_scope_or_stream
 from streamcli.model.numbers import whole
+from streamcli.model.ssh_host import SCHEME, SshHost, parse_ssh
 from streamcli.saved_chats import saved_chat, saved_chats
 from streamcli.system.paths import config_file, embedded_server_record
 
@@ -39,13 +40,14 @@ MAX_LAST = 1_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one run. ``controller`` None means the embedded server; ``timeout`` is in seconds.
+    """Settings of one run. ``controller`` None means the embedded server, an SshHost that of another machine.
 
     With a ``gate`` the log is somebody else's, in a chat that was joined; ``user`` is then our name there.
+    ``timeout`` is in seconds.
     ``client`` None means that the client for the log is chosen (`streamcli.log.opening`).
     """
 
-    controller: Controller | None
+    controller: Controller | SshHost | None
     user: str
     stream: Stream
     room: str
@@ -54,14 +56,14 @@ class Settings:
     gate: JoinedChat | None = None
 
     @property
-    def where(self) -> Controller | JoinedChat | None:
+    def where(self) -> Controller | SshHost | JoinedChat | None:
         """Where the log is; None for the embedded server."""
         return self.gate or self.controller
 
     @property
     def group_owner(self) -> str:
         """Prefix of the reader groups' names: the account, if any, since access rules are written for accounts."""
-        login = self.controller.login if self.controller else None
+        login = self.controller.login if isinstance(self.controller, Controller) else None
         return login.user if login else self.user
 
 
@@ -90,12 +92,14 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
         near = file.parent if not environment.get(f"STREAMCLI_{key.upper()}") else Path()
         return value(key, lambda text: cast("Path | None", _path(near, text)), None)
 
-    where = value("url", lambda url: cast("Controller | JoinedChat | None", _place(url)), None)
-    chat = _only_joined() if where is None else where
-    if isinstance(chat, JoinedChat):
-        return _joined(chat, options, value("room", valid_room, DEFAULT_ROOM))
-    controller = chat
-    if controller:
+    where = value("url", _place, cast("Controller | SshHost | JoinedChat | None", None))
+    controller = _only_joined() if where is None else where
+    if isinstance(controller, JoinedChat):
+        return _joined(controller, options, value("room", valid_room, DEFAULT_ROOM))
+    client = value("client", lambda name: cast("ClientName | None", _client(name)), None)
+    if isinstance(controller, SshHost):
+        client = _client_over_ssh(client)
+    elif controller:
         login = _login(controller, environment, path("login_file"))
         controller = replace(controller, login=login, ca=_authorities(path("ca")) if controller.tls else None)
     return Settings(
@@ -107,12 +111,14 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
         ),
         room=value("room", valid_room, DEFAULT_ROOM),
         timeout=seconds(options.get("timeout")),
-        client=value("client", lambda name: cast("ClientName | None", _client(name)), None),
+        client=client,
     )
 
 
-def _place(text: str) -> Controller | JoinedChat:
+def _place(text: str) -> Controller | SshHost | JoinedChat | None:
     """Read a URL, or the name of a chat that was joined."""
+    if text.startswith(SCHEME):
+        return parse_ssh(text)
     if "://" in text:
         return parse_url(text)
     if chat := saved_chat(text):
@@ -134,6 +140,14 @@ def _joined(chat: JoinedChat, options: Mapping[str, str | None], room: str) -> S
             raise UsageError(f"--{option} is for a server of Pravega's, and {chat.name} is a chat that you joined.")
     scope, _, stream = chat.stream.partition("/")
     return Settings(None, chat.guest, Stream(scope, stream), room, seconds(options.get("timeout")), gate=chat)
+
+
+def _client_over_ssh(wanted: ClientName | None) -> ClientName:
+    if wanted == "wheel":
+        raise Unusable(
+            "The client wheel can't be used over ssh, where the segment store has another port than it says."
+        )
+    return "java"
 
 
 def _client(name: str) -> ClientName:

@@ -67,7 +67,7 @@ def write_login(file: Path, **changes: object) -> Path:
 
 def login_of(file: Path, environment: dict[str, str], url: str | None = None) -> Login | None:
     controller = settle({"url": url, "id": "tim"}, environment, file).controller
-    assert controller
+    assert isinstance(controller, Controller)
     return controller.login
 
 

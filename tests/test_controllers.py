@@ -83,7 +83,10 @@ def test_the_settings_and_the_environment_name_several_too(tmp_path: Path) -> No
     file.write_text(f'url = "{URL}"\n')
     for environment in ({}, {"STREAMCLI_URL": "tcp://b.example:9091,a.example:9090"}):
         controller = settle({"id": "tim"}, environment, file).controller
-        assert controller and {one.place for one in controller.each} == {"a.example:9090", "b.example:9091"}
+        assert isinstance(controller, Controller) and {one.place for one in controller.each} == {
+            "a.example:9090",
+            "b.example:9091",
+        }
     with pytest.raises(Unusable, match=r"Check the variable STREAMCLI_URL\. 'tcp://a:1,' names no controller"):
         settle({"id": "tim"}, {"STREAMCLI_URL": "tcp://a:1,"}, file)
 
@@ -105,9 +108,11 @@ def test_a_password_goes_only_to_controllers_that_its_file_names(tmp_path: Path)
     login.write_text(f'url = "{URL}"\naccount = "alice"\npassword = "secret"\n')
     for url in (URL, "tcp://b.example:9091,a.example:9090", "tcp://b.example:9091"):
         controller = settle({"id": "tim", "url": url}, {}, file).controller
-        assert controller and all(one.login and one.login.user == "alice" for one in controller.each)
+        assert isinstance(controller, Controller) and all(
+            one.login and one.login.user == "alice" for one in controller.each
+        )
     elsewhere = settle({"id": "tim", "url": "tcp://c.example:1,d.example:1"}, {}, file).controller
-    assert elsewhere and elsewhere.login is None
+    assert isinstance(elsewhere, Controller) and elsewhere.login is None
     with pytest.raises(Unusable, match=r"login\.toml: its url does not name c\.example:1, ") as caught:
         settle({"id": "tim", "url": f"{URL},c.example:1"}, {}, file)
     assert "secret" not in str(caught.value)

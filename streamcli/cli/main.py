@@ -10,12 +10,14 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from docopt import DocoptExit, docopt
 
 from streamcli import __version__
+from streamcli.cli.command_names import COMMANDS
 from streamcli.errors import CannotCreate, StreamcliError, UsageError, from_os_error
 from streamcli.system import clock
 from streamcli.system.standard_files import STDIN, patient
@@ -41,6 +43,7 @@ Usage:
   streamcli chats [--verbose]
   streamcli server start [--in-memory] [--data-dir DIR] [--no-auth] [--timeout S] [--verbose]
   streamcli server (stop|status|logs) [--timeout S] [--verbose]
+  streamcli server access [--no-start] [--timeout S] [--verbose]
   streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
   streamcli --version
   streamcli --help
@@ -56,6 +59,9 @@ history. doctor reports what works and what does not. invite prints a line with 
 another machine joins the chat on this machine's embedded server, and starts its gate, one TLS port;
 guests lists who may come in, uninvite removes them. join takes such a line, or asks for it, saves
 the chat and opens it; chats lists what was joined, and `streamcli NAME` opens one of them.
+
+ssh://[user@]host[:port] in place of a URL is the embedded server of another machine of yours, where
+streamcli is installed too; server access is what ssh runs there.
 
 Options:
   --url URL        the controller or controllers, or a joined chat, instead of <url> [STREAMCLI_URL]
@@ -76,24 +82,12 @@ Options:
   --in-memory      server start: keep all data in memory; it is lost when the server ends
   --data-dir DIR   server start: the data folder; remembered for later starts
   --no-auth        server start: require no password; for tests only
+  --no-start       server access: do not start the server
   --timeout S      how many seconds to wait for a server (default: 10)
   --verbose        also write the program's log to the terminal
   --version        print the version
   -h, --help       print this text
 """
-COMMANDS = (
-    "send",
-    "tail",
-    "history",
-    "search",
-    "server",
-    "doctor",
-    "invite",
-    "uninvite",
-    "guests",
-    "join",
-    "chats",
-)
 # Thresholds of the garbage collector. Messages form no cycles, and with the default (700 objects) collecting takes a
 # quarter of the time of reading a long log.
 RARELY = (20_000, 20, 20)
@@ -256,6 +250,10 @@ def _server(arguments: dict[str, Any]) -> int:
     from streamcli.config import seconds
 
     os.environ.pop("STREAMCLI_PASSWORD", None)  # the server's long-lived processes must not inherit it
+    if arguments["access"]:
+        from streamcli.cli.access import access
+
+        return access(not arguments["--no-start"], seconds(arguments["--timeout"]), sys.stdout, sys.stderr)
     action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
     options = (arguments["--in-memory"], arguments["--data-dir"], arguments["--no-auth"])
     choice = server.chosen(*options) if action == "start" else None
@@ -317,7 +315,11 @@ def _doctor(arguments: dict[str, Any]) -> int:
     from streamcli.cli.doctor import doctor
 
     settings = _settings(arguments, reads=True)
-    return runtime.run(settings, lambda target: doctor(settings, target, sys.stdout), start=False, prepared=False)
+
+    def report(target: Target) -> Awaitable[int]:
+        return doctor(settings, target, sys.stdout)
+
+    return runtime.run(settings, report, start=False, patient=True, prepared=False)
 
 
 def _tail(arguments: dict[str, Any]) -> int:
@@ -349,7 +351,7 @@ def _history(arguments: dict[str, Any]) -> int:
     count = SHOWN if arguments["--last"] is None else whole_number("--last", arguments["--last"])
     words = " ".join(arguments["<words>"]) if arguments["search"] else None
     asked = Asked(count, words, arguments["--json"])
-    return runtime.run(settings, lambda target: show(settings, asked, target, clock.SYSTEM), start=False)
+    return runtime.run(settings, lambda target: show(settings, asked, target, clock.SYSTEM), start=False, patient=True)
 
 
 def _send(arguments: dict[str, Any]) -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 
 from streamcli.config import Settings
-from streamcli.errors import Unreachable
+from streamcli.errors import NotPermitted, Unreachable
 from streamcli.java.progress import Lines
 from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.model.address import Controller
+from streamcli.model.ssh_host import SshHost
 from streamcli.system import extra, guard, log_file
 from streamcli.system.paths import state_dir
 
@@ -38,10 +40,11 @@ def run(
     Raises StreamcliError.
     """
     sys.setswitchinterval(SWITCH)
-    locate = _locating(settings, start, patient, unstarted)
-    if prepared and not settings.gate:
-        opening.prepare(settings.client, Lines(sys.stderr, "client"))
-    with log_file.worker_log() as worker_log:
+    with contextlib.ExitStack() as stack:
+        locate = _locating(settings, stack, start, patient, unstarted)
+        if prepared and not settings.gate:
+            opening.prepare(settings.client, Lines(sys.stderr, "client"))
+        worker_log = stack.enter_context(log_file.worker_log())
 
         async def main() -> int:
             groups = state_dir() / "groups"
@@ -77,11 +80,16 @@ async def _ended_by_errors(work: Awaitable[int]) -> int:
     return code
 
 
-def _locating(settings: Settings, start: bool, patient: bool, unstarted: str) -> Locate:
+def _locating(settings: Settings, stack: contextlib.ExitStack, start: bool, patient: bool, unstarted: str) -> Locate:
+    controller = settings.controller
     if settings.gate:
         return _nowhere
-    if (controller := settings.controller) is None:
-        return _embedded(settings, start, patient, unstarted)
+    if isinstance(controller, SshHost):
+        return _over_ssh(controller, settings.timeout, stack, start, patient, unstarted)
+    return _named(controller) if controller else _embedded(settings, start, patient, unstarted)
+
+
+def _named(controller: Controller) -> Locate:
     return lambda: controller
 
 
@@ -105,3 +113,21 @@ def _embedded(settings: Settings, start: bool, patient: bool, unstarted: str) ->
             if server.status(LOOK).state not in slow:
                 raise
     return server.locating(start, settings.timeout)
+
+
+def _over_ssh(
+    host: SshHost, timeout: float, stack: contextlib.ExitStack, start: bool, patient: bool, unstarted: str
+) -> Locate:
+    extra.require()
+    from streamcli.ssh.tunnel import Tunnel, may_ask
+
+    progress, asks = Lines(sys.stderr, "ssh"), may_ask()
+    tunnel = stack.enter_context(Tunnel(host, start, timeout, progress.stage))
+    if asks:
+        progress.stage(f"connecting to {host.place}")
+    try:
+        tunnel.open(asks, patient)
+    except (Unreachable, NotPermitted) as error:
+        if not patient or isinstance(error, NotPermitted):
+            raise type(error)(f"{error} {unstarted}".rstrip()) from error
+    return tunnel.locate

@@ -43,6 +43,7 @@ class Controller:
     tls: bool = False
     ca: str | None = None  # PEM file with the CA certificates for TLS; None: the system's
     others: tuple[tuple[str, int], ...] = ()  # host and port of each
+    store_port: int | None = None  # of the same host: leads to the one segment store; None: the address it publishes
 
     @property
     def each(self) -> tuple[Controller, ...]:

@@ -89,6 +89,16 @@ def status(patience: float = 0.5, clock: Clock = SYSTEM) -> Status:
     return here(State.UNRESPONSIVE, f"The embedded server's process {record.pid} is there but does not answer.")
 
 
+def why_not(now: Status, restarts: bool) -> str:
+    """Return why clients can't use the server that ``now`` describes, and what to do; "" if it has ports to try.
+
+    ``restarts`` says whether somebody starts it again after a crash.
+    """
+    if now.state in (State.STOPPED, State.ABSENT) or (now.state is State.CRASHED and not restarts):
+        return f"{now.detail} `streamcli server start` starts it."
+    return now.detail if now.url is None or now.state is State.STARTING else ""
+
+
 def _is_suspended(process: psutil.Process) -> bool:
     try:
         return process.status() == psutil.STATUS_STOPPED

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from streamcli.errors import Unreachable
 from streamcli.model.address import Controller, parse_url
-from streamcli.server.control import State, login, status
+from streamcli.server.control import login, status, why_not
 from streamcli.server.watch import CrashRestarter
 
 _LOOK = 0.02  # seconds for a check: it runs in the loop that draws
@@ -24,10 +24,9 @@ def locating(restart: bool, timeout: float) -> Callable[[], Controller]:
     def locate() -> Controller:
         # Looked up each time: another start may have used other ports.
         now = look(patience=_LOOK)
-        if now.state in (State.STOPPED, State.ABSENT) or (now.state is State.CRASHED and not restart):
-            raise Unreachable(f"{now.detail} `streamcli server start` starts it.")
-        if now.url is None or now.state is State.STARTING:
-            raise Unreachable(now.detail)
+        if why := why_not(now, restarts=restart):
+            raise Unreachable(why)
+        assert now.url
         return replace(parse_url(now.url), login=login())
 
     return locate

@@ -18,6 +18,7 @@ from streamcli.errors import from_os_error
 from streamcli.model.address import Controller, Stream
 from streamcli.model.joined_chat import KEY as GATE
 from streamcli.model.joined_chat import JoinedChat
+from streamcli.model.ssh_host import SshHost
 from streamcli.storage.database import ensure_private
 from streamcli.system import private_files
 from streamcli.system.locks import locked
@@ -30,7 +31,7 @@ OWN: Final = "own-"  # prefix of the ids that we generate
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def address_key(where: Controller | JoinedChat | None, stream: Stream) -> str:
+def address_key(where: Controller | JoinedChat | SshHost | None, stream: Stream) -> str:
     """Return the key of a stream at an address; None means the embedded server."""
     return f"{where.key if where else EMBEDDED} {stream}"
 

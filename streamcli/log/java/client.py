@@ -67,7 +67,7 @@ class Manager:
     """The client for one controller: what opens streams, readers and writers."""
 
     def __init__(self, controller: Controller) -> None:
-        self.config = _config(controller)
+        self.config, self._controller = _config(controller), controller
         self.pool = self.make_pool(_MANAGERS_THREADS)
         builder = java(f"{_IMPL}.control.impl.ControllerImplConfig").builder().clientConfig(self.config)
         builder = builder.retryAttempts(3).initialBackoffMillis(10).backoffMultiple(5).maxBackoffMillis(1000)
@@ -81,6 +81,8 @@ class Manager:
         executor.setRemoveOnCancelPolicy(True)
         executor.setExecuteExistingDelayedTasksAfterShutdownPolicy(False)
         factory = java(f"{_IMPL}.connection.impl.SocketConnectionFactoryImpl")(self.config, executor)
+        if self._controller.store_port:
+            factory = _detour(factory, self._controller.host, self._controller.store_port)
         return java(f"{_IMPL}.connection.impl.ConnectionPoolImpl")(self.config, factory)
 
     def close(self) -> None:
@@ -96,6 +98,32 @@ def calm(pool: Any) -> None:
     for task in pool.getInternalExecutor().getQueue().toArray():
         if "TimeoutBatch" in str(task):
             task.cancel(False)
+
+
+class _Detour:
+    """Connects to the one segment store at another address than it publishes (Pravega's ConnectionFactory)."""
+
+    def __init__(self, factory: Any, host: str, port: int) -> None:
+        self._factory = factory
+        self._address = java("io.pravega.shared.protocol.netty.PravegaNodeUri")(host, port)
+
+    def establishConnection(self, published: Any, processor: Any) -> Any:
+        """Connect."""
+        return self._factory.establishConnection(self._address, processor)
+
+    def getInternalExecutor(self) -> Any:
+        """Return the executor."""
+        return self._factory.getInternalExecutor()
+
+    def close(self) -> None:
+        """Close it."""
+        self._factory.close()
+
+
+def _detour(factory: Any, host: str, port: int) -> Any:
+    import jpype
+
+    return jpype.JProxy(f"{_IMPL}.connection.impl.ConnectionFactory", inst=_Detour(factory, host, port))
 
 
 class Managers:

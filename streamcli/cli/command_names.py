@@ -1,0 +1,7 @@
+"""The names of the commands: what a chat that was joined can't be called."""
+
+from typing import Final
+
+COMMANDS: Final = tuple(
+    ["send", "tail", "history", "search", "server", "doctor", "invite", "uninvite", "guests", "join", "chats"]
+)
