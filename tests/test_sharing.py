@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import start_server
 from tests.environment import make_home
 from tests.hosts import another_host, as_another_user
-from tests.sharing import Owner, Person, newcomer
+from tests.sharing import Owner, Person, free_port, newcomer
 from tests.test_readme import examples
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.real]
@@ -194,6 +194,21 @@ def test_nothing_is_lost_or_doubled_when_gate_server_and_prompt_are_killed(
         for one in (tim, screen):
             one.see(f"alex: {expected[-1]}")
     assert owner.log() == expected
+
+
+def test_guests_follow_the_gate_to_another_port(owner: Owner, tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    here, away = joined(owner, newcomer(tmp_path, "alex", stack)), joined(owner, newcomer(tmp_path, "bob", stack))
+    screen = here.opens()
+    screen.see("connected to the chat tim")
+    before, owner.port = owner.port, free_port()
+    owner.invites("carol")
+    screen.enter("still here")
+    away.does("send", "found it")
+    assert sorted(owner.log()) == ["found it", "still here"]
+    for person in (here, away):
+        (saved,) = Path(person.env["HOME"]).rglob("joined.json")
+        ports = {port for _, port in json.loads(saved.read_text())["places"]}
+        assert ports == {before, owner.port}
 
 
 def test_another_host_joins_and_its_cable_is_pulled(owner: Owner, tmp_path: Path, stack: contextlib.ExitStack) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TextIO
 
@@ -28,6 +28,7 @@ _UNITS: Final = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 _LONGEST: Final = 365 * 86_400.0  # seconds
 _HOST: Final = re.compile(r"[A-Za-z0-9.:_-]{1,253}")
 DEFAULT_EXPIRES: Final = "24h"
+_EARLIER_PORTS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,10 @@ def _settings_after(before: GateSettings | None, settings: Settings, wanted: Wan
             f"The gate is for the stream {before.full_stream}, and lets nobody into another one. "
             "Remove its guests first, or use another user's server."
         )
-    return replace(
-        before,
-        owner=settings.user,
-        scope=scope,
-        stream=stream,
-        port=wanted.port or before.port,
-        hosts=wanted.hosts or before.hosts,
-    )
+    port = wanted.port or before.port
+    ports = [one for one in (before.port, *before.earlier_ports) if one != port][:_EARLIER_PORTS]
+    hosts = wanted.hosts or before.hosts
+    return GateSettings(settings.user, scope, stream, port, hosts, tuple(ports))
 
 
 def _advice(answer: Answer, settings: GateSettings) -> list[str]:

@@ -16,13 +16,17 @@ DEFAULT_PORT: Final = 4483
 
 @dataclass(frozen=True)
 class GateSettings:
-    """The owner's name, the stream, the port, and host names that the owner has given."""
+    """The owner's name, the stream, the port, and host names that the owner has given.
+
+    The gate also listens on ``earlier_ports``, so that guests find it who know one of these, and are told the new one.
+    """
 
     owner: str
     scope: str
     stream: str
     port: int = DEFAULT_PORT
     hosts: tuple[str, ...] = ()
+    earlier_ports: tuple[int, ...] = ()
 
     @property
     def full_stream(self) -> Stream:
@@ -35,7 +39,8 @@ def read_settings() -> GateSettings | None:
     path = gate_dir() / "gate.json"
     try:
         fields = json.loads(path.read_bytes())
-        return GateSettings(**{**fields, "hosts": tuple(fields["hosts"])})
+        lists = {name: tuple(fields[name]) for name in ("hosts", "earlier_ports")}
+        return GateSettings(**{**fields, **lists})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ from typing import Final
 
 from streamcli import server
 from streamcli.config import settle
-from streamcli.errors import StreamcliError
+from streamcli.errors import StreamcliError, Unusable
 from streamcli.gate.audit import Audit
 from streamcli.gate.certificates import GateKeys, server_context
 from streamcli.gate.gate import Files, Gate
@@ -79,6 +80,9 @@ class _Process:
         keys = GateKeys(gate_dir())
         keys.ensure()
         listening = listen(self._settings.port)
+        for port in self._settings.earlier_ports:
+            with contextlib.suppress(Unusable):
+                listening += listen(port)
         own = settle({}, os.environ)
         locate = server.locating(True, _TIMEOUT)
         target = Target(
@@ -87,12 +91,12 @@ class _Process:
         hub = Hub(target, self._saved_position(), self._clock)
         files = Files(keys, self._guests, Audit(gate_dir(), self._clock))
         gate = Gate(hub, files, self._settings, self._places, clock=self._clock)
-        port = Port(server_context(keys), gate.talk)
+        entrance = Port(server_context(keys), gate.talk)
         private_files.write(gate_state_dir() / STATE, json.dumps({"pid": os.getpid(), "port": self._settings.port}))
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        works = [hub.run(), port.serve(listening), gate.beat(), self._until_unwanted(gate, hub), ended.wait()]
+        works = [hub.run(), entrance.serve(listening), gate.beat(), self._until_unwanted(gate, hub), ended.wait()]
         tasks = [asyncio.ensure_future(work) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
