@@ -13,7 +13,7 @@ import pytest
 
 from streamcli.log.api import ConnectionStatus, Log, Phase, ReadMode, Target
 from streamcli.log.opening import open_log
-from streamcli.model.address import Stream, parse_url
+from streamcli.model.address import Stream, WantedClient, parse_url
 from streamcli.model.cursor import Cursor
 from tests.conftest import Server
 from tests.fake_controller import run, until
@@ -51,7 +51,8 @@ def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Logs:
     server: Server = request.getfixturevalue("server")
     controller = parse_url(server.url)
     stream = Stream(stream=request.getfixturevalue("stream"))
-    target = Target(stream, "tim", lambda: controller, tmp_path / "groups", subprocess.DEVNULL, request.param)
+    client = WantedClient(request.param)
+    target = Target(stream, "tim", lambda: controller, tmp_path / "groups", subprocess.DEVNULL, client)
     return lambda on_status=ignored: open_log(target, on_status)
 
 

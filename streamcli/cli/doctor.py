@@ -23,7 +23,7 @@ from streamcli.java.which import VARIABLE, java
 from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.log.probe import Answer, probe, worded
-from streamcli.model.address import ClientName, Controller, Stream
+from streamcli.model.address import ClientName, Controller, Stream, WantedClient
 from streamcli.server import state as server_state
 from streamcli.storage.directories import Places, address_key
 from streamcli.storage.history import History
@@ -101,7 +101,7 @@ def _python() -> Finding:
     return Finding("Python", f"{platform.python_implementation()} {platform.python_version()} on {system}")
 
 
-def _client(wanted: ClientName | None) -> tuple[Finding, ClientName | None]:
+def _client(wanted: WantedClient | None) -> tuple[Finding, ClientName | None]:
     """Return the line on the client, and which one it is."""
     try:
         choice = opening.choose(wanted)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from streamcli.errors import NotPermitted
-from streamcli.model.address import ClientName, Controller, Stream
+from streamcli.model.address import Controller, Stream, WantedClient
 from streamcli.model.cursor import Cursor, LogOpened
 
 
@@ -56,7 +56,7 @@ class Target:
 
     ``locate`` returns the controller before each connection, or raises Unreachable with a sentence for the user. Reader
     groups are named after ``owner`` and recorded in files in ``folder``. ``worker_log`` takes the standard error of
-    worker processes. ``client`` names the client to use; without a name it is chosen.
+    worker processes. ``client`` is the client to use; without one it is chosen.
     """
 
     stream: Stream
@@ -64,7 +64,7 @@ class Target:
     locate: Callable[[], Controller]
     folder: Path
     worker_log: IO[bytes] | int
-    client: ClientName | None = None
+    client: WantedClient | None = None
 
 
 class ReadMode(Enum):
