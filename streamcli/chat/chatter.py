@@ -82,7 +82,7 @@ class Chatter:
         guard.on_error(self._unforeseen)
         self._incoming.resume(self._shown_at_start)
         self._shown_at_start = []
-        for trouble in filter(None, (zone_trouble(), clock_trouble(self._clock.now()))):
+        for trouble in filter(None, (zone_trouble(), clock_trouble(self._clock.now()), self._caveat())):
             self.note(trouble)
         ticking = guard.watched(self._tick())
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -102,6 +102,13 @@ class Chatter:
         if self._departure.failure:
             raise self._departure.failure
         return self._departure.code
+
+    def _caveat(self) -> str:
+        if self._settings.controller or not self._interactive:
+            return ""
+        from streamcli import server  # late: a chat on another server does without it
+
+        return server.caveat()
 
     async def _until_left(self) -> None:
         try:

@@ -1,7 +1,7 @@
 """The embedded server: a real Pravega, started when needed, for users who have none."""
 
 from streamcli.java.progress import Lines, Progress, Quiet
-from streamcli.server.control import State, Status, current_url, ensure_running, login, status, stop
+from streamcli.server.control import State, Status, caveat, current_url, ensure_running, login, status, stop
 from streamcli.server.state import Ports, ServerOptions, log_path
 from streamcli.server.watch import CrashRestarter
 
@@ -14,6 +14,7 @@ __all__ = [
     "ServerOptions",
     "State",
     "Status",
+    "caveat",
     "current_url",
     "ensure_running",
     "log_path",
