@@ -209,8 +209,10 @@ class Chatter:
         return self._status.words(self._incoming.timeline.live, self._reader.progress)
 
     def _status_changed(self, status: ConnectionStatus) -> None:
-        if status.refusal and not self._interactive:
-            self._departure.refuse(status.refusal)
+        refusal = status.refusal
+        # A person can wait for a right. For another Java, or a jar, the program has to be started again.
+        if refusal and not (self._interactive and (self._status.was_connected or not status.unusable)):
+            self._departure.refuse(refusal)
         else:
             self._status.changed(status)
         self._screen.refresh()
