@@ -145,6 +145,11 @@ def test_a_java_that_is_broken_is_named(people: People, raw: Raw, tmp_path: Path
     doctor = run(env, people, "doctor")
     assert doctor.returncode == 78 and "FAIL  reader        Java can't be started" in doctor.stdout
     assert raw.messages() == []
+    raw.say("bot", "stored before")
+    assert run(people.env("tim"), people, "history").returncode == 0
+    offline = run(env, people, "history")
+    assert (offline.returncode, offline.stdout.count("bot: stored before")) == (0, 1)
+    assert "From this machine's disk only: Java can't be started" in offline.stderr
     with Terminal([*STREAMCLI, people.url, "tim", *JAVA], env, columns=200) as tim:
         assert tim.end() == 78
         assert tim.lines()[-1].startswith("streamcli: Java can't be started")
