@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast, get_args
 
 from streamcli.errors import Unusable, UsageError
-from streamcli.model.address import DEFAULT_SCOPE, DEFAULT_STREAM, ClientName, Controller, Login, Stream, parse_url
+from streamcli.model.address import (
+    DEFAULT_SCOPE,
+    DEFAULT_STREAM,
+    ClientName,
+    Controller,
+    Login,
+    Stream,
+    WantedClient,
+    parse_url,
+)
 from streamcli.model.joined_chat import JoinedChat
 from streamcli.model.names import quoted, valid_id, valid_room, valid_scope_or_stream
 from streamcli.model.numbers import whole
@@ -52,7 +61,7 @@ class Settings:
     stream: Stream
     room: str
     timeout: float
-    client: ClientName | None = None
+    client: WantedClient | None = None
     gate: JoinedChat | None = None
 
     @property
@@ -72,19 +81,24 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
     file = file or config_file()
     kept = _read(file)
 
+    def given(key: str) -> tuple[str | None, str]:
+        """The setting's text, None if it is not set, and where it stands; "" for an option."""
+        if (option := options.get(key)) is not None:
+            return option, ""
+        if text := environment.get(variable := f"STREAMCLI_{key.upper()}"):
+            return text, f"the variable {variable}"
+        return kept.get(key), f"{key} in {file}"
+
     def value(key: str, valid: Callable[[str], T], default: T) -> T:
         """The setting's value. An error in a variable or in the file names the variable or the key."""
-        if (option := options.get(key)) is not None:
-            return valid(option)
-        if text := environment.get(variable := f"STREAMCLI_{key.upper()}"):
-            where = f"the variable {variable}"
-        elif key in kept:
-            text, where = kept[key], f"{key} in {file}"
-        else:
+        text, where = given(key)
+        if text is None:
             return default
         try:
             return valid(text)
         except UsageError as error:
+            if not where:
+                raise
             raise Unusable(f"Check {where}. {error}") from None
 
     def path(key: str) -> Path | None:
@@ -96,7 +110,7 @@ def settle(options: Mapping[str, str | None], environment: Mapping[str, str], fi
     controller = _only_joined() if where is None else where
     if isinstance(controller, JoinedChat):
         return _joined(controller, options, value("room", valid_room, DEFAULT_ROOM))
-    client = value("client", lambda name: cast("ClientName | None", _client(name)), None)
+    client = value("client", lambda name: cast("WantedClient | None", _client(name, given("client")[1])), None)
     if isinstance(controller, SshHost):
         client = _client_over_ssh(client)
     elif controller:
@@ -142,18 +156,20 @@ def _joined(chat: JoinedChat, options: Mapping[str, str | None], room: str) -> S
     return Settings(None, chat.guest, Stream(scope, stream), room, seconds(options.get("timeout")), gate=chat)
 
 
-def _client_over_ssh(wanted: ClientName | None) -> ClientName:
-    if wanted == "wheel":
+def _client_over_ssh(wanted: WantedClient | None) -> WantedClient:
+    if wanted and wanted.name == "wheel":
         raise Unusable(
-            "The client wheel can't be used over ssh, where the segment store has another port than it says."
+            wanted.blamed(
+                "The client wheel can't be used over ssh, where the segment store has another port than it says."
+            )
         )
-    return "java"
+    return wanted or WantedClient("java")
 
 
-def _client(name: str) -> ClientName:
+def _client(name: str, where: str) -> WantedClient:
     for known in get_args(ClientName):
         if name == known:
-            return cast(ClientName, known)
+            return WantedClient(cast(ClientName, known), where)
     raise UsageError(f"The client must be wheel or java (got {quoted(name)}).")
 
 

@@ -9,7 +9,7 @@ StreamcliError            70  internal error
 ├── CannotCreate          73  a file or folder can't be created
 ├── FileTrouble           74  reading or writing a file failed, disk full
 ├── NotPermitted          77  permission denied, wrong password
-├── Unusable              78  settings or platform can't be used
+├── Unusable              78  settings, platform or Java can't be used
 └── Interrupted          130  the user interrupted it
 """
 
@@ -75,7 +75,7 @@ class NotPermitted(StreamcliError):
 
 
 class Unusable(StreamcliError):
-    """The settings are invalid, or this platform is not supported."""
+    """The settings are invalid, this platform is not supported, or Java can't be used."""
 
     exit_code = 78
 

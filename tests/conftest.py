@@ -40,6 +40,7 @@ SLOW_FILES = {
     "test_cli.py",
     "test_controllers.py",
     "test_guard.py",
+    "test_opening.py",
     "test_remembered.py",
     "test_server_jars.py",
     "test_starting.py",

@@ -22,7 +22,7 @@ from streamcli.gate.hub import Hub
 from streamcli.gate.port import USUAL_LIMITS, Limits, Port
 from streamcli.gate.token_bucket import USUAL_RATE, Rate
 from streamcli.log.api import Target
-from streamcli.model.address import ClientName, Stream, parse_url
+from streamcli.model.address import Stream, WantedClient, parse_url
 from streamcli.model.cursor import Cursor
 from streamcli.model.invitation import pin_of
 from streamcli.model.joined_chat import JoinedChat
@@ -34,7 +34,7 @@ Check = Callable[[str, str, bytes], str]
 class GateThread:
     """A gate on a free port of loopback, for one stream of the server with this URL."""
 
-    def __init__(self, folder: Path, url: str, stream: str, client: ClientName | None = None) -> None:
+    def __init__(self, folder: Path, url: str, stream: str, client: WantedClient | None = None) -> None:
         self.folder, self.keys = folder, GateKeys(folder / "gate")
         self.keys.ensure()
         self.guests = GuestList(folder / "gate")

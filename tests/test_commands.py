@@ -33,6 +33,7 @@ from streamcli.model.message import jokes
 GREET = Send("greet", "greet")
 SLASHES = tuple("/／⁄∕⧸")
 FIRST_JOKE = Send("joke", jokes()[0])
+LEAVING = "/quit  leave the chat (or press Ctrl-D, or Ctrl-C twice)"
 
 
 def _first(texts: Sequence[str]) -> str:
@@ -84,8 +85,8 @@ def _parse(line: str) -> Action:
         ("/quit", Quit()),
         ("/exit", Quit()),
         ("/Exit\n", Quit()),
-        ("/help quit", Show(("/quit  leave the chat", "also: /exit"))),
-        ("/help /EXIT", Show(("/quit  leave the chat", "also: /exit"))),
+        ("/help quit", Show((LEAVING, "also: /exit"))),
+        ("/help /EXIT", Show((LEAVING, "also: /exit"))),
         ("/help greet", Show(("/greet  say hi to everyone", "also: greet alone on a line"))),
         ("/help me", Show(("/me TEXT  describe what you are doing: /me waves",))),
         (
@@ -139,7 +140,9 @@ def test_a_joke_is_one_of_those_there_are_and_chosen_by_who_calls() -> None:
 def test_help_names_every_command_and_how_to_send_a_slash() -> None:
     overview = _parse("/help")
     assert isinstance(overview, Show)
-    assert [line.split("  ")[0] for line in overview.lines] == [*(command.usage for command in COMMANDS), "//text"]
+    rows = [line.split("  ")[0] for line in overview.lines]
+    assert rows == [*(", ".join(command.ways) for command in COMMANDS), "//text"]
+    assert {"/greet, greet", "/quit, /exit"} <= set(rows)
     assert all(command.help in line for command, line in zip(COMMANDS, overview.lines, strict=False))
 
 
@@ -168,7 +171,7 @@ def test_a_prefix_is_completed_to_commands_only(prefix: str, names: list[str]) -
 
 
 def test_every_completion_says_what_the_command_does() -> None:
-    assert completions("/exit") == [("/exit", "leave the chat")]
+    assert completions("/exit") == [("/exit", "leave the chat (or press Ctrl-D, or Ctrl-C twice)")]
     assert all(text for _, text in completions("/"))
 
 

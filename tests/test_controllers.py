@@ -17,7 +17,7 @@ from streamcli.errors import Unusable, UsageError
 from streamcli.log.api import Phase, Target
 from streamcli.log.opening import open_log
 from streamcli.log.supervisor import Failure, none_of
-from streamcli.model.address import Controller, Stream, parse_url
+from streamcli.model.address import Controller, Stream, WantedClient, parse_url
 from streamcli.storage.directories import address_key, place_of
 from tests.conftest import People
 from tests.environment import STREAMCLI
@@ -258,6 +258,9 @@ def test_the_real_server_is_found_behind_a_controller_that_is_gone(people: Peopl
 
 def test_java_is_told_not_to_be_for_ipv6_addresses(tmp_path: Path) -> None:
     there = Controller("localhost", 1, others=(("::1", 1),))
-    target = Target(Stream(), "tim", lambda: there, tmp_path, subprocess.DEVNULL, client="java")
-    with pytest.raises(Unusable, match="can't connect to an IPv6 address"):
+    target = Target(Stream(), "tim", lambda: there, tmp_path, subprocess.DEVNULL, client=WantedClient("java"))
+    with pytest.raises(Unusable, match=r"^The client java can't connect to an IPv6 address"):
+        open_log(target, lambda status: None)
+    target = replace(target, client=WantedClient("java", "the variable STREAMCLI_CLIENT"))
+    with pytest.raises(Unusable, match=r"^Check the variable STREAMCLI_CLIENT. The client java can't connect"):
         open_log(target, lambda status: None)

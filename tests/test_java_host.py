@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from streamcli.log.frames import Frame
 from streamcli.log.java.client import first_line, kind
 from streamcli.log.java.requests import CleanRequest, ReadRequest
+from streamcli.log.java.unusable import NO_JVM
 from streamcli.log.supervisor import failure_of
 from streamcli.log.write_request import WriteRequest
 from streamcli.model.address import Controller, parse_url
@@ -21,7 +23,7 @@ from streamcli.model.fingerprint import fingerprint
 from streamcli.model.segment import segment_name
 from tests.conftest import Server, eventually
 from tests.java_admin import Admin
-from tests.java_host import HostProcess, LaneUser
+from tests.java_host import WITHIN, HostProcess, LaneUser
 
 pytestmark = pytest.mark.real
 KEYS = [f"key-{number}" for number in range(12)]
@@ -348,12 +350,11 @@ def test_lanes_that_have_ended_leave_no_connection(log: Log, host: HostProcess) 
     eventually(lambda: connections() == 0, 5)
 
 
-def test_without_a_jvm_each_lane_says_so(server: Server, stream: str) -> None:
-    with HostProcess(jvm="/nowhere/libjvm.so") as process:
-        for _ in range(2):
-            failed = Log(process, parse_url(server.url), stream).reads().fails()
-            assert failed["kind"] == "other" and "JVM" in failed["text"]
-        assert process.ends() == 0
+def test_without_a_jvm_it_ends_and_says_why(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with HostProcess(said, jvm="/nowhere/libjvm.so") as process:
+        assert process.process.wait(WITHIN) == 1
+    assert said.read_text().startswith(f"{NO_JVM}/nowhere/libjvm.so: cannot open shared object file")
 
 
 def test_a_part_of_the_server_that_is_away_is_said_in_plain_words() -> None:
@@ -364,7 +365,10 @@ def test_a_part_of_the_server_that_is_away_is_said_in_plain_words() -> None:
         ("NOT_FOUND: the stream", "gone"),
         ("io.pravega.client.segment.impl.NoSuchSegmentException: s", "gone"),
         ("UNAVAILABLE: io exception javax.net.ssl.SSLHandshakeException: no certificate", "other"),
-        ("java.lang.ClassNotFoundException: io.pravega.client.ClientConfig", "other"),
+        ("java.lang.ClassNotFoundException: io.pravega.client.ClientConfig", "unusable"),
+        ("Class io.pravega.client.ClientConfig is not found", "unusable"),
+        ("java.lang.NoClassDefFoundError: io/netty/util/Attribute", "unusable"),
+        ("java.lang.NoClassDefFoundError: Could not initialize class io.netty.util.X", "other"),
         ("java.lang.IllegalStateException: Writers cannot proceed writing since the stream S is sealed", "sealed"),
     ):
         assert kind(RuntimeError(text)) == what

@@ -15,7 +15,7 @@ from streamcli.gate.token_bucket import Rate
 from streamcli.log.api import ConnectionStatus, Log, Phase, ReadMode, Target
 from streamcli.log.gate.adapter import GateLog
 from streamcli.log.opening import open_log
-from streamcli.model.address import Stream, parse_url
+from streamcli.model.address import Stream, WantedClient, parse_url
 from streamcli.model.cursor import Cursor
 from tests.conftest import Server
 from tests.fake_controller import run, until
@@ -63,7 +63,8 @@ def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Logs]:
             chat = gate.guest("tim")
             yield lambda on_status=ignored: GateLog(chat, on_status)
         return
-    target = Target(stream, "tim", lambda: controller, tmp_path / "groups", subprocess.DEVNULL, request.param)
+    client = WantedClient(request.param)
+    target = Target(stream, "tim", lambda: controller, tmp_path / "groups", subprocess.DEVNULL, client)
     yield lambda on_status=ignored: open_log(target, on_status)
 
 

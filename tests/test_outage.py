@@ -112,6 +112,8 @@ def test_twenty_seconds_of_stall_under_typing(people: People, server: Server, ra
     for terminal in (tim, alex):
         lines = [line.partition("tim: ")[2].partition(" (typed")[0] for line in terminal.lines() if "tim: " in line]
         assert lines == said
+        terminal.see("-- connected again after ")
+        assert [terminal.count(text) for text in ("-- waiting, ", "-- connected again after ")] == [1, 1]
     assert lines_of(raw, "tim") == said
     tim.connected()
     assert "pending" not in tim.lines()[-1]
@@ -123,6 +125,8 @@ def test_the_embedded_server_dies_comes_back_empty_and_is_stopped(own_server: Se
     with chats[0] as tim, chats[1] as alex:
         tim.connected()
         alex.connected()
+        assert tim.count("-- Messages are kept in memory only and are lost when the server ends.") == 1
+        assert tim.count("The server asks for no password: every user of this machine can read and write.") == 1
         tim.enter("in the first log")
         alex.see("tim: in the first log")
         os.kill(workers_of(tim.pid)["read_worker"], signal.SIGSTOP)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamcli.errors import NoSuchStream, NotPermitted, StreamcliError, Unreachable
+from streamcli.errors import NoSuchStream, NotPermitted, StreamcliError, Unreachable, Unusable
 from streamcli.log import session as sessions
 from streamcli.log.api import ConnectionStatus, Phase, Target
 from streamcli.log.session import LogSession
@@ -19,6 +19,7 @@ from tests.scripted_log import ScriptedLog
 
 SILENT = ConnectionStatus(Phase.CONNECTING, "the server does not answer.")
 REFUSED = ConnectionStatus(Phase.CONNECTING, "not you", refused=True)
+UNUSABLE = ConnectionStatus(Phase.CONNECTING, "Java can't be started", refused=True, unusable=True)
 MISSING = ConnectionStatus(Phase.CONNECTING, "the client library failed: NotFound", missing=True)
 LATER = 11.0  # seconds, when the timeout of 10 is over
 
@@ -61,6 +62,7 @@ def ends(
         (SILENT, False, Unreachable, "Gave up after 10 s: the server does not answer."),
         (ConnectionStatus(Phase.LIVE), False, Unreachable, "Gave up after 10 s: no answer."),
         (REFUSED, False, NotPermitted, "Not you."),
+        (UNUSABLE, False, Unusable, "Java can't be started."),
         (MISSING, True, NoSuchStream, "The stream scope/stream does not exist on that server."),
         # Of two workers that make the stream at once one may be told that there is none.
         (MISSING, False, Unreachable, "Gave up after 10 s: the client library failed: NotFound."),
@@ -73,6 +75,6 @@ def test_a_command_ends_with_the_true_reason(
     assert type(error) is kind and str(error) == words
 
 
-@pytest.mark.parametrize("status", [SILENT, REFUSED, MISSING])
+@pytest.mark.parametrize("status", [SILENT, REFUSED, UNUSABLE, MISSING])
 def test_nothing_ends_what_may_take_for_ever(tmp_path: Path, status: ConnectionStatus) -> None:
     assert ends(tmp_path, status, must_exist=True, forever=True) is None

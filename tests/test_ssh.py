@@ -17,7 +17,7 @@ import pytest
 
 from streamcli.config import settle
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable, Unusable, UsageError
-from streamcli.model.address import Controller, Login, Stream
+from streamcli.model.address import Controller, Login, Stream, WantedClient
 from streamcli.model.ssh_host import SshHost, parse_ssh
 from streamcli.ssh import arguments, tunnel
 from streamcli.ssh.access import Access, NoAccess, line, parse, remote_command
@@ -77,7 +77,7 @@ def test_settings_name_a_host_and_leave_only_one_client(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('url = "ssh://home"\nid = "tim"\n')
     settings = settle({}, {}, file)
-    assert (settings.controller, settings.client, settings.group_owner) == (HOME, "java", "tim")
+    assert (settings.controller, settings.client, settings.group_owner) == (HOME, WantedClient("java"), "tim")
     assert settle({}, {"STREAMCLI_URL": "ssh://tim@other"}, file).controller == SshHost("other", "tim")
     assert settle({"url": "ssh://x", "client": "java"}, {}, file).controller == SshHost("x")
     with pytest.raises(Unusable, match="The client wheel can't be used over ssh"):

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from streamcli.log.outage import END_SAID_FROM
 from streamcli.model.message import decode, encode
 from tests.conftest import People, Server, eventually, waiting_in
 from tests.environment import STREAMCLI
@@ -179,6 +180,25 @@ def test_who_follows_waits_for_a_server_that_stands_still(people: People, server
         # It says nothing meanwhile; who gives up ends.
         with server.stopped_in_its_tracks(), pytest.raises(subprocess.TimeoutExpired):
             process.wait(6)  # twice the timeout
+        raw.say("bot", "after")
+        assert process.stdout.readline().endswith("after\n")
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.real
+def test_who_follows_is_told_when_a_server_that_stood_still_is_back(people: People, server: Server, raw: Raw) -> None:
+    pipe = subprocess.PIPE
+    run = command(people, "--client", "java")  # the package pravega waits inside the library, and knows of nothing
+    with subprocess.Popen(run, stdout=pipe, stderr=pipe, env=people.env("r"), text=True) as process:
+        assert process.stdout and process.stderr
+        raw.say("bot", "before")
+        assert process.stdout.readline().endswith("before\n")
+        with server.stopped_in_its_tracks():
+            assert process.stderr.readline().startswith("-- waiting: the server does not answer")
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(END_SAID_FROM)
+        assert process.stderr.readline().startswith("-- connected again after ")
         raw.say("bot", "after")
         assert process.stdout.readline().endswith("after\n")
         process.terminate()

@@ -84,7 +84,7 @@ class Chatter:
         guard.on_error(self._unforeseen)
         self._incoming.resume(self._shown_at_start)
         self._shown_at_start = []
-        for trouble in filter(None, (zone_trouble(), clock_trouble(self._clock.now()))):
+        for trouble in filter(None, (zone_trouble(), clock_trouble(self._clock.now()), self._caveat())):
             self.note(trouble)
         ticking = guard.watched(self._tick())
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -104,6 +104,13 @@ class Chatter:
         if self._departure.failure:
             raise self._departure.failure
         return self._departure.code
+
+    def _caveat(self) -> str:
+        if self._settings.where or not self._interactive:
+            return ""
+        from streamcli import server  # late: a chat on another server does without it
+
+        return server.caveat()
 
     async def _until_left(self) -> None:
         try:
@@ -206,8 +213,10 @@ class Chatter:
         return self._status.words(self._incoming.timeline.live, self._reader.progress)
 
     def _status_changed(self, status: ConnectionStatus) -> None:
-        if status.refusal and not self._interactive:
-            self._departure.refuse(status.refusal)
+        refusal = status.refusal
+        # A person can wait for a right. For another Java, or a jar, the program has to be started again.
+        if refusal and not (self._interactive and (self._status.was_connected or not status.unusable)):
+            self._departure.refuse(refusal)
         else:
             self._status.changed(status)
         self._screen.refresh()

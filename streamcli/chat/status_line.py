@@ -1,10 +1,11 @@
-"""`StatusLine`: the connection's state for the bottom line, and a message once per outage."""
+"""`StatusLine`: the connection's state for the bottom line, a message once per outage, and one when a long one ends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from streamcli.log.api import ConnectionStatus, Phase
+from streamcli.log.outage import Outage
 
 TROUBLE_SAID_AFTER = 0.5  # seconds that a connection is down before the scrollback says so
 BAR = 10  # characters of the progress bar for reading the log
@@ -23,7 +24,12 @@ class StatusLine:
         """``place`` names where messages go; ``later(seconds, what)`` calls ``what`` after that delay."""
         self._place, self._now, self._later, self._say = place, now, later, say
         self._status = ConnectionStatus(Phase.CONNECTING, since=now())
-        self._trouble_said = False
+        self._outage = Outage(now)
+
+    @property
+    def was_connected(self) -> bool:
+        """Whether this chat has been connected before."""
+        return self._outage.was_connected
 
     @property
     def counts_seconds(self) -> bool:
@@ -33,9 +39,9 @@ class StatusLine:
     def changed(self, status: ConnectionStatus) -> None:
         """Handle a change of the connection's status."""
         self._status = status
-        if status.phase is Phase.LIVE:
-            self._trouble_said = False
-        elif status.words:
+        if over := self._outage.changed(status):
+            self._say(over)
+        if status.words:
             self._later(TROUBLE_SAID_AFTER, lambda: self._say_trouble(status))
 
     def words(self, live: bool, progress: float | None) -> str:
@@ -47,12 +53,12 @@ class StatusLine:
             return f"{status.phase.value}{waited}: {status.words or self._place}"
         if live:
             return f"connected to {self._place}"
-        return "reading the log" + ("" if progress is None else f" {_bar(progress)} {progress:.0%}")
+        return "reading the log" + ("" if progress is None else f" {progress:.0%} {_bar(progress)}")
 
     def _say_trouble(self, status: ConnectionStatus) -> None:
         # Once per outage; the bottom line follows it.
-        if status is self._status and (status.refused or not self._trouble_said):
-            self._trouble_said = True
+        if status is self._status and (status.refused or not self._outage.was_said):
+            self._outage.was_said = True
             self._say(f"{status.phase.value}, {self._place}: {status.words}")
 
 

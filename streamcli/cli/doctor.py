@@ -24,7 +24,7 @@ from streamcli.java.which import VARIABLE, java
 from streamcli.log import opening
 from streamcli.log.api import Target
 from streamcli.log.probe import Answer, probe, worded
-from streamcli.model.address import ClientName, Controller, Stream
+from streamcli.model.address import ClientName, Controller, Stream, WantedClient
 from streamcli.model.ssh_host import SshHost
 from streamcli.storage.directories import Places, address_key
 from streamcli.storage.history import History
@@ -126,7 +126,7 @@ def _extra() -> Finding:
     return Finding("Extra", f"server: {extra.versions()}")
 
 
-def _client(wanted: ClientName | None) -> tuple[Finding, ClientName | None]:
+def _client(wanted: WantedClient | None) -> tuple[Finding, ClientName | None]:
     """Return the line on the client, and which one it is."""
     try:
         choice = opening.choose(wanted)

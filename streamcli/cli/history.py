@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from streamcli.config import Settings, wants_colour, zone_trouble
-from streamcli.errors import NothingFound, NotPermitted, Unreachable, UsageError
+from streamcli.errors import NothingFound, StreamcliError, Unreachable, UsageError
 from streamcli.log.api import ReadMode, Target
 from streamcli.log.reader import Beginning, Reader
 from streamcli.log.session import LogSession
@@ -43,7 +43,10 @@ class Asked:
 
 
 async def show(settings: Settings, asked: Asked, target: Target, clock: Clock) -> int:
-    """Print the requested messages; return 0. Raises NothingFound; without a history Unreachable and NotPermitted."""
+    """Print the requested messages; return 0.
+
+    Raises NothingFound; without a history Unreachable, NotPermitted and Unusable.
+    """
     style = MessageStyle("", os.isatty(1) and wants_colour())
     limits = "" if asked.words is None else word_index.limits(asked.words)
     if asked.words is not None and not word_index.query(asked.words):
@@ -121,8 +124,8 @@ class _TakingIn:
         self._opened = self._read = False
 
     @property
-    def refusal(self) -> NotPermitted | None:
-        """The error if the server does not let us read, else None."""
+    def refusal(self) -> StreamcliError | None:
+        """The error if the server does not let us read, or no client can, else None."""
         return self._session.status.refusal
 
     async def run(self) -> str:

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from streamcli.errors import CannotCreate, UsageError, from_os_error
 from streamcli.java.progress import Lines
+from streamcli.model.numbers import duration
 from streamcli.server import control, data, health, launch, state
 from streamcli.server.control import State, Status
 from streamcli.server.state import ServerOptions
@@ -107,7 +108,7 @@ def _facts(now: Status, clock: Clock) -> list[tuple[str, str]]:
     for part in health.parts(now):
         facts.append((part.name, f"{'no port' if part.port is None else f'port {part.port}'}, {part.health}"))
     if now.since:
-        facts.append(("up", uptime(clock.seconds() - now.since)))
+        facts.append(("up", duration(clock.seconds() - now.since)))
     facts.append(("log", str(state.log_path())))
     if now.choice:
         facts.append(("password", "required, known to your own clients" if now.choice.auth else "none: for tests only"))
@@ -125,15 +126,6 @@ def _data(choice: ServerOptions) -> str:
         space = f"can't be read: {error.strerror}"
     low = data.warning(folder)
     return f"{folder}, {low or space}"
-
-
-def uptime(seconds: float) -> str:
-    """Format a duration, such as ``2 h 5 min``."""
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _logs(out: TextIO) -> int:

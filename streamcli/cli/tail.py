@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from streamcli.config import Settings, wants_colour, zone_trouble
 from streamcli.errors import Interrupted, StreamcliError, from_os_error
 from streamcli.log.api import ConnectionStatus, ReadMode, Target
+from streamcli.log.outage import Outage
 from streamcli.log.reader import Beginning, Reader
 from streamcli.log.session import LogSession
 from streamcli.model.cursor import LogOpened
@@ -52,6 +53,7 @@ class Tail:
         self._kept: deque[Message] = deque(maxlen=wanted.last)
         self._unreadable: Counter[str] = Counter()
         self._read_once = False
+        self._outage = Outage(clock.monotonic)
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._printer = Printer(self._cannot_print)
@@ -89,11 +91,14 @@ class Tail:
         return self._wanted.follow and self._read_once
 
     def _status_changed(self, status: ConnectionStatus) -> None:
+        if over := self._outage.changed(status):
+            self._note(over)
         if status.words:
             self._loop.call_later(TROUBLE_SAID_AFTER, self._say_trouble, status.words)
 
     def _say_trouble(self, words: str) -> None:
         if words == self._session.status.words and not self._end.done():
+            self._outage.was_said = True
             self._note(f"waiting: {words}")
 
     # Implements streamcli.log.reader.Listener.

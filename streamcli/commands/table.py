@@ -58,6 +58,11 @@ class Command:
         """The syntax: "/me TEXT"."""
         return f"/{self.name} {self.arguments}".rstrip()
 
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """All that can be typed for it, the syntax first."""
+        return (self.usage, *(f"/{alias}" for alias in self.aliases), *([self.name] if self.bare else []))
+
     def run(self, argument: str, context: Context) -> Action:
         """Return the handler's action, or a UsageHint if the argument is missing or unexpected."""
         if argument and self.arity is Arity.NONE:
@@ -147,7 +152,7 @@ COMMANDS: Final = (
     ),
     Command("guests", "list who has joined or is invited", _share("guests")),
     Command("uninvite", "remove a guest at once", _share("uninvite"), Arity.REQUIRED, "NAME"),
-    Command("quit", "leave the chat", _quit, aliases=("exit",)),
+    Command("quit", "leave the chat (or press Ctrl-D, or Ctrl-C twice)", _quit, aliases=("exit",)),
 )
 
 SLASH_HINT: Final = "send text that begins with a slash"
@@ -189,12 +194,11 @@ def markdown_table() -> str:
 
 
 def _typed(command: Command) -> str:
-    ways = [command.usage, *(f"/{alias}" for alias in command.aliases), *([command.name] if command.bare else [])]
-    return ", ".join(f"`{way}`" for way in ways)
+    return ", ".join(f"`{way}`" for way in command.ways)
 
 
 def _overview() -> tuple[str, ...]:
-    rows = [(command.usage, command.help) for command in COMMANDS] + [("//text", SLASH_HINT)]
+    rows = [(", ".join(command.ways), command.help) for command in COMMANDS] + [("//text", SLASH_HINT)]
     width = max(len(left) for left, _ in rows)
     return tuple(f"{left:{width}}  {right}" for left, right in rows)
 

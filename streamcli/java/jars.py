@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,6 +55,21 @@ def ensure_jars(
 def needed(lock: Path = LOCK_FILE, client: bool = False) -> list[Jar]:
     """Return the jars that the server needs, or a client."""
     return [jar for jar in read_lock(lock) if jar.client or not client]
+
+
+def damaged(paths: Iterable[Path]) -> Path | None:
+    """Return the first of these jars that is not as it was fetched, None if all are; a start checks only their sizes.
+
+    It reads them all, at some 500 MB/s.
+    """
+    jars = {jar.name: jar for jar in read_lock()}
+    for path in paths:
+        try:
+            if not is_good(path, jars[path.name]):
+                return path
+        except OSError:
+            return path
+    return None
 
 
 def _complete(verified: Path, jars: list[Jar], seal: str) -> bool:

@@ -13,8 +13,8 @@ from enum import Enum
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
-from streamcli.errors import NotPermitted
-from streamcli.model.address import ClientName, Controller, Stream
+from streamcli.errors import NotPermitted, Unusable
+from streamcli.model.address import Controller, Stream, WantedClient
 from streamcli.model.cursor import Cursor, LogOpened
 from streamcli.model.joined_chat import JoinedChat
 
@@ -42,13 +42,17 @@ class ConnectionStatus:
     phase: Phase
     words: str = ""
     since: float = 0.0  # monotonic seconds
-    refused: bool = False  # retrying is useless: a person must change the account, a right or a certificate
+    refused: bool = False  # retrying is useless: a person must change the account, a right, a certificate or Java
     missing: bool = False  # the stream does not exist
+    unusable: bool = False  # refused not by the server but by this machine: the client can't be used on it
 
     @property
-    def refusal(self) -> NotPermitted | None:
+    def refusal(self) -> NotPermitted | Unusable | None:
         """The error to raise in commands that can't wait for such a change; None while a retry can help."""
-        return NotPermitted(f"{self.words[0].upper()}{self.words[1:]}.") if self.refused else None
+        if not self.refused:
+            return None
+        sentence = f"{self.words[0].upper()}{self.words[1:]}."
+        return Unusable(sentence) if self.unusable else NotPermitted(sentence)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Target:
 
     ``locate`` returns the controller before each connection, or raises Unreachable with a sentence for the user. Reader
     groups are named after ``owner`` and recorded in files in ``folder``. ``worker_log`` takes the standard error of
-    worker processes. ``client`` names the client to use; without a name it is chosen. With a ``gate`` the log is
+    worker processes. ``client`` is the client to use; without one it is chosen. With a ``gate`` the log is
     somebody else's, and only their gate is used.
     """
 
@@ -66,7 +70,7 @@ class Target:
     locate: Callable[[], Controller]
     folder: Path
     worker_log: IO[bytes] | int
-    client: ClientName | None = None
+    client: WantedClient | None = None
     gate: JoinedChat | None = None
 
 

@@ -14,7 +14,7 @@ from streamcli.java.progress import Progress, Quiet
 from streamcli.java.which import VARIABLE as JAVA_VARIABLE
 from streamcli.log.api import ConnectionStatus, Log, Target
 from streamcli.log.worker_log import Client, WorkerLog
-from streamcli.model.address import ClientName
+from streamcli.model.address import ClientName, WantedClient
 from streamcli.system import extra
 from streamcli.system.clock import SYSTEM, Clock
 
@@ -27,14 +27,15 @@ class Choice(NamedTuple):
     other_lacks: str
 
 
-def choose(wanted: ClientName | None = None) -> Choice:
+def choose(wanted: WantedClient | None = None) -> Choice:
     """Return the client to use on this machine; ``wanted`` leaves no choice. Raises Unusable if there is none."""
     extra.require()
     lacks = {"wheel": _wheel_lacks(), "java": _java_lacks()}
     if wanted:
-        if lacks[wanted]:
-            raise Unusable(f"The client {wanted} can't be used: {lacks[wanted]}.")
-        return Choice(wanted, "as set", lacks["java" if wanted == "wheel" else "wheel"])
+        if lacks[wanted.name]:
+            raise Unusable(wanted.blamed(f"The client {wanted.name} can't be used: {lacks[wanted.name]}."))
+        why = f"as set by {wanted.where}" if wanted.where else "as set"
+        return Choice(wanted.name, why, lacks["java" if wanted.name == "wheel" else "wheel"])
     if not lacks["wheel"]:
         several = f"not for several segments, as {lacks['java']}" if lacks["java"] else "java for several segments"
         return Choice("wheel", f"starts faster than java and takes less memory; {several}", lacks["java"])
@@ -43,7 +44,7 @@ def choose(wanted: ClientName | None = None) -> Choice:
     raise Unusable(f"No client for a log can be used here: {lacks['wheel']}; {lacks['java']}.")
 
 
-def prepare(wanted: ClientName | None, progress: Progress) -> None:
+def prepare(wanted: WantedClient | None, progress: Progress) -> None:
     """Fetch what the client needs, so that nobody's time limit covers that. Raises StreamcliError."""
     if choose(wanted).name == "java":
         from streamcli.java.client import client_runtime
@@ -73,9 +74,8 @@ def open_log(target: Target, on_status: Callable[[ConnectionStatus], None], cloc
 def _java(target: Target) -> Client:
     with contextlib.suppress(Unreachable):  # the embedded server does not run yet; its address is no IPv6 one
         if any(":" in controller.host for controller in target.locate().each):
-            raise Unusable(
-                "The client java can't connect to an IPv6 address. Name a host that has it, or use --client wheel."
-            )
+            text = "The client java can't connect to an IPv6 address. Name a host that has it, or use --client wheel."
+            raise Unusable(target.client.blamed(text) if target.client else text)
     from streamcli.java.client import client_runtime
     from streamcli.log.java.adapter import JavaClient
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING
 
@@ -90,8 +91,16 @@ def start_process(module: str, stdin: int, stdout: int = subprocess.PIPE, **more
     )
 
 
-def keep_log(process: subprocess.Popen[bytes], log: IO[bytes] | int, login: Login | None) -> threading.Thread:
-    """Copy the standard error of ``process`` to ``log`` in a thread: line by line, without passwords, until it ends."""
+def keep_log(
+    process: subprocess.Popen[bytes],
+    log: IO[bytes] | int,
+    login: Login | None,
+    heard: Callable[[str], object] = lambda line: None,
+) -> threading.Thread:
+    """Copy the standard error of ``process`` to ``log`` in a thread: line by line, without passwords, until it ends.
+
+    ``heard`` is called there with each line.
+    """
 
     def copy() -> None:
         assert process.stderr
@@ -100,10 +109,12 @@ def keep_log(process: subprocess.Popen[bytes], log: IO[bytes] | int, login: Logi
             while piece := errors.readline(_LONGEST_LINE):
                 whole = piece.endswith(b"\n")
                 # Half a line could end in half a password, which no pattern would match.
-                if whole and not follows and not isinstance(log, int):
+                if whole and not follows:
                     text = redacted(piece.decode(errors="replace"), login)
-                    with contextlib.suppress(OSError, ValueError):  # full, or closed because the program ends
-                        log.write(text.encode())
+                    heard(text)
+                    if not isinstance(log, int):
+                        with contextlib.suppress(OSError, ValueError):  # full, or closed because the program ends
+                            log.write(text.encode())
                 follows = not whole
         process.wait()
 

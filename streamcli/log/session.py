@@ -71,8 +71,8 @@ class LogSession:
     async def until(self, done: Callable[[], bool], forever: Callable[[], bool] = lambda: False) -> None:
         """Wait until ``done()``, checked after each :meth:`moved`; without a time limit while ``forever()``.
 
-        Raises NotPermitted when the server refuses us, NoSuchStream when a stream that must exist does not, and
-        Unreachable when there was no progress for the timeout.
+        Raises NotPermitted when the server refuses us, Unusable when the log's client can't be used on this machine,
+        NoSuchStream when a stream that must exist does not, and Unreachable when there was no progress for the timeout.
         """
         while not done():
             left = self._timeout

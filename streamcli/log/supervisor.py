@@ -33,6 +33,7 @@ class Failure(NamedTuple):
     words: str = ""
     final: bool = False
     missing: bool = False  # the stream does not exist
+    unusable: bool = False  # the client can't be used on this machine
 
 
 WELL = Failure()
@@ -157,10 +158,9 @@ class Supervisor:
 
     def _say(self, down: Failure, stalled: bool) -> None:
         phase, why = status_of(self._slots, down, stalled, self._status)
-        last = Failure(self._status.words, self._status.refused, self._status.missing)
-        if (phase, why) != (self._status.phase, last):
+        if (phase, why) != (self._status.phase, _why(self._status)):
             since = self._status.since if phase is self._status.phase else self._now()
-            self._status = ConnectionStatus(phase, why.words, since, why.final, why.missing)
+            self._status = ConnectionStatus(phase, why.words, since, why.final, why.missing, why.unusable)
             _log.info("%s %s", phase.value, why.words)
             self._on_status(self._status)
 
@@ -194,14 +194,20 @@ def status_of(
         return Phase.CONNECTING, down
     failed = next((failure_of(slot.trouble) for slot in slots if slot.trouble), WELL)
     if not failed.words and last.words and any(not slot.worker for slot in slots):
-        return Phase.CONNECTING, Failure(last.words, last.refused, last.missing)  # between attempts nothing is known
+        return Phase.CONNECTING, _why(last)  # between attempts nothing is known
     return Phase.CONNECTING, failed
+
+
+def _why(status: ConnectionStatus) -> Failure:
+    return Failure(status.words, status.refused, status.missing, status.unusable)
 
 
 def failure_of(said: dict[str, str]) -> Failure:
     """Turn a worker's final error into a Failure."""
     if said["kind"] == "system":
         return Failure(f"no worker can be started: {said['text']}")
+    if said["kind"] == "unusable":
+        return Failure(said["text"], final=True, unusable=True)
     if said["kind"] == "denied":
         return Failure(said["text"], final=True)
     if said["kind"] == "password":

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import IO, Any, Protocol
 
 from streamcli.errors import StreamcliError, Unreachable
@@ -21,6 +22,9 @@ from streamcli.model.cursor import Cursor, LogOpened
 from streamcli.model.segment import segment_name
 from streamcli.system.guard import post, start_thread
 
+TRIALS = 3  # read workers of a better client that may fail before the first one opens the log
+# Failures that are the server's: another client would meet them as well.
+_OF_THE_SERVER = ("away", "denied", "gone", "password", "sealed")
 _log = logging.getLogger(__name__)
 
 
@@ -75,9 +79,12 @@ class WorkerLog:
         """``on_status`` is called in the loop whenever the connection's status changes.
 
         ``better`` makes the client to go on with if the stream turns out to have several segments whose offsets
-        ``client`` does not know. It is called in a thread, and raises StreamcliError if there is no such client.
+        ``client`` does not know. It is called in a thread, and raises StreamcliError if there is no such client. If the
+        better client then never gets to open the log, the log goes on with ``client``.
         """
         self.client, self.better, self.now = client, better, now
+        self._before: Client | None = None  # the client to go back to, until the better one has opened the log
+        self._trials = 0  # read workers of the better client so far
         self._target, self._clients = target, [client]
         self._slots: list[WorkerSlot] = []
         ask, log = asking(target.stream), target.worker_log
@@ -146,10 +153,45 @@ class WorkerLog:
     def _go_on_with(self, client: Client | None) -> None:
         if client:
             client.read(self._mode)
-            self.client = client
+            self._before, self.client = self.client, client
             self._clients.append(client)
         for slot in self._slots if client else [slot for slot in self._slots if slot is self._reading_slot]:
             slot.replace()
+
+    def read_worker_starts(self, trouble: str) -> None:
+        """Go back from a better client whose read workers have only failed; ``trouble`` is the last failure's kind."""
+        if self._before is None or trouble in _OF_THE_SERVER:
+            return
+        self._trials += 1
+        if self._trials > TRIALS:
+            self._go_back(f"it has not opened the log {TRIALS} times")
+
+    def read_worker_opened(self) -> None:
+        """The client in use can read the log: from now on only it knows what was read."""
+        self._before = None
+
+    def kept_going(self, events: WorkerEvents) -> WorkerEvents:
+        """Return ``events`` for a worker, with which the log goes back if the better client can't be used here."""
+        if self._before is None:
+            return events
+
+        def frame(received: Received) -> None:
+            if received.kind is Frame.FAILED and (why := unpack_json(received.payload))["kind"] == "unusable":
+                post(self._loop, self._go_back, why["text"])
+            else:
+                events.frame(received)
+
+        return replace(events, frame=frame)
+
+    def _go_back(self, why: str) -> None:
+        if self._before is None:
+            return  # the other worker has said it too, or the read worker had just opened
+        _log.warning("the client for several segments can't be used, going on without offsets: %s", why)
+        unusable, self.client, self._before = self.client, self._before, None
+        for slot in self._slots:
+            if slot.worker:
+                slot.replace()
+        unusable.kill()
 
     @property
     def _reading_slot(self) -> WorkerSlot | None:
@@ -177,7 +219,8 @@ class _Reading:
 
     def _start(self, to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> Channel:
         self._caught_up = self._ignored = False
-        return self._owner.client.start_reader(self._listener.cursor(), to, log, events)
+        self._owner.read_worker_starts(self.slot.trouble.get("kind", ""))
+        return self._owner.client.start_reader(self._listener.cursor(), to, log, self._owner.kept_going(events))
 
     def _due_since(self, last_sign: float) -> float | None:
         beats = self._owner.client.beats(self._caught_up)
@@ -218,6 +261,7 @@ class _Reading:
         opened = LogOpened(**fields)
         self._owner.client.opened(opened)
         if not self._ignored:
+            self._owner.read_worker_opened()
             self._listener.opened(opened)
 
     def _tell_caught_up(self) -> None:
@@ -247,7 +291,7 @@ class _Appending:
             self.slot.send(pack_writes(routing_key, datas))
 
     def _start(self, to: Controller, log: IO[bytes] | int, events: WorkerEvents) -> Channel:
-        return self._owner.client.start_writer(to, log, events)
+        return self._owner.client.start_writer(to, log, self._owner.kept_going(events))
 
     def _opened(self, fields: dict[str, Any]) -> None:
         self._listener.opened(fields["log"])

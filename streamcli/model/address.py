@@ -18,6 +18,18 @@ ClientName = Literal["wheel", "java"]  # how to speak to Pravega: the package pr
 
 
 @dataclass(frozen=True)
+class WantedClient:
+    """The client that somebody has asked for, and ``where``: in which variable or file; "" for an option."""
+
+    name: ClientName
+    where: str = ""
+
+    def blamed(self, trouble: str) -> str:
+        """Return the sentence ``trouble`` about this client, after one that says where to correct the setting."""
+        return f"Check {self.where}. {trouble}" if self.where else trouble
+
+
+@dataclass(frozen=True)
 class Login:
     """A Pravega account. Its repr does not contain the password."""
 

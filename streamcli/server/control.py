@@ -178,6 +178,17 @@ def in_words(choice: ServerOptions) -> str:
     return where if choice.auth else f"{where}, without a password"
 
 
+def caveat() -> str:
+    """Return what somebody who chats on the embedded server has to know of its options, "" if they are the usual ones.
+
+    Only reads one small file.
+    """
+    choice = state.remembered()
+    memory = "" if choice.durable else "Messages are kept in memory only and are lost when the server ends."
+    open_ = "" if choice.auth else "The server asks for no password: every user of this machine can read and write."
+    return f"{memory} {open_}".strip()
+
+
 def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None, clock: Clock) -> str:
     """ensure_running with the start lock held."""
     record, now = state.read(), status(clock=clock)

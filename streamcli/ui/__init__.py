@@ -12,7 +12,7 @@ class ScreenDelegate(Protocol):
     """What a screen shows beside the scrollback, and callbacks for input. Called in the event loop's thread only."""
 
     def status(self) -> str:
-        """The bottom line: connection and pending count."""
+        """The bottom line: pending count and connection, the most important first, as it is cut at the end."""
 
     def pending(self) -> Sequence[Message]:
         """Messages shown above the prompt until they are read back, oldest first."""

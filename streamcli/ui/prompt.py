@@ -28,6 +28,7 @@ from prompt_toolkit.layout.processors import BeforeInput
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.search import SearchDirection, SearchState
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 from prompt_toolkit.widgets import SearchToolbar
 
 from streamcli.system.log_file import our_fault
@@ -199,7 +200,7 @@ class PromptScreen:
     def _status_text(self) -> str:
         if not self._buffer.text and self._now() - self._interrupted < AGAIN_WITHIN:
             return "Ctrl-C again leaves"
-        return self._host.status()
+        return shortened(self._host.status(), self._output.get_size().columns)
 
     def _searching(self) -> str:
         wanted = self._search.text
@@ -339,3 +340,16 @@ class PromptScreen:
 
     def _not_kept(self, why: str) -> None:
         self._loop.call_soon_threadsafe(self._host.note, why)
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return ``text`` if it fits in so many cells of a terminal, else its beginning with an ellipsis."""
+    if get_cwidth(text) <= columns:
+        return text
+    left, kept = columns - 1, 0
+    for char in text:
+        left -= get_cwidth(char)
+        if left < 0:
+            break
+        kept += 1
+    return text[:kept].rstrip() + "…"

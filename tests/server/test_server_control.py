@@ -19,9 +19,19 @@ import psutil
 import pytest
 
 from streamcli.cli import server
-from streamcli.cli.server import uptime
 from streamcli.errors import Unreachable, Unusable, UsageError
-from streamcli.server import Ports, Quiet, State, current_url, ensure_running, state, status, stop
+from streamcli.server import (
+    Ports,
+    Quiet,
+    ServerOptions,
+    State,
+    caveat,
+    current_url,
+    ensure_running,
+    state,
+    status,
+    stop,
+)
 from streamcli.system.clock import SYSTEM
 from tests.server.conftest import Heard, until
 
@@ -198,10 +208,6 @@ def test_the_time_since_a_start_is_told(home: Path, fake_server: FakeServer) -> 
     assert "  up             2 h 5 min\n" in out.getvalue()
 
 
-def test_uptime() -> None:
-    assert [uptime(s) for s in (-1, 59, 61, 7500)] == ["0 s", "59 s", "1 min 1 s", "2 h 5 min"]
-
-
 def test_a_server_ending_does_not_hold_the_signal_of_a_terminal(home: Path, fake_server: FakeServer) -> None:
     fake_server("serve()")
     ensure_running(Quiet(), 30)
@@ -219,3 +225,23 @@ def test_one_that_gives_up_late_is_started_once_more(home: Path, fake_server: Fa
     ensure_running(heard, 30, clock=replace(SYSTEM, time_ns=lambda: next(times)))
     assert starts.read_text() == "xx"
     assert "a part of the server gave up, starting it once more" in heard.stages
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (ServerOptions(), ""),
+        (ServerOptions(data="/somewhere"), ""),
+        (ServerOptions(durable=False), "Messages are kept in memory only and are lost when the server ends."),
+        (ServerOptions(auth=False), "The server asks for no password: every user of this machine can read and write."),
+    ],
+)
+def test_whoever_chats_is_told_of_options_that_can_cost_something(
+    home: Path, options: ServerOptions, said: str
+) -> None:
+    assert caveat() == ""
+    home.mkdir(parents=True)
+    state.write(state.Record(state.RUNNING, 1, 1.0, Ports(), 1.0, options))
+    assert caveat() == said
+    state.write(state.Record(state.RUNNING, 1, 1.0, Ports(), 1.0, ServerOptions(durable=False, auth=False)))
+    assert caveat().count(".") == 2

@@ -18,6 +18,14 @@ _SETTINGS = {"PRAVEGA_MAX_BATCH_SIZE": "0"}
 _MANAGERS_THREADS = 2  # of the client's executor
 _WRITERS_THREADS = 1
 _SIGNS = {
+    "unusable": (  # a jar or this Java does not have what the client needs
+        "ClassNotFoundException",
+        "NoClassDefFoundError(?!: Could not initialize)",  # which may be for want of files or memory
+        "UnsupportedClassVersionError",
+        "ClassFormatError",
+        "NoSuchMethodError",
+        "Class \\S+ is not found",
+    ),
     "password": ("UNAUTHENTICATED", "AuthenticationException"),
     "denied": ("PERMISSION_DENIED", "AuthorizationException", "InvalidTokenException"),
     "gone": (

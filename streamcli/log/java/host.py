@@ -1,20 +1,23 @@
 """The host, ``python -m streamcli.log.java.host``: one process with one JVM, which serves each lane in a thread.
 
 Standard input is a socket to the prompt's process. First it brings one START frame that says how to start the JVM,
-then, with one byte each, the sockets of lanes. A lane ends when the other side of its socket does; when standard input
-ends, all do.
+then, with one byte each, the sockets of lanes. One byte goes back when the JVM has been started; if it can't be, this
+process ends, and what it has printed says why (unusable.py). A lane ends when the other side of its socket does; when
+standard input ends, all do.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamcli.log.frames import Frame, Splitter, pack_json, unpack_json
@@ -23,26 +26,29 @@ from streamcli.log.java.clean_lane import clean
 from streamcli.log.java.lane import STEP, Lane, LaneEnded
 from streamcli.log.java.read_lane import read
 from streamcli.log.java.requests import CleanRequest, ReadRequest
+from streamcli.log.java.unusable import NO_JVM, STARTED, not_loaded
 from streamcli.log.java.write_lane import write
-from streamcli.log.redaction import redacted
 from streamcli.log.worker_life import controller_of, end_with_parent
 from streamcli.log.write_request import WriteRequest
-from streamcli.model.address import Controller
+from streamcli.model.address import Controller, Login
 
 WORK: dict[str, tuple[type[Any], Callable[[Any, client.Manager, Lane], None]]] = {
     "read": (ReadRequest, read),
     "write": (WriteRequest, write),
     "clean": (CleanRequest, clean),
 }
+SILENT = 3.0  # seconds in which a lane usually opens the log: a thread of the client may have died of a damaged jar
 _HALF_CLOSED = getattr(select, "POLLRDHUP", 0)  # only Linux tells this without a look at what has arrived
 
 
 class Host:
     """Serves lanes until standard input ends."""
 
-    def __init__(self, control: socket.socket, trouble: str, now: Callable[[], float] = time.monotonic) -> None:
-        """``trouble`` says why there is no JVM, "" if there is one."""
-        self._control, self._trouble, self._now = control, trouble, now
+    def __init__(
+        self, control: socket.socket, classpath: Sequence[str], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``classpath`` are the client's jars."""
+        self._control, self._classpath, self._now = control, classpath, now
         self._managers = client.Managers()
         self._lanes: dict[int, Lane] = {}
         self._ending: dict[int, float] = {}  # since when
@@ -67,7 +73,10 @@ class Host:
                     self._lanes.pop(fd).close()
 
     def _arrived(self) -> None:
-        byte, fds, _, _ = socket.recv_fds(self._control, 1, 1)
+        try:
+            byte, fds, _, _ = socket.recv_fds(self._control, 1, 1)
+        except ConnectionResetError:  # its other side was closed before our byte was read
+            byte, fds = b"", []
         if not byte:
             os._exit(0)
         for fd in fds:
@@ -83,6 +92,9 @@ class Host:
 
     def _serve_lane(self, lane: Lane) -> None:
         login = None
+        waiting = threading.Timer(SILENT, self._look_at_jars, (lane,))
+        waiting.daemon = True
+        waiting.start()
         try:
             start = lane.start()
             controller = controller_of(start["controller"])
@@ -91,16 +103,24 @@ class Host:
         except LaneEnded:
             pass
         except BaseException as error:  # a Java error need not be an Exception
-            text = redacted(self._trouble, login)[:300] or client.first_line(error, login)
-            _say(lane, pack_json(Frame.FAILED, kind=client.kind(error), text=text))
+            _say(lane, pack_json(Frame.FAILED, **self._failure(error, login)))
         finally:
+            waiting.cancel()
             lane.finish()
-            if not self._trouble:
-                client.forget_thread()
+            client.forget_thread()
+
+    def _look_at_jars(self, lane: Lane) -> None:
+        if not lane.has_spoken and (why := not_loaded("", False, self._classpath)):
+            _say(lane, pack_json(Frame.FAILED, kind="unusable", text=why))
+            lane.finish()
+
+    def _failure(self, error: BaseException, login: Login | None) -> dict[str, str]:
+        kind, text = client.kind(error), client.first_line(error, login)
+        if kind in ("other", "unusable") and (why := not_loaded(text, kind == "unusable", self._classpath)):
+            return {"kind": "unusable", "text": why}
+        return {"kind": kind, "text": text}
 
     def _work(self, start: dict[str, Any], controller: Controller, lane: Lane) -> None:
-        if self._trouble:
-            raise RuntimeError(self._trouble)
         request, work = WORK[start["what"]]
         with self._managers.use(controller) as manager:
             work(request(**start["request"]), manager, lane)
@@ -138,12 +158,21 @@ def main() -> None:
     os.dup2(2, 1)
     start = _start(control)
     end_with_parent(start["parent"])
-    trouble = ""
     try:
         client.start_jvm(start["jvm"], start["flags"], start["classpath"])
     except BaseException as error:
-        trouble = f"the JVM can't be started: {(str(error) or type(error).__name__).splitlines()[0]}"
-    Host(control, trouble).serve()
+        print(f"{NO_JVM}{_reason(error, start['jvm'])}", file=sys.stderr, flush=True)
+        os._exit(1)
+    control.sendall(STARTED)
+    Host(control, start["classpath"]).serve()
+
+
+def _reason(error: BaseException, library: str) -> str:
+    try:
+        ctypes.CDLL(library)  # JPype says of any library that can't be loaded that it is not found
+    except OSError as why:
+        error = why
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 if __name__ == "__main__":

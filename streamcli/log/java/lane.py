@@ -36,6 +36,7 @@ class Lane:
         self._sending = threading.Lock()
         self._at_end: list[Callable[[], object]] = []
         self.finished = False  # whether the serving thread has ended
+        self.has_spoken = False  # whether a frame was sent
 
     def start(self) -> dict[str, Any]:
         """Return the request: the object in the first frame. What follows belongs to the work."""
@@ -55,6 +56,7 @@ class Lane:
         with self._sending:
             try:
                 self.socket.sendall(frame)
+                self.has_spoken = True
             except OSError as error:
                 raise LaneEnded from error
 
