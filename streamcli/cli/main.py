@@ -35,7 +35,10 @@ Usage:
   streamcli search [--last N] [--json] [--timeout S] [--verbose] [options] [--] <words>...
   streamcli doctor [--timeout S] [--verbose] [options]
   streamcli server start [--in-memory] [--data-dir DIR] [--no-auth] [--timeout S] [--verbose]
+  streamcli server run [--in-memory] [--data-dir DIR] [--no-auth] [--timeout S] [--verbose]
   streamcli server (stop|status|logs) [--timeout S] [--verbose]
+  streamcli server backup [--verbose] <dir>
+  streamcli server unit [--system] [--verbose]
   streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
   streamcli --version
   streamcli --help
@@ -47,7 +50,8 @@ STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD or from a login file, never from an opt
 is your login name. send sends its arguments as one message, or each line of standard input as one,
 and ends when all are in the log. tail prints messages from the head of the log and follows it.
 history and search read new messages from the log if a server answers, then print this machine's
-history. doctor reports what works and what does not.
+history. doctor reports what works and what does not. server run stays in the foreground, for systemd
+(server unit prints a unit) and containers. server backup copies the server's data while it runs.
 
 Options:
   --url URL        the controller or controllers, instead of <url> [STREAMCLI_URL]
@@ -59,14 +63,16 @@ Options:
   --json           tail, history, search: print each message as one line of JSON
   --no-follow      tail: stop at the end of the log
   --last N         tail: start with the last N messages; history, search: print N (default: 50)
-  --in-memory      server start: keep all data in memory; it is lost when the server ends
-  --data-dir DIR   server start: the data folder; remembered for later starts
-  --no-auth        server start: require no password; for tests only
-  --timeout S      how many seconds to wait for a server (default: 10)
+  --in-memory      server start, run: keep all data in memory; it is lost when the server ends
+  --data-dir DIR   server start, run: the data folder; remembered for later starts
+  --no-auth        server start, run: require no password; for tests only
+  --system         server unit: print a unit for the system's systemd instead of your own
+  --timeout S      how many seconds to wait for a server (default: 10; server run: 60)
   --verbose        also write the program's log to the terminal
   --version        print the version
   -h, --help       print this text
 """
+_ONLY_FOR = {**dict.fromkeys(("--in-memory", "--data-dir", "--no-auth"), ("start", "run")), "--system": ("unit",)}
 COMMANDS = ("send", "tail", "history", "search", "server", "doctor")
 # Thresholds of the garbage collector. Messages form no cycles, and with the default (700 objects) collecting takes a
 # quarter of the time of reading a long log.
@@ -160,9 +166,10 @@ def _parse(argv: list[str]) -> dict[str, Any]:
     for first, second in (("<url>", "--url"), ("<id>", "--id")):
         if None not in (arguments[first], arguments[second]) and arguments[first] != arguments[second]:
             raise UsageError(f"{first} and {second} differ: give one of them. See streamcli --help.")
-    for option in ("--in-memory", "--data-dir", "--no-auth"):
-        if arguments[option] and not arguments["start"]:
-            raise UsageError(f"{option} is only for `streamcli server start`. See streamcli --help.")
+    for option, actions in _ONLY_FOR.items():
+        if arguments[option] and not (arguments["server"] and any(arguments[action] for action in actions)):
+            words = " and ".join(f"`streamcli server {action}`" for action in actions)
+            raise UsageError(f"{option} is only for {words}. See streamcli --help.")
     return arguments
 
 
@@ -212,10 +219,15 @@ def _server(arguments: dict[str, Any]) -> int:
     from streamcli.config import seconds
 
     os.environ.pop("STREAMCLI_PASSWORD", None)  # the server's long-lived processes must not inherit it
-    action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
+    if arguments["backup"]:
+        return server.backup(arguments["<dir>"], sys.stdout, clock.SYSTEM)
+    if arguments["unit"]:
+        return server.print_unit(arguments["--system"], sys.stdout)
+    action = next(name for name in ("start", "run", "stop", "status", "logs") if arguments[name])
     options = (arguments["--in-memory"], arguments["--data-dir"], arguments["--no-auth"])
-    choice = server.chosen(*options) if action == "start" else None
-    return server.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr, choice, clock.SYSTEM)
+    choice = server.chosen(*options) if action in ("start", "run") else None
+    timeout = seconds(arguments["--timeout"] or ("60" if action == "run" else None))
+    return server.run(action, timeout, sys.stdout, sys.stderr, choice, clock.SYSTEM)
 
 
 def _chat(arguments: dict[str, Any]) -> int:
