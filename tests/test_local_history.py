@@ -211,7 +211,7 @@ def test_a_stream_made_anew_is_another_log_with_a_history_of_its_own(people: Peo
     for number in range(5):
         raw.say("alex", f"new {number}.")  # longer than the old one: its position says nothing
     tim = people.opens("tim", columns=WIDE).connected()
-    tim.see("This is another log than before: the server or the stream was made anew. Your history is kept.")
+    tim.see("This is another log than before: it was made anew, or restored from an older copy. Your history is kept.")
     tim.see("alex: new 4.")
     assert texts(tim) == ["the old log.", *(f"new {number}." for number in range(5))]
     leaves(tim)

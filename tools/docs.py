@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from streamcli import commands, errors
-from streamcli.cli.main import USAGE
+from streamcli.cli.usage import USAGE
 from streamcli.ui import keys
 
 ROOT = Path(__file__).resolve().parent.parent

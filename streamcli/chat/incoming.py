@@ -58,7 +58,8 @@ class Incoming:
         self.timeline.open(beginning.another)
         if beginning.another:
             self._tells.note(
-                "This is another log than before: the server or the stream was made anew. Your history is kept."
+                "This is another log than before: it was made anew, or restored from an older copy. "
+                "Your history is kept."
             )
             self._last_known = None
             self._scroll.another_log()

@@ -165,7 +165,7 @@ class _TakingIn:
         self._opened = True
         self._moved(self._timeout)
         if beginning.another:
-            self._say("This is another log than before: the server or the stream was made anew.")
+            self._say("This is another log than before: it was made anew, or restored from an older copy.")
 
     def arrived(self, batch: list[Arrived], shown: Callable[[], None]) -> None:
         """Do nothing: the batch is already stored."""

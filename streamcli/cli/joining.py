@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from streamcli.cli.command_names import COMMANDS
+from streamcli.cli.usage import COMMANDS
 from streamcli.errors import NotPermitted, Unreachable, UsageError
 from streamcli.gate.certificates import new_guest_key, public_half
 from streamcli.log.gate.connection import worded

@@ -12,12 +12,12 @@ import signal
 import sys
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from docopt import DocoptExit, docopt
 
 from streamcli import __version__
-from streamcli.cli.command_names import COMMANDS
+from streamcli.cli.usage import COMMANDS, USAGE
 from streamcli.errors import CannotCreate, StreamcliError, UsageError, from_os_error
 from streamcli.system import clock
 from streamcli.system.standard_files import STDIN, patient
@@ -26,68 +26,7 @@ if TYPE_CHECKING:
     from streamcli.config import Settings
     from streamcli.log.api import Target
 
-# Not a docstring, because python -OO removes docstrings.
-USAGE: Final = """\
-streamcli: a terminal chat whose only server is a Pravega log.
-
-Usage:
-  streamcli send [--timeout S] [--verbose] [options] [--] [<text>...]
-  streamcli tail [--json] [--no-follow] [--last N] [--timeout S] [--verbose] [options]
-  streamcli history [--last N] [--json] [--timeout S] [--verbose] [options]
-  streamcli search [--last N] [--json] [--timeout S] [--verbose] [options] [--] <words>...
-  streamcli doctor [--timeout S] [--verbose] [options]
-  streamcli invite [--expires T] [--since-joining] [--host H] [--port P] [--timeout S] [--verbose] [options] [--] <name>
-  streamcli uninvite [--verbose] [--] <name>
-  streamcli guests [--verbose]
-  streamcli join [--as NAME] [--at HOST] [--verbose] [<line>]
-  streamcli chats [--verbose]
-  streamcli server start [--in-memory] [--data-dir DIR] [--no-auth] [--timeout S] [--verbose]
-  streamcli server (stop|status|logs) [--timeout S] [--verbose]
-  streamcli server access [--no-start] [--timeout S] [--verbose]
-  streamcli [<url>] [<id>] [--timeout S] [--verbose] [options]
-  streamcli --version
-  streamcli --help
-
-Without a command, open the chat. Without a URL, use the embedded server, and start it if needed; a
-URL is a Pravega controller's, such as tcp://127.0.0.1:9090 or tls://chat.example.org:9090; a
-cluster's controllers are joined by commas, as in tcp://a:9090,b:9090. A server's account comes from
-STREAMCLI_ACCOUNT and STREAMCLI_PASSWORD or from a login file, never from an option. The default id
-is your login name. send sends its arguments as one message, or each line of standard input as one,
-and ends when all are in the log. tail prints messages from the head of the log and follows it.
-history and search read new messages from the log if a server answers, then print this machine's
-history. doctor reports what works and what does not. invite prints a line with which somebody on
-another machine joins the chat on this machine's embedded server, and starts its gate, one TLS port;
-guests lists who may come in, uninvite removes them. join takes such a line, or asks for it, saves
-the chat and opens it; chats lists what was joined, and `streamcli NAME` opens one of them.
-
-ssh://[user@]host[:port] in place of a URL is the embedded server of another machine of yours, where
-streamcli is installed too; server access is what ssh runs there.
-
-Options:
-  --url URL        the controller or controllers, or a joined chat, instead of <url> [STREAMCLI_URL]
-  --id NAME        your name in the chat, instead of <id> [STREAMCLI_ID]
-  --scope SCOPE    the log's scope (default: scope) [STREAMCLI_SCOPE]
-  --stream STREAM  the log's stream (default: stream) [STREAMCLI_STREAM]
-  --room ROOM      the room to send to (default: lobby) [STREAMCLI_ROOM]; tail: show only this room
-  --client NAME    how to speak to Pravega: wheel or java (default: what suits) [STREAMCLI_CLIENT]
-  --json           tail, history, search: print each message as one line of JSON
-  --no-follow      tail: stop at the end of the log
-  --last N         tail: start with the last N messages; history, search: print N (default: 50)
-  --expires T      invite: for how long it can be used, such as 30m, 24h or 7d (default: 24h)
-  --since-joining  invite: what was said before joining is not shown
-  --host H         invite: how others reach this machine, if not by its own address; commas join several
-  --port P         invite: the gate's port (default: 4483, or that of the last invitation)
-  --as NAME        join: what to call the chat on this machine (default: its owner's name)
-  --at HOST        join: where the gate is, instead of what the line says; HOST:PORT names a port too
-  --in-memory      server start: keep all data in memory; it is lost when the server ends
-  --data-dir DIR   server start: the data folder; remembered for later starts
-  --no-auth        server start: require no password; for tests only
-  --no-start       server access: do not start the server
-  --timeout S      how many seconds to wait for a server (default: 10)
-  --verbose        also write the program's log to the terminal
-  --version        print the version
-  -h, --help       print this text
-"""
+_ONLY_FOR = {**dict.fromkeys(("--in-memory", "--data-dir", "--no-auth"), ("start", "run")), "--system": ("unit",)}
 # Thresholds of the garbage collector. Messages form no cycles, and with the default (700 objects) collecting takes a
 # quarter of the time of reading a long log.
 RARELY = (20_000, 20, 20)
@@ -183,9 +122,10 @@ def _parse(argv: list[str]) -> dict[str, Any]:
     for first, second in (("<url>", "--url"), ("<id>", "--id")):
         if None not in (arguments[first], arguments[second]) and arguments[first] != arguments[second]:
             raise UsageError(f"{first} and {second} differ: give one of them. See streamcli --help.")
-    for option in ("--in-memory", "--data-dir", "--no-auth"):
-        if arguments[option] and not arguments["start"]:
-            raise UsageError(f"{option} is only for `streamcli server start`. See streamcli --help.")
+    for option, actions in _ONLY_FOR.items():
+        if arguments[option] and not (arguments["server"] and any(arguments[action] for action in actions)):
+            words = " and ".join(f"`streamcli server {action}`" for action in actions)
+            raise UsageError(f"{option} is only for {words}. See streamcli --help.")
     return arguments
 
 
@@ -254,10 +194,15 @@ def _server(arguments: dict[str, Any]) -> int:
         from streamcli.cli.access import access
 
         return access(not arguments["--no-start"], seconds(arguments["--timeout"]), sys.stdout, sys.stderr)
-    action = next(name for name in ("start", "stop", "status", "logs") if arguments[name])
+    if arguments["backup"]:
+        return server.backup(arguments["<dir>"], sys.stdout, clock.SYSTEM)
+    if arguments["unit"]:
+        return server.print_unit(arguments["--system"], sys.stdout)
+    action = next(name for name in ("start", "run", "stop", "status", "logs") if arguments[name])
     options = (arguments["--in-memory"], arguments["--data-dir"], arguments["--no-auth"])
-    choice = server.chosen(*options) if action == "start" else None
-    return server.run(action, seconds(arguments["--timeout"]), sys.stdout, sys.stderr, choice, clock.SYSTEM)
+    choice = server.chosen(*options) if action in ("start", "run") else None
+    timeout = seconds(arguments["--timeout"] or ("60" if action == "run" else None))
+    return server.run(action, timeout, sys.stdout, sys.stderr, choice, clock.SYSTEM)
 
 
 def _sharing(arguments: dict[str, Any]) -> int:

@@ -1,7 +1,10 @@
-"""The command ``streamcli server start|stop|status|logs``."""
+"""The command ``streamcli server …``: start, stop, status, logs, run, unit and backup."""
 
 from __future__ import annotations
 
+import os
+import pwd
+import signal
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +13,8 @@ from typing import TextIO
 from streamcli.errors import CannotCreate, UsageError, from_os_error
 from streamcli.java.progress import Lines
 from streamcli.model.numbers import duration
-from streamcli.server import control, data, health, launch, state
+from streamcli.server import control, data, foreground, health, launch, server_log, state, unit
+from streamcli.server.backup import back_up
 from streamcli.server.control import State, Status
 from streamcli.server.state import ServerOptions
 from streamcli.system.clock import SYSTEM, Clock
@@ -34,21 +38,22 @@ def chosen(in_memory: bool, data_dir: str | None, no_auth: bool) -> ServerOption
     if in_memory and data_dir is not None:
         raise UsageError("--in-memory and --data-dir exclude each other: give only one of them.")
     before = state.remembered()
-    folder = before.data if data_dir is None else _absolute(data_dir)
+    folder = before.data if data_dir is None else str(_absolute(data_dir, "--data-dir"))
     return replace(before, durable=not in_memory, data=folder, auth=not no_auth)
 
 
-def _absolute(data_dir: str) -> str:
-    if not data_dir:
-        raise UsageError("--data-dir is empty: give the name of a folder.")
+def _absolute(folder: str, what: str) -> Path:
+    """Return the path of ``folder``, which ``what`` names on the command line."""
+    if not folder:
+        raise UsageError(f"{what} is empty: give the name of a folder.")
     try:
-        return str(Path(data_dir).expanduser().absolute())
+        return Path(folder).expanduser().absolute()
     except OSError as error:
         raise CannotCreate(
-            f"--data-dir {data_dir} is relative to the current folder, which no longer exists. Change to another one."
+            f"{what} {folder} is relative to the current folder, which no longer exists. Change to another one."
         ) from error
     except RuntimeError as error:
-        raise UsageError(f"--data-dir: the home folder in {data_dir} is unknown. Write the full path.") from error
+        raise UsageError(f"{what}: the home folder in {folder} is unknown. Write the full path.") from error
 
 
 def run(
@@ -59,13 +64,15 @@ def run(
     choice: ServerOptions | None = None,
     clock: Clock = SYSTEM,
 ) -> int:
-    """Run one of the four actions and return the exit code. Results go to ``out``, a start's progress to ``err``.
+    """Run one of the five actions and return the exit code. Results go to ``out``, a start's progress to ``err``.
 
     ``timeout`` is in seconds: how long the server may take to become ready, or to end before it is killed. ``choice``
     are the options of a start. Raises StreamcliError.
     """
     if action == "start":
         return _start(timeout, out, err, choice, clock)
+    if action == "run":
+        return _run(timeout, out, err, choice, clock)
     if action == "stop":
         return _stop(timeout, out, clock)
     if action == "status":
@@ -81,6 +88,38 @@ def _start(timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | Non
     verb = "is already running" if before.state is State.RUNNING else "is running"
     out.write(f"The embedded server {verb} at {url}, {control.in_words(state.remembered())}\n")
     return 0
+
+
+def _run(timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | None, clock: Clock) -> int:
+    """Start the server, or take the one that runs, and stay until it ends. SIGTERM and SIGINT stop it."""
+    progress = Lines(err)
+    foreground.raise_at_signals()
+    with foreground.only_one(), server_log.written_to(out):
+        try:
+            try:
+                before = control.status(clock=clock)
+                url = control.ensure_running(progress, timeout, choice, clock)
+                if before.state is State.RUNNING:
+                    progress.stage(f"it runs already at {url}, and ends with this command from now on")
+                _server_is_ready(url)
+                foreground.wait_for_its_end(clock)
+            finally:
+                _server_ends()
+        except KeyboardInterrupt:
+            control.stop(timeout, clock)
+        progress.stage("stopped")
+    return 0
+
+
+def _server_is_ready(url: str) -> None:
+    """`server run` has a server at ``url`` that can be used: what runs beside it is to be started here."""
+
+
+def _server_ends() -> None:
+    """The server of `server run` has ended or is about to be stopped: what was started beside it is to be ended here.
+
+    This is called even if the server was never ready.
+    """
 
 
 def _stop(timeout: float, out: TextIO, clock: Clock) -> int:
@@ -139,4 +178,21 @@ def _logs(out: TextIO) -> int:
     except OSError as error:
         raise from_os_error(error, path) from error
     out.writelines(tail)
+    return 0
+
+
+def print_unit(system: bool, out: TextIO) -> int:
+    """Print a systemd unit: this user's own, or one for the whole ``system`` that runs the server as this user."""
+    out.write(unit.unit(pwd.getpwuid(os.getuid()).pw_name if system else None))
+    return 0
+
+
+def backup(folder: str, out: TextIO, clock: Clock = SYSTEM) -> int:
+    """Copy the server's data to ``folder`` while it runs. Raises StreamcliError, and KeyboardInterrupt at a signal."""
+    foreground.raise_at_signals()
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would suspend us while the server waits for us
+    target = _absolute(folder, "The folder")
+    made = back_up(target, clock)
+    told = "The server does not run." if made.pause is None else f"The server paused for {made.pause * 1000:.0f} ms."
+    out.write(f"The backup is in {target}: {data.words(made.size)}. {told}\n")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from streamcli.java.which import java
 from streamcli.model.address import Login
 from streamcli.server import credentials, data, launch, probe, state
 from streamcli.server.state import FETCHING, RUNNING, STARTING, STOPPED, Ports, Record, ServerOptions
+from streamcli.system import locks
 from streamcli.system.clock import SYSTEM, Clock
 
 _POLL = 0.05  # seconds
@@ -79,7 +81,7 @@ def status(patience: float = 0.5, clock: Clock = SYSTEM) -> Status:
     if record.phase == STOPPED:
         return here(State.STOPPED, "The embedded server is just being stopped.")
     if _is_suspended(process):
-        return here(State.UNRESPONSIVE, f"The embedded server is suspended: kill -CONT {record.pid} lets it go on.")
+        return here(State.UNRESPONSIVE, _why_suspended(record.pid))
     if record.phase == RUNNING and probe.is_alive(record.ports.rest, patience):
         return here(State.RUNNING, "The embedded server is running.")
     if record.phase == STARTING and _is_ready(record, patience):
@@ -104,6 +106,13 @@ def _is_suspended(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_STOPPED
     except psutil.Error:
         return False
+
+
+def _why_suspended(pid: int) -> str:
+    with suppress(OSError):
+        if locks.is_held(state.folder() / state.BACKUP_LOCK):
+            return "The embedded server stands still while a backup is made, and goes on by itself."
+    return f"The embedded server is suspended: kill -CONT {pid} lets it go on."
 
 
 def _gone(record: Record) -> Status:
@@ -201,7 +210,7 @@ def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None, cl
     if record and record.phase == STOPPED and record.alive:
         progress.stage("waiting for the old server to end")
         _wait_until_gone(record, timeout, clock)
-    choice = choice or _after(record)
+    choice = choice or next_choice()
     if now.state is State.CRASHED:
         again = "starting it again" if choice.durable else "starting a new and empty one"
         progress.stage(f"the last server ended unexpectedly, {again}")
@@ -218,8 +227,12 @@ def _ensure(progress: Progress, timeout: float, choice: ServerOptions | None, cl
     return url
 
 
-def _after(record: Record | None) -> ServerOptions:
-    """Return the options of a start that names none: nobody must write to memory only because somebody once tried."""
+def next_choice() -> ServerOptions:
+    """Return the options of a running server, else those of a start that names none.
+
+    After a deliberate stop these are the defaults: nobody must write to memory only because somebody once tried.
+    """
+    record = state.read()
     if record is None:
         return ServerOptions()
     return ServerOptions(data=record.choice.data) if record.phase == STOPPED else record.choice

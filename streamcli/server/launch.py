@@ -142,6 +142,7 @@ def prepare(home: Path) -> None:
         log = state.log_path()
         if log.exists():  # so that the log holds only lines of this start
             log.replace(log.with_name(log.name + ".1"))
+        state.console_path().unlink(missing_ok=True)  # a new file, so that who follows the old one notices
     except OSError as error:
         raise from_os_error(error, home) from error
 

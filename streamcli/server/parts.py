@@ -185,6 +185,12 @@ def _segment_store(ports: Ports, choice: ServerOptions) -> dict[str, object]:
             "bookkeeper.ensemble.size": 1,
             "bookkeeper.write.quorum.size": 1,
             "bookkeeper.ack.quorum.size": 1,
+            # A start puts into the cache all that the last run wrote since a checkpoint, and fails if that does not
+            # fit. So a running server fills less than a third of it, and makes a checkpoint every 64 MB.
+            "pravegaservice.cache.size.max": 320 << 20,
+            "pravegaservice.cache.utilization.percent.target": 25,
+            "pravegaservice.cache.utilization.percent.max": 30,
+            "durablelog.checkpoint.commit.length.total": 64 << 20,
         }
     return settings
 

@@ -16,6 +16,7 @@ _SAME_START = 2.0  # seconds: create_time() depends on the boot time, which may 
 # Held while a server is started or stopped. Not "lock": that is the server's, and on macOS state and data share a
 # folder.
 START_LOCK = "start.lock"
+BACKUP_LOCK = "backup.lock"  # held while a backup is made
 
 
 @dataclass(frozen=True)

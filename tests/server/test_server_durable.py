@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import eventually, nobody_starts_a_server
+from tests.conftest import eventually, nobody_starts_a_server, start_server
 from tests.environment import STREAMCLI, make_home
 from tests.raw import Raw
 from tests.server import kills
@@ -22,6 +22,7 @@ from tests.terminal import Terminal
 
 WIDE = 200  # columns, so that the status line shows all it has to say
 MEMORY = 600.0  # MiB
+BURST = 300  # MiB, three times what a running server puts into its cache
 LONG = 160  # MiB, more than the server's cache holds
 
 
@@ -111,6 +112,24 @@ def test_who_reads_a_long_log_holds_up_nobody(durable: Durable) -> None:
     assert [reader.wait(60) for reader in readers] == [0, 0, 0]
     log = (durable.home / ".local/state/streamcli/server/log/server.log").read_text()
     assert not re.findall(r".*Throttler.*Reason=Cache.*", log)
+
+
+@pytest.mark.real
+@pytest.mark.timeout(240)
+def test_a_crash_right_after_a_burst_is_recovered_from(tmp_path: Path) -> None:
+    # A start puts what was written since the last checkpoint into the segment store's cache. It has to fit.
+    env = make_home(tmp_path)
+    server = start_server(env, "--no-auth")
+    with Raw(server.url, "burst") as raw:
+        for _ in range(BURST // 10):
+            raw.write(*[bytes(1 << 20)] * 10)
+    server.kill()
+    again = start_server(env, "--no-auth")
+    try:
+        with Raw(again.url, "burst") as raw:
+            assert raw.bounds() == (0, BURST * (8 + (1 << 20)))
+    finally:
+        again.stop()
 
 
 def test_its_data_are_its_owners_alone(durable: Durable) -> None:
