@@ -7,16 +7,18 @@ import functools
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from streamcli.errors import Unreachable, Unusable
 from streamcli.java.progress import Progress, Quiet
 from streamcli.java.which import VARIABLE as JAVA_VARIABLE
 from streamcli.log.api import ConnectionStatus, Log, Target
-from streamcli.log.worker_log import Client, WorkerLog
 from streamcli.model.address import ClientName, WantedClient
 from streamcli.system import extra
 from streamcli.system.clock import SYSTEM, Clock
+
+if TYPE_CHECKING:
+    from streamcli.log.worker_log import Client
 
 
 class Choice(NamedTuple):
@@ -61,6 +63,8 @@ def open_log(target: Target, on_status: Callable[[ConnectionStatus], None], cloc
         from streamcli.log.gate.adapter import GateLog
 
         return GateLog(target.gate, on_status, clock)
+    from streamcli.log.worker_log import WorkerLog  # late: a guest has no workers
+
     choice = choose(target.client)
     if choice.name == "java":
         return WorkerLog(target, _java(target), on_status, now=clock.monotonic)
