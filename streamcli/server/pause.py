@@ -64,7 +64,11 @@ def stands_still(process: psutil.Process) -> bool:
     if not sys.platform.startswith("linux"):
         return bool(process.status() == psutil.STATUS_STOPPED)
     states = set()
-    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+    try:
+        threads = list(Path(f"/proc/{process.pid}/task").iterdir())
+    except OSError:
+        return False  # it has ended
+    for thread in threads:
         with suppress(OSError):  # it may have ended since
             states.add((thread / "stat").read_bytes().rpartition(b") ")[2][:1])
     return b"T" in states and states <= _STOPPED

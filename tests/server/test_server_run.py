@@ -53,7 +53,7 @@ class Run:
 
     def wait_until_ready(self) -> int:
         """Wait until the server is ready; return its pid."""
-        assert until(lambda: status().state is State.RUNNING or self.process.poll() is not None), self.err
+        assert until(lambda: "server: ready at" in self.err or self.process.poll() is not None), self.err
         assert self.process.poll() is None, self.err
         pid = status().pid
         assert pid
