@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from tests.terminal import Terminal
 from tests.test_java_unusable import FAULTS, NO_THREAD, broken_java
 
 KEYS = [f"key {number}" for number in range(8)]
-AT_ONCE = 20  # events of one key
+LOUD, QUIET = 200, 5  # events of one key at once
 CHOSEN = pytest.mark.parametrize("options", [("--client", "java"), ()], ids=["java", "chosen"])
 
 
@@ -135,38 +135,38 @@ def test_a_tail_that_follows_through_splits_and_joins_prints_all_once_and_in_eac
     if HAS_WHEEL is False and "wheel" in options:
         pytest.skip("there is no package pravega here")
     command = [*STREAMCLI, "tail", "--json", "--url", people.url, *options]
-    said = 0
+    said = Counter[str]()
 
     def round_() -> None:
-        nonlocal said
         for key in KEYS:
-            texts = [{"sender": "old", "message": str(said + number), "room": key[-1]} for number in range(AT_ONCE)]
-            raw.write(*(json.dumps(text).encode() for text in texts), key=key)
-        said += AT_ONCE
+            # One room has most of it, so that segments that are joined do not end at the same time.
+            texts = range(said[key], said[key] + (LOUD if key == KEYS[0] else QUIET))
+            raw.write(
+                *(b'{"sender": "old", "message": "%d", "room": "%c"}' % (n, key[-1].encode()) for n in texts), key=key
+            )
+            said[key] += len(texts)
 
     with Raw(people.url, stream) as raw, Admin(server.url) as admin:
         round_()
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=people.env("reader"), text=True) as process:
             assert process.stdout
-            lines = [process.stdout.readline() for _ in range(AT_ONCE * len(KEYS))]
+            lines = [process.stdout.readline() for _ in range(said.total())]
             scaling = threading.Thread(target=scale, args=(admin, stream))
             scaling.start()
-            while scaling.is_alive():
+            while scaling.is_alive():  # nobody reads what tail prints meanwhile, so it falls behind
                 round_()
             scaling.join()
             for _ in range(3):
                 round_()
-            lines += [process.stdout.readline() for _ in range((said - AT_ONCE) * len(KEYS))]
+            lines += [process.stdout.readline() for _ in range(said.total() - len(lines))]
             process.terminate()
             rest = process.stdout.read()
         assert rest == "", "doubled"
-    texts = defaultdict(list)
-    for message in map(json.loads, lines):
-        texts[message["room"]].append(int(message["message"]))
-    assert len(texts) == len(KEYS)
     tell(f"{' '.join(options) or 'chosen'}: {len(lines)} messages")
-    for room, numbers in texts.items():
-        assert numbers == list(range(said)), room
+    numbers = defaultdict(list)
+    for message in map(json.loads, lines):
+        numbers[message["room"]].append(int(message["message"]))
+    assert numbers == {key[-1]: list(range(count)) for key, count in said.items()}
 
 
 def scale(admin: Admin, stream: str) -> None:

@@ -94,8 +94,8 @@ class Host:
         login = None
         waiting = threading.Timer(SILENT, self._look_at_jars, (lane,))
         waiting.daemon = True
-        waiting.start()
         try:
+            waiting.start()
             start = lane.start()
             controller = controller_of(start["controller"])
             login = controller.login
