@@ -56,7 +56,7 @@ kills: ## kill a durable server 50 times under load and look for lost events, so
 	$(VENV) --dev
 	@exec $(BIN)/python -m tests.server.kills $(ARGS)
 
-torture: ## break real parts while four people chat, and prove that nothing is lost, 20 minutes; ARGS="--seed 2"
+torture: ## break real parts while two owners and two guests chat, and prove that nothing is lost, 20 minutes; ARGS="--seed 2"
 	$(VENV) --dev
 	@exec $(BIN)/python -m torture $(ARGS)
 

@@ -38,13 +38,18 @@ def workers_of(pid: int) -> dict[str, int]:
 
     With the Java client both are in one process.
     """
-    found: dict[str, int] = {}
+    return {name: process.pid for name, process in worker_processes(pid)}
+
+
+def worker_processes(pid: int) -> list[tuple[str, psutil.Process]]:
+    """The worker processes of a prompt or a gate that live, each with its name; a gate may have several of a name."""
+    found: list[tuple[str, psutil.Process]] = []
     with contextlib.suppress(psutil.NoSuchProcess):
         for child in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, IndexError):
                 if child.status() != psutil.STATUS_ZOMBIE and "-m" in child.cmdline():
                     name = child.cmdline()[-1].rpartition(".")[2]
-                    found |= dict.fromkeys(("read_worker", "write_worker") if name == "host" else (name,), child.pid)
+                    found += [(one, child) for one in (("read_worker", "write_worker") if name == "host" else (name,))]
     return found
 
 

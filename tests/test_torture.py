@@ -14,7 +14,8 @@ from tests.storage.reading import History
 from torture import checker, fuzz
 from torture.checker import Evidence, Said
 from torture.person import Line
-from torture.schedule import COUNTS, SHORT_COUNTS, schedule
+from torture.run import GUESTS, OWNERS, sized
+from torture.schedule import COUNTS, SHORT_COUNTS, scaled, schedule
 
 COUNT = 12
 EVENTS = [said(f"m{number:06}. text", number, sender) for number in range(COUNT) for sender in ("tim", "alex")]
@@ -117,13 +118,39 @@ def test_screens_and_outboxes_are_looked_at_too() -> None:
 
 
 def test_the_schedule_is_the_seed_s() -> None:
-    people = ("tim", "alex", "mara", "jo")
-    faults = schedule(5, people, 700, COUNTS)
-    assert faults == schedule(5, people, 700, COUNTS) != schedule(6, people, 700, COUNTS)
+    faults = schedule(5, OWNERS, GUESTS, 700, COUNTS)
+    assert faults == schedule(5, OWNERS, GUESTS, 700, COUNTS) != schedule(6, OWNERS, GUESTS, 700, COUNTS)
     assert len(faults) >= 200
     assert sum(fault.kind == "kill server" for fault in faults) >= 15
     assert sum(fault.kind.startswith("stop") and fault.length > 60 for fault in faults) >= 3
     assert all(0 <= fault.at <= 700 for fault in faults)
+
+
+def test_guests_are_hit_too_but_not_by_the_kill_of_workers_that_they_have_not() -> None:
+    hit: dict[str, set[str]] = {}
+    for fault in schedule(5, OWNERS, GUESTS, 700, COUNTS):
+        hit.setdefault(fault.kind, set()).add(fault.who)
+    assert hit["kill prompt"] == hit["disk full"] == {*OWNERS, *GUESTS}
+    for kind in ("kill reader", "kill writer", "stop reader", "stop writer"):
+        assert hit[kind] == {*OWNERS}
+    for kind in (
+        "kill gate",
+        "kill gate reader",
+        "kill gate writer",
+        "stop gate",
+        "cut gate",
+        "hole gate",
+        "slow gate",
+    ):
+        assert hit[kind] == {""}, "all guests"
+
+
+def test_in_fewer_minutes_less_is_typed_and_less_goes_wrong_but_of_everything_something() -> None:
+    whole, part = sized(False, 15, 1000), sized(False, 2, 1000)
+    assert whole.counts == COUNTS and whole.lines == 5 * part.lines
+    assert sum(part.counts.values()) < sum(COUNTS.values()) / 4
+    assert [kind for kind, count in part.counts.items() if not count] == [kind for kind in COUNTS if "long" in kind]
+    assert scaled({"stop gate long": 1}, 0.6) == {"stop gate long": 1}
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from tests.conftest import eventually
 from torture import proof
 from torture.fault_proxy import FaultProxies
 from torture.fault_runner import FaultRunner, Hit
+from torture.part import Part
 from torture.person import Life, Line, Person
 from torture.schedule import Fault
 
@@ -61,6 +62,21 @@ def sleeper() -> Iterator[psutil.Process]:
         process.kill()
 
 
+def test_a_part_that_was_killed_is_well_again_when_another_process_is_there(sleeper: psutil.Process) -> None:
+    processes = [sleeper]
+    part = Part("gate", lambda: processes[-1], lambda: True, breath=5.0)
+    assert part.may_be_hit(100.0)
+    part.went(100.0, sleeper)
+    assert part.look(101.0) is None, "its end takes a moment"
+    assert not part.may_be_hit(101.0)
+    part.note(101.0)
+    processes.append(psutil.Process())
+    assert part.look(102.0) == 2.0
+    part.note(102.0)
+    assert not part.may_be_hit(106.0) and part.may_be_hit(108.0)
+    assert part.states[1:] == [(101.0, "dead"), (102.0, "well")]
+
+
 def test_a_kill_and_a_stop_are_seen_at_the_process(sleeper: psutil.Process) -> None:
     gone, stopped = proof.gone(sleeper), proof.stopped(sleeper)
     assert not gone() and not stopped()
@@ -69,6 +85,25 @@ def test_a_kill_and_a_stop_are_seen_at_the_process(sleeper: psutil.Process) -> N
     assert not gone()
     sleeper.kill()
     eventually(gone)
+
+
+def test_a_silent_gate_is_seen_on_a_guest_s_screen(tmp_path: Path) -> None:
+    guest = Person("mara", {"HOME": str(tmp_path)}, tmp_path / "screens", "tim")
+    held = [False]
+    happened = proof.each(lambda: held[0], proof.told([guest]))
+    for words, told in (
+        ("waiting, tim: the server does not answer", 0),
+        ("waiting, tim: the gate does not answer", 1),
+        ("connecting, tim: the gate can't be reached: nobody listens there", 2),
+        ("connecting, tim: the connection to the gate has broken: Connection reset by peer", 3),
+    ):
+        assert not happened()
+        guest.lives.append(Life(len(guest.lives), PtyProcess.spawn(["echo", words]), 0.0))
+        while guest.life:
+            guest.listen()
+        assert guest.told == told
+    held[0] = True
+    assert happened()
 
 
 def person(folder: Path, clock: str) -> Person:

@@ -1,4 +1,6 @@
-"""``python -m torture.echo FILE NAME``: types keys at a prompt and notes how long each takes until it is drawn.
+"""``python -m torture.echo FILE WORD...``: types keys at a prompt and notes how long each takes until it is drawn.
+
+The words are those with which the chat is opened.
 
 A process of its own, so that it waits for nothing that the fault runner does. It ends when its standard input does.
 """
@@ -26,8 +28,8 @@ HANGS = 30.0  # seconds after which a key counts as never answered
 class Typist:
     """Somebody who types and never sends."""
 
-    def __init__(self, name: str, file: Path) -> None:
-        self._process = PtyProcess.spawn([*STREAMCLI, "--id", name], env=dict(os.environ), dimensions=(30, 200))
+    def __init__(self, words: list[str], file: Path) -> None:
+        self._process = PtyProcess.spawn([*STREAMCLI, *words], env=dict(os.environ), dimensions=(30, 200))
         self._file = file.open("w", encoding="ascii", buffering=1)
         self._bytes = file.with_suffix(".bytes").open("wb")
         self._rest = b""
@@ -80,4 +82,4 @@ class Typist:
 
 
 if __name__ == "__main__":
-    Typist(sys.argv[2], Path(sys.argv[1])).run()
+    Typist(sys.argv[2:], Path(sys.argv[1])).run()

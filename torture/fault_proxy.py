@@ -115,22 +115,27 @@ class FaultProxy:
 
 
 class FaultProxies:
-    """The two ports that the server publishes: the controller's and the segment store's."""
+    """The two ports that the server publishes, the controller's and the segment store's, and the gate's."""
 
     def __init__(
-        self, controller: Callable[[], int | None], store: Callable[[], int | None], closed: bool = False
+        self,
+        controller: Callable[[], int | None],
+        store: Callable[[], int | None],
+        gate: Callable[[], int | None] = lambda: None,
+        closed: bool = False,
     ) -> None:
         """Each names a real port; the controller's proxy may be ``closed`` at first."""
         self._loop, ready = asyncio.new_event_loop(), threading.Event()
         self.controller, self.store = FaultProxy(controller, self._loop, closed), FaultProxy(store, self._loop, False)
-        self.by_name = {"controller": self.controller, "store": self.store}
+        self.gate = FaultProxy(gate, self._loop, False)
+        self.by_name = {"controller": self.controller, "store": self.store, "gate": self.gate}
         self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True, name="proxies")
         self._thread.start()
         ready.wait()
 
     def _run(self, ready: threading.Event) -> None:
         self._loop.set_exception_handler(lambda loop, context: None)  # connections that break are its purpose
-        for proxy in (self.controller, self.store):
+        for proxy in self.by_name.values():
             self._loop.run_until_complete(proxy.serve())
         ready.set()
         self._loop.run_forever()

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-import resource
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO
 
-import psutil
-
-from streamcli.server import State
-from tests.environment import STREAMCLI
 from torture import proof
+from torture.faults import Faults
+from torture.part import LOOK_EVERY
 from torture.person import Person
 from torture.proof import Proof
 from torture.schedule import Fault
@@ -30,13 +25,14 @@ GIVE_UP = 1500.0  # seconds after which it is given up
 AT_ONCE = 4  # faults that may be waiting to be overcome: more of them at once, and nobody would ever get on
 PROVED_WITHIN = 20.0  # seconds after its end in which a fault has to prove that it happened; else it is tried again
 HELD_UP = 15.0  # seconds after its end in which a fault that was not overcome holds up others
-SERVER_BREATH = 10.0  # seconds that the server must have been well before it is hit again: else it would never be
 BREATH = 1.5  # seconds between two faults of one person
 MORE_EVERY = 1.0  # seconds between two lines of who has typed all, while faults are still to come
 FASTEST = 0.08  # seconds between two lines of one person who is late
-HELP_AFTER = 150.0  # seconds without a message read back, after which the server is helped, and the run has failed
+# Seconds in which none of the owners, or none of the guests, reads a message back: then the server is helped, and the
+# run has failed.
+HELP_AFTER = 150.0
 SAID_EVERY = 10.0
-LOOK_EVERY = 0.3  # seconds between looks at a server that is away
+GATE_WITHIN = 60.0  # seconds for the server's process to start a gate that was killed
 TEXT = "hello there grüße 日本 😀 so we go on and on with a log that keeps what we say — don't we? (yes) 100% <ok>"
 WORDS = TEXT.split()
 
@@ -58,6 +54,15 @@ class Hit:
         return self.fault.kind
 
 
+@dataclass
+class Group:
+    """People who get on or are stuck together: all owners, or all guests."""
+
+    name: str
+    people: list[Person]
+    moved: float  # monotonic seconds: when one of them last read a line back
+
+
 class FaultRunner:
     """One run."""
 
@@ -66,26 +71,23 @@ class FaultRunner:
         self._testbed, self.people, self.note = testbed, people, note
         self._by_name = {person.name: person for person in people}
         self._due = list(faults)
-        self._ends: list[tuple[float, Callable[[], None]]] = []
+        self.faults = Faults(testbed, people)
         self._chance = random.Random(f"texts {seed}")
         self._began = time.monotonic()
         self.hits: list[Hit] = []
         self.missed: list[Fault] = []
         self.problems: list[str] = []
-        self.restarts: list[float] = []  # seconds from the server's end until it was well again
-        self.states: list[tuple[float, str]] = [(0.0, "well")]  # since when (monotonic) the server is how
-        self._away = False  # the server was killed and is not there again
-        self._away_since = self._well_since = 0.0
         self._last_hit: dict[str, float] = {}
-        self._looked = 0.0
-        self._stopped = self._holes = 0
-        self._starting: list[subprocess.Popen[bytes]] = []
         self._typed_at: dict[str, float] = {}
-        self._said = self._moved = time.monotonic()
+        self._said = time.monotonic()
+        groups = {"owners": [p for p in people if not p.is_guest], "guests": [p for p in people if p.is_guest]}
+        self._groups = [Group(name, of, self._said) for name, of in groups.items()]
 
     def run(self, seconds: float, lines: int) -> None:
         """Have everybody type ``lines`` lines in about ``seconds``, and everything go wrong that was planned."""
-        self._began = self._moved = time.monotonic()
+        self._began = time.monotonic()
+        for group in self._groups:
+            group.moved = self._began
         end = self._began + 3 * seconds + 300
         while any(len(person.lines) < lines for person in self.people) or self._unfinished():
             now = time.monotonic()
@@ -108,22 +110,15 @@ class FaultRunner:
     def _unfinished(self) -> bool:
         """Whether a fault is still to come, to end, or to prove that it happened."""
         unproved = any(not hit.proved and hit.proof is not proof.from_the_log for hit in self.hits)
-        return bool(self._due or self._ends or unproved) or any(person.clock_is_due for person in self.people)
+        lasts = not self.faults.are_over or any(person.clock_is_due for person in self.people)
+        return bool(self._due or unproved) or lasts
 
     def calm(self) -> None:
-        """Everything that was done is undone, and the server runs."""
-        for _, end in self._ends:
-            end()
-        self._ends.clear()
-        self._testbed.send(signal.SIGCONT)
-        for proxy in self._testbed.proxies.by_name.values():
-            proxy.hole(False)
-            proxy.slow(0)
-        for start in self._starting:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                start.wait(120)
-        if not self._testbed.start():
+        """Everything that was done is undone, and server and gate run."""
+        if not self.faults.undo():
             self.problem("the server could not be started at the end")
+        if not self.listen_for(GATE_WITHIN, lambda: self._testbed.gate() is not None):
+            self.problem(f"nobody has started the gate within {GATE_WITHIN:.0f} s at the end")
 
     def listen_for(self, seconds: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Let the chats go on for a while, without typing; whether ``done()`` came true."""
@@ -173,9 +168,7 @@ class FaultRunner:
     # Faults.
 
     def _hit_what_is_due(self, now: float) -> None:
-        for end in [one for one in self._ends if one[0] <= now]:
-            self._ends.remove(end)
-            end[1]()
+        self.faults.end(now)
         waiting = []
         for fault in self._due:
             at = self._began + fault.at
@@ -186,127 +179,23 @@ class FaultRunner:
                 self.missed.append(fault)
                 self.say(f"missed: {fault}")
         self._due = waiting
-        self._state(now)
+        for part in self.faults.parts.values():
+            part.note(now)
 
     def _may_hit(self, now: float) -> bool:
         return sum(hit.recovered is None and now < hit.until + HELD_UP for hit in self.hits) < AT_ONCE
 
     def _hit(self, fault: Fault, now: float) -> bool:
         """Do it; False when there is nobody whom it could hit now."""
-        happened: Proof | None
-        verb, _, what = fault.kind.removesuffix(" long").partition(" ")
-        person = self._by_name.get(fault.who)
-        if person and now < self._last_hit.get(person.name, 0) + BREATH:
+        if fault.who and now < self._last_hit.get(fault.who, 0) + BREATH:
             return False
-        if verb == "kill" or verb == "stop":
-            happened = (
-                self._on_server(verb, fault, now) if what == "server" else self._on_process(verb, what, person, fault)
-            )
-        elif person:
-            happened = self._on_person(fault, person)
-        else:
-            happened = self._on_proxy(verb, what, fault)
+        happened = self.faults.do(fault, now)
         if happened is None:
             return False
         self._last_hit[fault.who] = now
         self.hits.append(Hit(fault, now, now + fault.length, happened))
         self.say(f"{fault.kind} {fault.who} {fault.how} {fault.length or ''}")
         return True
-
-    def _on_server(self, verb: str, fault: Fault, now: float) -> Proof | None:
-        if self._away or self._stopped or now < self._well_since + SERVER_BREATH:
-            return None
-        process = self._testbed.process()
-        if process is None or not self._testbed.send(signal.SIGKILL if verb == "kill" else signal.SIGSTOP):
-            return None
-        if verb == "kill":
-            self._away, self._away_since = True, now
-            if fault.how == "started by hand":
-                self._start_by_hand()
-            return proof.gone(process)
-        self._stopped += 1
-
-        def go_on() -> None:
-            self._stopped -= 1
-            self._testbed.send(signal.SIGCONT)
-            self._away, self._away_since = True, time.monotonic()  # it may not outlive it: looked at until it is well
-
-        self._ends.append((now + fault.length, go_on))
-        return proof.stopped(process)
-
-    def _start_by_hand(self) -> None:
-        log = (self._testbed.folder / "server-start.log").open("ab")
-        command = [*STREAMCLI, "server", "start", "--timeout", "60"]
-        self._starting.append(subprocess.Popen(command, env=self._testbed.env, stdout=log, stderr=log))
-        log.close()
-
-    def _on_process(self, verb: str, what: str, person: Person | None, fault: Fault) -> Proof | None:
-        assert person
-        name = {"reader": "read_worker", "writer": "write_worker"}.get(what)
-        pid = person.workers().get(name) if name else person.pid
-        if pid is None or not person.ready():
-            return None
-        try:
-            process = psutil.Process(pid)
-            process.send_signal(signal.SIGKILL if verb == "kill" else signal.SIGSTOP)
-        except psutil.NoSuchProcess:
-            return None
-        if verb == "kill":
-            return proof.gone(process)
-
-        def go_on() -> None:
-            with contextlib.suppress(psutil.Error):
-                process.send_signal(signal.SIGCONT)
-
-        self._ends.append((time.monotonic() + fault.length, go_on))
-        return proof.stopped(process)
-
-    def _on_person(self, fault: Fault, person: Person) -> Proof | None:
-        if not person.ready() or person.clock_is_due:
-            return None
-        if fault.kind == "clock off":
-            person.next_clock = fault.how
-            person.leave()
-            return proof.from_the_log
-        if fault.kind != "disk full":
-            raise LookupError(f"nobody knows how to do this to a person: {fault.kind}")
-        life, pid = person.life, person.pid
-        assert life and pid
-        limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, limits[1]))
-        life.disk_full = True
-
-        def free() -> None:
-            with contextlib.suppress(OSError):
-                if person.life is life:
-                    resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
-                    person.leave()  # the screen has said that the next start keeps a history again
-
-        self._ends.append((time.monotonic() + fault.length, free))
-        return proof.refused(life)
-
-    def _on_proxy(self, verb: str, what: str, fault: Fault) -> Proof | None:
-        proxy = self._testbed.proxies.by_name[what]
-        if verb == "cut":
-            return (lambda: True) if proxy.cut() else None  # nobody was connected: later, then
-        if verb not in ("slow", "hole"):
-            raise LookupError(f"nobody knows how to do this to a connection: {fault.kind}")
-        happened = proof.counted(lambda: proxy.delayed if verb == "slow" else proxy.held)
-        if verb == "slow":
-            proxy.slow(float(fault.how))
-        else:
-            proxy.hole(True)
-            self._holes += 1
-
-        def end() -> None:
-            if verb == "slow":
-                proxy.slow(0)
-            else:
-                proxy.hole(False)
-                self._holes -= 1
-
-        self._ends.append((time.monotonic() + fault.length, end))
-        return happened
 
     # What follows.
 
@@ -328,38 +217,39 @@ class FaultRunner:
         for fault in did_not:
             self.problem(f"a fault did not happen: {fault.kind} {fault.who} {fault.how}".rstrip())
 
-    def _state(self, now: float) -> None:
-        state = "stopped" if self._stopped else "dead" if self._away else "black hole" if self._holes else "well"
-        if state != self.states[-1][1]:
-            self.states.append((now, state))
+    def _hit_by(self, fault: Fault) -> list[Person]:
+        if fault.who:
+            return [self._by_name[fault.who]]
+        return [person for person in self.people if person.is_guest or "gate" not in fault.kind]
 
     def _look_after(self, now: float) -> None:
         for hit in self.hits:
             if hit.recovered is None and now > hit.until:
-                of = [self._by_name[hit.fault.who]] if hit.fault.who else self.people
-                came = [person.latest[1] for person in of if person.latest[0] >= hit.until]
+                came = [person.latest[1] for person in self._hit_by(hit.fault) if person.latest[0] >= hit.until]
                 if came:
                     hit.recovered = min(came) - hit.until
-        self._moved = max([self._moved, *(person.latest[1] for person in self.people)])
-        if self._away and not self._stopped and now > self._looked + LOOK_EVERY:
-            self._looked = now
-            if self._testbed.status().state is State.RUNNING:
-                self._away, self._well_since = False, now
-                self.restarts.append(now - self._away_since)
-                self.say(f"the server is well again after {now - self._away_since:.1f} s")
-        if self._typing(now) and now - self._moved > HELP_AFTER:
-            server = self._testbed.status().state.value
-            self.problem(f"nothing was read back for {HELP_AFTER:.0f} s (server: {server})")
-            self._moved = now
-            self._testbed.send(signal.SIGCONT)
-            self._testbed.kill()
-            self._start_by_hand()
+        for part in self.faults.parts.values():
+            if (away := part.look(now)) is not None:
+                self.say(f"the {part.name} is well again after {away:.1f} s")
+        for group in self._groups:
+            group.moved = max([group.moved, *(person.latest[1] for person in group.people)])
+            if now - group.moved > HELP_AFTER and self._types(group, now):
+                self._help(group, now)
+
+    def _help(self, group: Group, now: float) -> None:
+        server, gate = self._testbed.status().state.value, "there" if self._testbed.gate() else "away"
+        self.problem(
+            f"none of the {group.name} read anything back for {HELP_AFTER:.0f} s (server {server}, gate {gate})"
+        )
+        group.moved = now
+        self.faults.restart_all()
 
     def _say_how_it_goes(self, now: float) -> None:
         if now - self._said > SAID_EVERY:
             self._said = now
             how = [f"{p.name} {p.read_back}/{len(p.lines)}{'' if p.ready() else ' (no prompt)'}" for p in self.people]
-            self.say(f"read back of typed: {', '.join(how)}; the server is {self.states[-1][1]}")
+            parts = [f"the {part.name} is {part.state}" for part in self.faults.parts.values()]
+            self.say(f"read back of typed: {', '.join(how)}; {', '.join(parts)}")
 
-    def _typing(self, now: float) -> bool:
-        return any(now - at < HELP_AFTER for at in self._typed_at.values())
+    def _types(self, group: Group, now: float) -> bool:
+        return any(now - self._typed_at.get(person.name, float("-inf")) < HELP_AFTER for person in group.people)

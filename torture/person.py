@@ -27,6 +27,8 @@ AGAIN_AFTER = 0.3  # seconds until a chat that ended is opened again
 LEAVE_WITHIN = 4.0  # seconds between two tries to leave
 CTRL_D = b"\x04"
 REFUSED = re.compile(rb"The disk is full|Is the disk full, or broken")
+GATE_AWAY = re.compile(rb"the gate (?:does not answer|can't be reached|has closed|has broken)")
+GETS_ON = 3.0  # seconds since something was read back: who is connected, and not only about to be
 
 
 @dataclass
@@ -63,18 +65,24 @@ class Life:
 class Person:
     """One user, over all lives of the chat."""
 
-    def __init__(self, name: str, env: dict[str, str], folder: Path) -> None:
-        """``folder`` takes what the screens showed."""
-        self.name, self.env, self._folder = name, env, folder
+    def __init__(self, name: str, env: dict[str, str], folder: Path, chat: str = "") -> None:
+        """``folder`` takes what the screens showed; ``chat`` names the chat that a guest has joined."""
+        self.name, self.env, self._folder, self._chat = name, env, folder, chat
         folder.mkdir(parents=True, exist_ok=True)
         self.lines: list[Line] = []
         self.lives: list[Life] = []
         self.next_clock = ""
         self.stays_closed = False
         self.latest = (0.0, 0.0)  # of what was read back: when the last one was typed, and when it came
+        self.told = 0  # how often the screen has said that the gate is away
         self._waiting: dict[int, Line] = {}
         self._open_at = 0.0
         self._leaving: float | None = None
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether this is a guest of somebody else's chat, who reaches it through the gate."""
+        return bool(self._chat)
 
     @property
     def life(self) -> Life | None:
@@ -96,7 +104,7 @@ class Person:
         env = dict(self.env)
         if self.next_clock:
             env |= {"STREAMCLI_TORTURE_CLOCK": self.next_clock}
-        command = [*STREAMCLI, "--id", self.name]
+        command = [*STREAMCLI, self._chat] if self._chat else [*STREAMCLI, "--id", self.name]
         process = PtyProcess.spawn(command, env=env, dimensions=SIZE, cwd=env["HOME"])
         os.set_blocking(process.fd, False)
         self.lives.append(Life(len(self.lives), process, time.monotonic(), self.next_clock))
@@ -127,6 +135,10 @@ class Person:
         """Whether lines can be typed."""
         life = self.life
         return life is not None and life.prompt and len(life.unsent) < 1000 and self._leaving is None
+
+    def gets_on(self, now: float) -> bool:
+        """Whether lines can be typed and were read back a moment ago."""
+        return self.ready() and now - self.latest[1] < GETS_ON
 
     def type_line(self, text: str) -> None:
         """Type the next line and press Enter."""
@@ -171,6 +183,7 @@ class Person:
         life.prompt = life.prompt or f"{self.name}>".encode() in piece
         *rows, life.rest = (life.rest + piece).split(b"\n")
         life.refused = life.refused or REFUSED.search(b" ".join(rows)) is not None
+        self.told += any(map(GATE_AWAY.search, rows))
         now = time.monotonic()
         for sender, number in SAID.findall(b"\n".join(rows)):
             life.seen.append((sender.decode(), int(number)))

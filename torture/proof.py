@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import psutil
@@ -35,6 +35,22 @@ def stopped(process: psutil.Process) -> Proof:
             return False
 
     return proof
+
+
+def each(*proofs: Proof) -> Proof:
+    """Each of ``proofs`` was true, at a time of its own."""
+    left = list(proofs)
+
+    def proof() -> bool:
+        left[:] = [one for one in left if not one()]
+        return not left
+
+    return proof
+
+
+def told(guests: Sequence[Person]) -> Proof:
+    """The screen of one of these guests has said, since now, that the gate is away."""
+    return counted(lambda: sum(guest.told for guest in guests))
 
 
 def refused(life: Life) -> Proof:

@@ -40,14 +40,17 @@ def figures(outcome: Outcome, seed: int, load: tuple[float, float]) -> Figures:
         "faults": _faults(runner.hits),
         "proved": sum(hit.proved for hit in runner.hits),
         "did not happen": len(runner.missed) + sum(not hit.proved for hit in runner.hits),
-        "server restarts seconds": runner.restarts,
+        "server restarts seconds": runner.faults.server.restarts,
+        "gate restarts seconds": runner.faults.gate.restarts,
         "stops over 60 s": sum(hit.kind.startswith("stop") and hit.fault.length > 60 for hit in runner.hits),
         "messages": verdict.messages,
         "written again": verdict.again,
         "never synced": verdict.never_synced,
         "chats": sum(len(person.lives) for person in runner.people),
-        "echo": _echoes(outcome.echoes, runner.states),
-        "timer": asdict(summary([echo.late for echo in outcome.echoes])),
+        "echo": _echoes(outcome.echoes["owner"], runner.faults.server.states),
+        "timer": asdict(summary([echo.late for echo in outcome.echoes["owner"]])),
+        "guest's echo": _echoes(outcome.echoes["guest"], runner.faults.gate.states),
+        "guest's timer": asdict(summary([echo.late for echo in outcome.echoes["guest"]])),
         "strange events": asdict(outcome.fuzzed),
         "strange events through the log": outcome.logged,
         "problems": outcome.problems,
@@ -71,7 +74,7 @@ def _faults(hits: list[Hit]) -> Figures:
 
 
 def _echoes(echoes: list[Echo], states: list[tuple[float, str]]) -> Figures:
-    """The echo times summed up, in all and by how the server was when the key was pressed."""
+    """The echo times summed up, in all and by how server or gate was when the key was pressed."""
     since = [at for at, _ in states]
     by_state: dict[str, list[float]] = defaultdict(list)
     for echo in echoes:
@@ -91,7 +94,7 @@ def lines(found: Figures) -> list[str]:
         f"{found['never synced']} typed too late to be synced before a kill",
         *_fault_rows([found]),
         "",
-        *_echo_rows([found]),
+        *_echo_tables([found]),
         "",
         f"strange events: {found['strange events']['events']:,} in {found['strange events']['seconds']:.0f} s, "
         f"{found['strange events through the log']:,} through the real log",
@@ -127,15 +130,20 @@ def _fault_cell(found: Figures | None) -> str:
     return f"{found['count']}, {found['median']:.1f} s, {found['longest']:.1f} s{unseen}"
 
 
-def _echo_rows(runs: list[Figures]) -> list[str]:
+def _echo_tables(runs: list[Figures]) -> list[str]:
+    owner = _echo_rows(runs, "key to an owner's echo, server", "echo", "timer")
+    return [*owner, "", *_echo_rows(runs, "key to a guest's echo, gate", "guest's echo", "guest's timer")]
+
+
+def _echo_rows(runs: list[Figures], title: str, echo: str, timer: str) -> list[str]:
     heads = [f"{_name(run)}: p50, p99, max (keys)" for run in runs]
-    rows = [f"| key to echo, server | {' | '.join(heads)} |", f"| --- |{' --- |' * len(runs)}"]
+    rows = [f"| {title} | {' | '.join(heads)} |", f"| --- |{' --- |' * len(runs)}"]
     for state in ("in all", *STATES):
-        cells = [_echo_cell(run["echo"].get(state)) for run in runs]
+        cells = [_echo_cell(run[echo].get(state)) for run in runs]
         rows.append(f"| {state} | {' | '.join(cells)} |")
-    timers = [_echo_cell(run.get("timer")) for run in runs]
+    timers = [_echo_cell(run[timer]) for run in runs]
     rows.append(f"| for comparison: a timer of the typist, late by | {' | '.join(timers)} |")
-    goals = [_goals(Summary(**run["echo"]["in all"])) for run in runs]
+    goals = [_goals(Summary(**run[echo]["in all"])) for run in runs]
     return [*rows, f"| p99 under {P99:.0f} ms, max under {LONGEST:.0f} ms | {' | '.join(goals)} |"]
 
 
@@ -175,13 +183,14 @@ def write_docs() -> None:
         ("stops of over 60 s", lambda run: str(run["stops over 60 s"])),
         ("faults that proved that they happened, and that did not happen", _proved),
         ("server away, longest", lambda run: _longest(run["server restarts seconds"])),
+        ("gate away, longest", lambda run: _longest(run["gate restarts seconds"])),
         ("strange events through decode, fold, history, drawing", lambda run: f"{run['strange events']['events']:,}"),
         ("– through the real log", lambda run: f"{run['strange events through the log']:,}"),
         ("lost, doubled, out of order, left over", lambda run: "; ".join(run["problems"]) or "none"),
     ]
     rows = [f"| run | {' | '.join(_command(run) for run in runs)} |", f"| --- |{' --- |' * len(runs)}"]
     rows += [f"| {name} | {' | '.join(fact(run) for run in runs)} |" for name, fact in facts]
-    part = "\n".join([*rows, "", *_fault_rows(runs), "", *_echo_rows(runs)])
+    part = "\n".join([*rows, "", *_fault_rows(runs), "", *_echo_tables(runs)])
     DOCS.write_text(PART.sub(lambda _: f"{part}\n", DOCS.read_text("utf-8")), "utf-8")
 
 

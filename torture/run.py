@@ -23,10 +23,15 @@ from torture import checker, fuzz, schedule
 from torture.checker import Verdict
 from torture.fault_runner import FaultRunner
 from torture.person import Person
-from torture.testbed import Testbed
+from torture.testbed import OWNER, Testbed
 
-EMBEDDED, GUESTS, TYPIST = ("tim", "alex"), ("mara", "jo"), "kim"
+# One owner on the embedded server, one who names it by its URL, and two guests; beside them an owner and a guest who
+# type and never send.
+BY_URL = "alex"
+OWNERS, GUESTS = (OWNER, BY_URL), ("mara", "jo")
+TYPISTS = {"owner": "kim", "guest": "lou"}
 FAULTS_UNTIL = 0.93  # of the time in which people type, so that the last fault is still recovered from
+WHOLE = 10.0  # minutes: in fewer of them less is typed, and less goes wrong
 CALM = 180.0  # seconds for everything to arrive at the end
 FUZZ_STREAM = "fuzz"
 AT_ONCE = 250  # strange events written with one flush
@@ -44,10 +49,12 @@ class Size:
 
 
 def sized(short: bool, minutes: float, events: int) -> Size:
-    """That of a whole run, or of a short one."""
+    """That of a whole run, of its share if there are fewer minutes than it needs, or of a short one."""
     if short:
         return Size(40, 20.0, schedule.SHORT_COUNTS, 3000, 300)
-    return Size(2000, minutes * 60, schedule.COUNTS, events, 10_000)
+    share = min(1.0, minutes / WHOLE)
+    counts = schedule.scaled(schedule.COUNTS, share)
+    return Size(round(2000 * share), minutes * 60, counts, events, round(10_000 * share))
 
 
 class Echo(NamedTuple):
@@ -64,7 +71,7 @@ class Outcome:
 
     runner: FaultRunner
     verdict: Verdict
-    echoes: list[Echo]
+    echoes: dict[str, list[Echo]]  # of an owner, and of a guest
     fuzzed: fuzz.Fuzzed
     logged: int  # strange events that came through the real log
     seconds: float
@@ -78,36 +85,46 @@ class Outcome:
 def run(testbed: Testbed, seed: int, size: Size) -> Outcome:
     """Do it all."""
     begun = time.monotonic()
-    faults = schedule.schedule(seed, (*EMBEDDED, *GUESTS), size.seconds * FAULTS_UNTIL, size.counts)
+    faults = schedule.schedule(seed, OWNERS, GUESTS, size.seconds * FAULTS_UNTIL, size.counts)
     (testbed.folder / "schedule.json").write_text(json.dumps([asdict(fault) for fault in faults], indent=1))
     if not testbed.start():
         sys.exit(f"the server did not start: see {testbed.folder / 'server-start.log'}")
-    people = [Person(name, testbed.env, testbed.folder / "screens") for name in EMBEDDED]
-    people += [Person(name, testbed.guest(name), testbed.folder / "screens") for name in GUESTS]
+    screens = testbed.folder / "screens"
+    people = [Person(OWNER, testbed.env, screens), Person(BY_URL, testbed.by_url(BY_URL), screens)]
+    people += [Person(name, testbed.guest(name), screens, OWNER) for name in GUESTS]
+    owner, guest = TYPISTS["owner"], TYPISTS["guest"]
     with (testbed.folder / "events.log").open("w") as note:
         runner = FaultRunner(testbed, people, faults, seed, note)
-        with _typist(testbed) as echoes:
+        with (
+            _typist(testbed, owner, testbed.by_url(owner), "--id", owner) as of_owner,
+            _typist(testbed, guest, testbed.guest(guest), OWNER) as of_guest,
+        ):
             runner.run(size.seconds, size.lines)
             events = _calm(testbed, runner, people)
+        for name in (*GUESTS, guest):
+            if ways := testbed.ways_past_the_proxy(name):
+                runner.problem(f"{name} could get past the gate's fault proxy: {ways}")
         runner.judge(checker.times_of(events))
-        found = checker.evidence(checker.log_of(events), people, {TYPIST: _typist_s(testbed)})
+        listeners = {name: _history(testbed, name) for name in TYPISTS.values()}
+        found = checker.evidence(checker.log_of(events), people, listeners)
         verdict = checker.check(found)
         runner.say(f"checked: {verdict}")
         logged = _through_the_log(testbed, seed, size.logged, runner)
     with tempfile.TemporaryDirectory(dir=testbed.folder) as folder:
         fuzzed = fuzz.fuzz(seed, size.events, Path(folder))
+    echoes = {"owner": of_owner, "guest": of_guest}
     return Outcome(runner, verdict, echoes, fuzzed, logged, time.monotonic() - begun)
 
 
 @contextmanager
-def _typist(testbed: Testbed) -> Iterator[list[Echo]]:
-    """Somebody types at another prompt; the list is filled at the end."""
-    file, echoes = testbed.folder / "echo.txt", list[Echo]()
+def _typist(testbed: Testbed, name: str, env: dict[str, str], *words: str) -> Iterator[list[Echo]]:
+    """Somebody types at another prompt, opened with ``words``; the list is filled at the end."""
+    file, echoes = testbed.folder / f"echo-{name}.txt", list[Echo]()
     here = str(Path(__file__).parent.parent)
-    with (testbed.folder / "echo.log").open("w") as log:
+    with file.with_suffix(".log").open("w") as log:
         typist = subprocess.Popen(
-            [sys.executable, "-m", "torture.echo", str(file), TYPIST],
-            env=testbed.guest(TYPIST) | {"PYTHONPATH": here},
+            [sys.executable, "-m", "torture.echo", str(file), *words],
+            env=env | {"PYTHONPATH": here},
             stdin=subprocess.PIPE,
             stderr=log,
         )
@@ -123,9 +140,9 @@ def _typist(testbed: Testbed) -> Iterator[list[Echo]]:
         echoes.append(Echo(*map(float, line.split())))
 
 
-def _typist_s(testbed: Testbed) -> Path:
+def _history(testbed: Testbed, name: str) -> Path:
     """The folder of the histories of who types and never sends."""
-    return testbed.folder / TYPIST / ".local/share/streamcli" / TYPIST
+    return testbed.folder / name / ".local/share/streamcli" / name
 
 
 def _calm(testbed: Testbed, runner: FaultRunner, people: list[Person]) -> list[bytes]:
@@ -139,7 +156,7 @@ def _calm(testbed: Testbed, runner: FaultRunner, people: list[Person]) -> list[b
     if not runner.listen_for(CALM, lambda: not any(person.outbox() for person in people)):
         runner.problem(f"after {CALM:.0f} s of calm messages still wait")
     count = len(set(checker.log_of(_log(testbed))))
-    folders = [_typist_s(testbed), *(person.data for person in people)]
+    folders = [*(_history(testbed, name) for name in TYPISTS.values()), *(person.data for person in people)]
     if not runner.listen_for(CALM, lambda: all(checker.count_of(folder) >= count for folder in folders)):
         runner.problem(f"after {CALM:.0f} s of calm not everybody's history is as long as the log")
     for person in people:
@@ -168,7 +185,7 @@ def _through_the_log(testbed: Testbed, seed: int, count: int, runner: FaultRunne
     events = list(fuzz.events(seed + 1_000_000, count))
     record, account = state.read(), login()
     assert record and account
-    env = testbed.guest("nina") | {"STREAMCLI_STREAM": FUZZ_STREAM}
+    env = testbed.by_url("nina") | {"STREAMCLI_STREAM": FUZZ_STREAM}
     reader = Person("nina", env, testbed.folder / "screens")
     with Raw(record.ports.url, FUZZ_STREAM, login=account) as raw:
         others = FaultRunner(testbed, [reader], [], seed, runner.note)
@@ -178,7 +195,7 @@ def _through_the_log(testbed: Testbed, seed: int, count: int, runner: FaultRunne
             others.listen_for(0.05)
         raw.write(b'{"sender": "nina", "message": "the end of it"}')
         wanted = fuzz.readable([*events, b'{"sender": "nina", "message": "the end of it"}'])
-        if not others.listen_for(CALM, lambda: len(checker.stored(reader.data)) >= len(wanted)):
+        if not others.listen_for(CALM, lambda: checker.count_of(reader.data) >= len(wanted)):
             runner.problem("not all strange events came through the log in time")
         others.listen_for(2)
         reader.stays_closed = True

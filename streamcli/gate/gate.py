@@ -175,7 +175,7 @@ class Gate:
     async def _end_of_log(self) -> dict[str, Any]:
         """Return where the log ends, for who may not read the past."""
         end = self._clock.monotonic() + ASKS_WITHIN
-        while not self._hub.reader.is_open:
+        while not self._hub.reader.is_current:
             if self._clock.monotonic() > end:
                 raise Unreachable("The gate has no connection to its log just now. Try again in a moment.")
             await asyncio.sleep(0.05)

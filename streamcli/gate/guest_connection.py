@@ -217,7 +217,7 @@ class GuestConnection:
 
     async def _feed(self, asked: Cursor) -> None:
         ring = self._hub.reader.ring
-        await self._until(lambda: self._hub.reader.is_open)
+        await self._until(lambda: self._hub.reader.is_current)
         cursor = above(self._who.floor, asked, ring.cursor.log)
         if ring.follows(cursor) and ring.is_there(cursor):
             opened = _opened_in_ring(cursor, ring.cursor)

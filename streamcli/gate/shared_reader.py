@@ -31,6 +31,7 @@ class SharedReader:
         """
         self.ring = Ring()
         self.exact = False  # whether offsets are known, without which nobody can be served
+        self._caught_up = False  # since the ring began
         self._begin = begin
         self._on_events, self._on_another = on_events, on_another
         self._loop = asyncio.get_running_loop()
@@ -38,8 +39,17 @@ class SharedReader:
 
     @property
     def is_open(self) -> bool:
-        """Whether guests can be served."""
+        """Whether the log is being read."""
         return self.exact and self.connection.is_open
+
+    @property
+    def is_current(self) -> bool:
+        """Whether guests can be served.
+
+        A ring that began in the past ends before guests who had read further until it has caught up. Each of them would
+        then be served from a log of its own, and who has just joined would begin at an end that is none.
+        """
+        return self.is_open and self._caught_up
 
     def cursor(self) -> Cursor | None:
         """Return how far the log was read."""
@@ -58,7 +68,8 @@ class SharedReader:
         post(self._loop, self._arrived, segment, batch, taken)
 
     def caught_up(self) -> None:
-        """Ignore it: for each guest the past ends elsewhere."""
+        """Pass it to the loop."""
+        post(self._loop, self._is_caught_up)
 
     def stuck(self, passable: bool) -> None:
         """Ignore it: the next connection gets past it, or nobody can."""
@@ -76,8 +87,14 @@ class SharedReader:
     def _connected(self, opened: LogOpened) -> None:
         before = self.ring.cursor.offsets
         self.exact = bool(opened.starts)
-        if not self.ring.opened(opened) and before:
-            self._on_another()
+        if not self.ring.opened(opened):
+            self._caught_up = False
+            if before:
+                self._on_another()
+
+    def _is_caught_up(self) -> None:
+        self._caught_up = True
+        self._on_events()
 
     def _arrived(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
         taken()

@@ -1,8 +1,9 @@
-"""Leads clients of the embedded server through the suite's proxies, and sets a prompt's clock wrong.
+"""Leads clients of the embedded server, and guests, through the suite's proxies, and sets a prompt's clock wrong.
 
 Python imports this at its start from PYTHONPATH, so the program itself knows nothing of it.
 
-``STREAMCLI_TORTURE_PROXIES`` holds two ports, ``CONTROLLER,STORE``: what clients are told instead of the real ones.
+``STREAMCLI_TORTURE_PROXIES`` holds three ports, ``CONTROLLER,STORE,GATE``: what clients and guests are told instead of
+the real ones. The gate is told them as well: it is a client of the server, and may start it.
 ``STREAMCLI_TORTURE_CLOCK`` holds seconds, ``FIRST,SECOND``: by how much the injected clock is off, and by how much
 after some seconds more, as when somebody sets it.
 
@@ -31,7 +32,7 @@ def change(owner: Any, name: str, value: Any) -> None:
     setattr(owner, name, value)
 
 
-def _lead_through(controller: str, store: str) -> None:
+def _lead_through(controller: str, store: str, gate: str) -> None:
     from streamcli.server import parts, state
 
     original = parts.properties
@@ -45,6 +46,11 @@ def _lead_through(controller: str, store: str) -> None:
 
     change(parts, "properties", properties)
     change(state.Ports, "url", property(lambda ports: f"tcp://127.0.0.1:{controller}"))
+    if _program == ["streamcli.gate"]:
+        from streamcli.gate import process
+
+        # Guests keep each address that the gate tells them: any other one would lead them past the proxy.
+        change(process._Process, "_places", lambda self: [("127.0.0.1", int(gate))])
 
 
 def _set_the_clock(first: float, second: float) -> None:
@@ -66,12 +72,13 @@ def _set_the_clock(first: float, second: float) -> None:
 def _plant() -> None:
     if proxies := os.environ.get("STREAMCLI_TORTURE_PROXIES"):
         _lead_through(*proxies.split(","))
-    if clock := os.environ.get("STREAMCLI_TORTURE_CLOCK"):
+    clock = os.environ.get("STREAMCLI_TORTURE_CLOCK")
+    if clock and _program != ["streamcli.gate"]:  # the gate has it from whose chat has started its server
         _set_the_clock(*map(float, clock.split(",")))
 
 
 _program = [word for word in sys.orig_argv if word.startswith("streamcli")]
-if _program[:1] == ["streamcli"]:  # neither a worker nor the server's own process
+if _program[:1] in (["streamcli"], ["streamcli.gate"]):  # neither a worker nor the server's own process
     try:
         _plant()
     except BaseException:

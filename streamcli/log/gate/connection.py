@@ -52,7 +52,8 @@ class GateConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the thread end."""
-        self._trouble = self._trouble or worded(exc) if exc else self._trouble
+        if exc and not self._trouble:
+            self._trouble = f"the connection to the gate has broken: {worded(exc)}"
         self._pieces.put(None)
 
     def send(self, frame: bytes) -> None:
@@ -154,6 +155,8 @@ def worded(error: BaseException) -> str:
         return "what answers there is no gate, or not this one"
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens there"
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return "nothing answers there"
     if isinstance(error, OSError):
-        return error.strerror or str(error) or type(error).__name__
+        return error.strerror or str(error) or "what answers there has closed the connection"
     return str(error) or type(error).__name__
