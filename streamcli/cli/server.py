@@ -96,30 +96,15 @@ def _run(timeout: float, out: TextIO, err: TextIO, choice: ServerOptions | None,
     foreground.raise_at_signals()
     with foreground.only_one(), server_log.written_to(out):
         try:
-            try:
-                before = control.status(clock=clock)
-                url = control.ensure_running(progress, timeout, choice, clock)
-                if before.state is State.RUNNING:
-                    progress.stage(f"it runs already at {url}, and ends with this command from now on")
-                _server_is_ready(url)
-                foreground.wait_for_its_end(clock)
-            finally:
-                _server_ends()
+            before = control.status(clock=clock)
+            url = control.ensure_running(progress, timeout, choice, clock)
+            if before.state is State.RUNNING:
+                progress.stage(f"it runs already at {url}, and ends with this command from now on")
+            foreground.wait_for_its_end(clock)
         except KeyboardInterrupt:
             control.stop(timeout, clock)
         progress.stage("stopped")
     return 0
-
-
-def _server_is_ready(url: str) -> None:
-    """`server run` has a server at ``url`` that can be used: what runs beside it is to be started here."""
-
-
-def _server_ends() -> None:
-    """The server of `server run` has ended or is about to be stopped: what was started beside it is to be ended here.
-
-    This is called even if the server was never ready.
-    """
 
 
 def _stop(timeout: float, out: TextIO, clock: Clock) -> int:

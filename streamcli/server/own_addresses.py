@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from pathlib import Path
@@ -17,10 +18,12 @@ def own_addresses() -> list[str]:
     """Return this machine's addresses but loopback and link-local ones, the one with the default route first."""
     first = _routed()
     found = [first] if first else []
-    stats = psutil.net_if_stats()
-    for name, addresses in psutil.net_if_addrs().items():
-        if name in stats and stats[name].isup:
-            found += [one.address for one in addresses if one.family is socket.AF_INET and _is_reachable(one.address)]
+    with contextlib.suppress(OSError):  # a service may not be permitted to look
+        stats = psutil.net_if_stats()
+        for name, addresses in psutil.net_if_addrs().items():
+            if name in stats and stats[name].isup:
+                ours = [one.address for one in addresses if one.family is socket.AF_INET]
+                found += filter(_is_reachable, ours)
     return list(dict.fromkeys(found))[:_MOST]
 
 
