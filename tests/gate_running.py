@@ -18,31 +18,34 @@ from streamcli.gate.event_check import refusal
 from streamcli.gate.gate import Files, Gate
 from streamcli.gate.gate_settings import GateSettings
 from streamcli.gate.guest_list import Guest, GuestList
-from streamcli.gate.hub import Hub
+from streamcli.gate.hub import Hub, OpenLog
 from streamcli.gate.port import USUAL_LIMITS, Limits, Port
 from streamcli.gate.token_bucket import USUAL_RATE, Rate
 from streamcli.log.api import Target
+from streamcli.log.opening import open_log
 from streamcli.model.address import Stream, WantedClient, parse_url
 from streamcli.model.cursor import Cursor
 from streamcli.model.invitation import pin_of
 from streamcli.model.joined_chat import JoinedChat
 from streamcli.saved_chats import save_chat
+from tests.memory_log import MemoryLog
+from tests.memory_stream import MemoryStream
 
 Check = Callable[[str, str, bytes], str]
 
 
 class GateThread:
-    """A gate on a free port of loopback, for one stream of the server with this URL."""
+    """A gate on a free port of loopback, for one stream: of the server with this URL, or in memory."""
 
-    def __init__(self, folder: Path, url: str, stream: str, client: WantedClient | None = None) -> None:
+    def __init__(
+        self, folder: Path, server: str | MemoryStream, stream: str = "stream", client: WantedClient | None = None
+    ) -> None:
         self.folder, self.keys = folder, GateKeys(folder / "gate")
         self.keys.ensure()
         self.guests = GuestList(folder / "gate")
+        self.audit = Audit(folder / "gate")
         self.settings = GateSettings("owner", "scope", stream)
-        controller = parse_url(url)
-        self._target = Target(
-            Stream(stream=stream), "owner", lambda: controller, folder / "groups", subprocess.DEVNULL, client
-        )
+        self._open_log = self._opening(server, client)
         self.port = 0
         self.gate: Gate | None = None
         self.hub: Hub | None = None
@@ -76,8 +79,8 @@ class GateThread:
 
     async def _main(self, check: Check, rate: Rate, limits: Limits, begin: Cursor | None) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        self.hub = Hub(self._target, begin)
-        files = Files(self.keys, self.guests, Audit(self.folder / "gate"))
+        self.hub = Hub(self._open_log, begin)
+        files = Files(self.keys, self.guests, self.audit)
         self.gate = Gate(self.hub, files, self.settings, lambda: [("127.0.0.1", self.port)], rate, check=check)
         listening = socket.create_server(("127.0.0.1", self.port))
         listening.setblocking(False)
@@ -94,6 +97,13 @@ class GateThread:
         for task in tasks:
             if not task.cancelled():
                 task.result()
+
+    def _opening(self, server: str | MemoryStream, client: WantedClient | None) -> OpenLog:
+        if isinstance(server, MemoryStream):
+            return lambda on_status: MemoryLog(server, on_status)
+        controller, stream = parse_url(server), Stream(stream=self.settings.stream)
+        target = Target(stream, "owner", lambda: controller, self.folder / "groups", subprocess.DEVNULL, client)
+        return lambda on_status: open_log(target, on_status)
 
     def call(self, what: Callable[[], object]) -> None:
         """Have something called in the gate's loop."""
