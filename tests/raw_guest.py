@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -38,7 +39,7 @@ def plain(port: int, source: str = "127.0.0.1") -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), HANG, (source, 0))
 
 
-def as_event(sender: str, number: int = 0, **fields: Any) -> bytes:
+def as_event(sender: object, number: int = 0, **fields: Any) -> bytes:
     """An event of a guest's; ``fields`` replace its own, or leave them out where they are None."""
     event = {"sender": sender, "message": f"hi {number}", "id": f"{number:032x}", "kind": "chat"} | fields
     return json.dumps({name: value for name, value in event.items() if value is not None}).encode()
@@ -70,6 +71,7 @@ class RawGuest:
             raise
         self._splitter = Splitter()
         self._frames = self._split()
+        self._kept: list[Received] = []
         self.takes = True
 
     def __enter__(self) -> RawGuest:
@@ -103,23 +105,27 @@ class RawGuest:
         return found
 
     def until(self, *kinds: Frame) -> Received:
-        """The next frame of one of these kinds; those before are dropped."""
+        """The next frame of one of these kinds; others that come before are kept, but for heartbeats."""
+        for kept in self._kept:
+            if kept.kind in kinds:
+                self._kept.remove(kept)
+                return kept
         while found := self.frame():
             if found.kind in kinds:
                 return found
+            if found.kind is not Frame.IDLE:
+                self._kept.append(found)
         raise AssertionError(f"the connection has ended before {[kind.name for kind in kinds]} came")
 
     def rest(self) -> list[Received]:
-        """All frames until the end, but for what is said of the gate itself."""
+        """All further frames until the end, but for what is said of the gate itself."""
         found = list(iter(self.frame, None))
         return [frame for frame in found if frame.kind not in (Frame.IDLE, Frame.STATUS, Frame.WELCOME)]
 
     def says(self, data: bytes) -> None:
         """Send bytes; the gate may have ended the connection."""
-        try:
+        with contextlib.suppress(OSError):
             self.tls.sendall(data)
-        except OSError:
-            pass
 
     def starts(self, read: dict[str, Any] | None = None, write: bool = False, version: Any = 1) -> RawGuest:
         """Send START."""

@@ -110,8 +110,9 @@ class GuestList:
                 raise NotPermitted(UNKNOWN)
             listed.invites[secret_hash(secret)] = replace(invite, used=invite.used or now, key=key)
             guest, before = make(invite), listed.guests.get(invite.name)
-            # A join that is repeated does not move the beginning.
-            listed.guests[invite.name] = replace(guest, floor=before.floor) if before else guest
+            if before:
+                guest = replace(guest, floor=before.floor)  # a join that is repeated does not move the beginning
+            listed.guests[invite.name] = guest
             return guest
 
     def remove(self, name: str) -> bool:

@@ -44,7 +44,8 @@ class Invitation:
 
 def parse_invitation(text: str) -> Invitation:
     """Read an invitation, with or without ``streamcli join`` before it. Raises UsageError unless it is whole."""
-    line = "".join(_COMMAND.sub("", text, count=1).split())  # a mail may have wrapped it
+    command = _COMMAND.match(text)
+    line = "".join(text[command.end() if command else 0 :].split())  # a mail may have wrapped it
     where, _, code = line.rpartition("/")
     code = code.lower()
     try:
