@@ -82,7 +82,7 @@ class GuestList:
         except FileNotFoundError:
             return Listed()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FileTrouble(f"{self._file} can't be used ({error}). Remove it and invite once more.") from error
+            raise FileTrouble(f"{self._file} can't be used ({error}). Remove it and invite anew.") from error
 
     def is_wanted(self) -> bool:
         """Whether anybody may come in now, or will be able to."""
