@@ -22,6 +22,7 @@ from streamcli.gate.hub import Hub, OpenLog
 from streamcli.gate.port import USUAL_LIMITS, Limits, Port
 from streamcli.gate.token_bucket import USUAL_RATE, Rate
 from streamcli.log.api import ConnectionStatus, Target
+from streamcli.log.gate.tls import GATE_CERTIFICATE, MY_CERTIFICATE, MY_KEY
 from streamcli.log.opening import open_log
 from streamcli.model.address import Stream, WantedClient, parse_url
 from streamcli.model.cursor import Cursor
@@ -137,20 +138,25 @@ class GateThread:
 
     def guest(self, name: str, floor: dict[str, object] | None = None) -> JoinedChat:
         """Return the chat of somebody who has joined as ``name``."""
-        key, public = new_guest_key()
-        certificate = self.keys.sign(name, public)
-        folder = self.folder / f"guest-{name}"
-        folder.mkdir(exist_ok=True)
-        (folder / "my.key").write_text(key)
-        (folder / "my.crt").write_text(certificate)
-        (folder / "gate.crt").write_text(self.keys.certificate.read_text())
-        guest = Guest(name, fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate)), 0.0, "127.0.0.1", floor)
-        secret = f"of {name}".encode()
-        self.guests.invite(name, secret, "owner", time.time() + 60, False)
-        self.guests.use(secret, "a key", lambda invite: guest)
+        folder = let_in(self.keys, self.guests, name, self.folder / f"guest-{name}", floor)
         if self._loop and self.gate:
             self.call(self.gate.look)
         pin = pin_of(self.keys.der()).hex()
         chat = JoinedChat("owner", name, folder, (("127.0.0.1", self.port),), pin, str(self.settings.full_stream))
         save_chat(chat)
         return chat
+
+
+def let_in(keys: GateKeys, guests: GuestList, name: str, folder: Path, floor: dict[str, object] | None = None) -> Path:
+    """Add somebody to a gate's list, as if they had joined; return ``folder``, then with their key and certificates."""
+    key, public = new_guest_key()
+    certificate = keys.sign(name, public)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MY_KEY).write_text(key)
+    (folder / MY_CERTIFICATE).write_text(certificate)
+    (folder / GATE_CERTIFICATE).write_text(keys.certificate.read_text())
+    guest = Guest(name, fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate)), 0.0, "127.0.0.1", floor)
+    secret = f"of {name}".encode()
+    guests.invite(name, secret, "owner", time.time() + 60, False)
+    guests.use(secret, "a key", lambda invite: guest)
+    return folder
