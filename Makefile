@@ -14,7 +14,7 @@ UV   ?= uv
 WHOLE_CHATS = $(patsubst %,tests/test_%.py,chat send tail outage bad_events local_history remembered leaving \
 	history_command doctor secured several_segments)
 
-.PHONY: help chat test test-quick test-java check pythons kills torture torture-cluster cluster bench soak format docs lock clean
+.PHONY: help chat test test-quick test-java check pythons kills torture fuzz torture-cluster cluster bench soak format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,10 @@ kills: ## kill a durable server 50 times under load and look for lost events, so
 torture: ## break real parts while two owners and two guests chat, and prove that nothing is lost, 20 minutes; ARGS="--seed 2"
 	$(VENV) --dev
 	@exec $(BIN)/python -m torture $(ARGS)
+
+fuzz: ## send a million inputs that nobody should send to what reads a guest's and a gate's bytes; ARGS="--seed 2"
+	$(VENV) --dev
+	@exec $(BIN)/python -m torture.gate_fuzz $(ARGS)
 
 torture-cluster: ## kill parts of a real cluster 30 times while two people chat, some 12 minutes; ARGS="--kills 6"
 	$(VENV) --dev

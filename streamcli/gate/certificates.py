@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamcli.system import private_files
+from streamcli.system.locks import locked
 from streamcli.system.paths import ensure_dir
 
 if TYPE_CHECKING:
@@ -32,14 +33,15 @@ class GateKeys:
     def ensure(self) -> None:
         """Make key and certificate if they are missing. Raises CannotCreate or FileTrouble."""
         ensure_dir(self.folder)
-        if self.key.exists() and self.certificate.exists():
-            return
-        from cryptography.hazmat.primitives.serialization import Encoding
+        with locked(self.folder / "keys.lock"):
+            if self.key.exists() and self.certificate.exists():
+                return
+            from cryptography.hazmat.primitives.serialization import Encoding
 
-        key = _new_key()
-        certificate = _signed(GATE_NAME, key.public_key(), GATE_NAME, key, authority=True)
-        private_files.write(self.key, _pem(key))
-        private_files.write(self.certificate, certificate.public_bytes(Encoding.PEM))
+            key = _new_key()
+            certificate = _signed(GATE_NAME, key.public_key(), GATE_NAME, key, authority=True)
+            private_files.write(self.key, _pem(key))
+            private_files.write(self.certificate, certificate.public_bytes(Encoding.PEM))
 
     def der(self) -> bytes:
         """Return the certificate (DER). Raises OSError."""
@@ -47,10 +49,14 @@ class GateKeys:
 
     def sign(self, name: str, public_key: str) -> str:
         """Return a certificate (PEM) for a guest's public key (PEM). Raises ValueError for anything else."""
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 
-        public = serialization.load_pem_public_key(public_key.encode())
+        try:
+            public = serialization.load_pem_public_key(public_key.encode())
+        except UnsupportedAlgorithm as error:
+            raise ValueError(str(error)) from error
         if not isinstance(public, EllipticCurvePublicKey) or not isinstance(public.curve, SECP256R1):
             raise ValueError("not a key of the kind that guests make")
         key: Any = serialization.load_pem_private_key(self.key.read_bytes(), None)

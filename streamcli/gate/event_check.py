@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+
+from streamcli.model.unknown_fields import depth
 
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_KEY_CHARACTERS: Final = 64
 MAX_ID_CHARACTERS: Final = 128
+MAX_DEPTH: Final = 100  # some programs can't read more than 128
 KINDS: Final = ("chat", "greet", "joke", "me")
 
 
@@ -22,9 +25,15 @@ def refusal(guest: str, routing_key: str, data: bytes) -> str:
     if not 1 <= len(routing_key) <= MAX_KEY_CHARACTERS:
         return f"a room's name has 1 to {MAX_KEY_CHARACTERS} characters"
     try:
-        event = json.loads(data.decode("utf-8"), object_pairs_hook=_object)
+        text = data.decode("utf-8")
+        if depth(text) > MAX_DEPTH:
+            return f"it is nested more than {MAX_DEPTH} levels deep"
+        event = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        json.dumps(event, ensure_ascii=False).encode("utf-8")
     except _Twice:
         return "a field occurs twice in it"
+    except UnicodeEncodeError:
+        return "it holds half of a character"  # to print it ends many a program
     except (ValueError, RecursionError):
         return "it is no JSON"
     if not isinstance(event, dict):
@@ -51,3 +60,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise _Twice
     return found
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")

@@ -27,9 +27,11 @@ def above(floor: Cursor | None, asked: Cursor, log: str) -> Cursor:
 
 
 def shows_below(floor: Cursor | None, opened: LogOpened) -> bool:
-    """Whether reading from where ``opened`` starts shows what is older than ``floor``."""
+    """Whether reading from where ``opened`` starts shows what is older than ``floor``, as far as that is known."""
     if floor is None or floor.log != opened.log:
         return False
+    if not opened.starts:
+        return True
     newest = max(map(segment_number, floor.offsets), default=-1)
     for name, at in opened.starts.items():
         if at < floor.at(name, at if segment_number(name) > newest else at + 1):

@@ -19,8 +19,9 @@ from streamcli.gate.certificates import GateKeys, fingerprint_of
 from streamcli.gate.event_check import refusal
 from streamcli.gate.floor import floor_fields, floor_of
 from streamcli.gate.gate_settings import GateSettings
-from streamcli.gate.guest_connection import GuestConnection, Misbehaves, Pass
-from streamcli.gate.guest_list import Guest, GuestList, Invite, Listed
+from streamcli.gate.guest_connection import GuestConnection, Pass
+from streamcli.gate.guest_frames import Misbehaves
+from streamcli.gate.guest_list import UNKNOWN, Guest, GuestList, Invite, Listed
 from streamcli.gate.hub import Hub
 from streamcli.gate.port import PROTOCOLS, Caller
 from streamcli.gate.token_bucket import USUAL_RATE, Rate, TokenBucket
@@ -30,9 +31,12 @@ from streamcli.system.clock import SYSTEM, Clock
 
 ASKS_WITHIN: Final = 5.0  # seconds for a request of one line
 MOST_CONNECTIONS: Final = 16  # of one guest
+MOST_PASTS: Final = 2  # of one guest's connections that read the log themselves
 NO_GUEST: Final = "You are no longer a guest here."
+_TROUBLE = "The gate is in trouble just now. Its owner finds the reason in the log."
 _LONGEST_LINE = 8192
 _BEAT = 1.0
+_NO_INVITATION = "a used, expired or unknown invitation"
 _LOG, _JOIN, _ = PROTOCOLS
 
 _log = logging.getLogger(__name__)
@@ -45,6 +49,14 @@ class Files:
     keys: GateKeys
     guests: GuestList
     audit: Audit
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What all connections of one guest share."""
+
+    bucket: TokenBucket
+    pasts: asyncio.Semaphore
 
 
 class Gate:
@@ -67,8 +79,9 @@ class Gate:
         self._rate, self._clock, self._check = rate, clock, check
         self._listed = files.guests.read()
         self._owner = fingerprint_of(files.keys.der())
-        self._buckets: dict[str, TokenBucket] = {}
-        self._here: set[GuestConnection] = set()
+        self._shares: dict[str, _Share] = {}
+        self._here: dict[GuestConnection, str] = {}  # the fingerprints of their certificates
+        self._dismissed = 0  # connections, since the owner was told
 
     @property
     def listed(self) -> Listed:
@@ -82,21 +95,20 @@ class Gate:
             for guest in list(self._here):
                 guest.beat()
 
-    def look(self) -> int:
-        """Read the list anew, and end the connections of who is no longer in it; return how many these are."""
+    def look(self) -> None:
+        """Read the list anew, and end the connections of who is no longer in it. Raises FileTrouble."""
         self._listed = self._files.guests.read()
-        removed = [one for one in self._here if one.name not in self._listed.guests]
-        for one in removed:
-            one.dismiss(NO_GUEST)
-            self._files.audit.say("removed", one.name)
-        return len(removed)
+        for one, fingerprint in list(self._here.items()):
+            if self._listed.by_fingerprint(fingerprint) is None and not one.is_ending:
+                one.dismiss(NO_GUEST)
+                self._dismissed += 1
 
     async def talk(self, caller: Caller) -> None:
         """Serve a caller until the connection ends."""
         if caller.protocol == _LOG:
             await self._guest(caller)
         elif caller.protocol == _JOIN:
-            await self._answer(caller, partial(self._join, caller.address))
+            await self._answer(caller, partial(self._join, caller))
         elif caller.certificate and hmac.compare_digest(fingerprint_of(caller.certificate), self._owner):
             caller.known()
             await self._answer(caller, self._command)
@@ -104,18 +116,21 @@ class Gate:
     # Guests.
 
     async def _guest(self, caller: Caller) -> None:
-        guest = self._listed.by_fingerprint(fingerprint_of(caller.certificate)) if caller.certificate else None
+        fingerprint = fingerprint_of(caller.certificate) if caller.certificate else ""
+        guest = self._listed.by_fingerprint(fingerprint)
         name = guest.name if guest else ""
         if guest is None or sum(one.name == name for one in self._here) >= MOST_CONNECTIONS:
             why = f"You are here {MOST_CONNECTIONS} times already." if guest else NO_GUEST
-            self._files.audit.refuse_stranger(caller.address, "too many connections" if guest else "not a guest")
+            self._files.audit.refuse_stranger(caller.address, f"{name} is here too often" if guest else "not a guest")
             caller.writer.write(pack_json(Frame.FAILED, kind="denied", text=why))
             return
         caller.known()
-        bucket = self._buckets.setdefault(name, TokenBucket(self._rate, self._clock.monotonic))
-        allowed = Pass(name, bucket, partial(self._check, name), floor_of(guest.floor))
+        share = self._shares.setdefault(
+            name, _Share(TokenBucket(self._rate, self._clock.monotonic), asyncio.Semaphore(MOST_PASTS))
+        )
+        allowed = Pass(name, share.bucket, share.pasts, partial(self._check, name), floor_of(guest.floor))
         connection = GuestConnection(self._hub, allowed, caller.reader, caller.writer, self._clock.monotonic)
-        self._here.add(connection)
+        self._here[connection] = fingerprint
         self._files.audit.say("came", name, caller.address)
         try:
             await connection.serve(self._welcome(name))
@@ -124,7 +139,7 @@ class Gate:
         except StreamcliError as error:
             connection.dismiss(str(error))
         finally:
-            self._here.discard(connection)
+            del self._here[connection]
             self._files.audit.say("went", name, caller.address)
 
     def _welcome(self, name: str) -> dict[str, Any]:
@@ -142,34 +157,41 @@ class Gate:
             answer = await work(request)
         except (ValueError, RecursionError, asyncio.TimeoutError, TimeoutError):
             return
-        except StreamcliError as error:
+        except (NotPermitted, Unreachable) as error:
             answer = {"refused": str(error), "code": error.exit_code}
+        except StreamcliError as error:  # it may name files of the owner's
+            _log.error("a request can't be answered: %s", error)
+            answer = {"refused": _TROUBLE, "code": Unreachable.exit_code}
         caller.writer.write(json.dumps(answer).encode() + b"\n")
 
-    async def _join(self, address: str, request: dict[str, Any]) -> dict[str, Any]:
+    async def _join(self, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
         try:
             secret, public = bytes.fromhex(request["secret"]), str(request["key"])
         except (KeyError, ValueError, TypeError):
             raise NotPermitted("This gate does not understand the request to join.") from None
         self.look()
         waiting = self._listed.invites.get(secret_hash(secret))
-        floor = await self._end_of_log() if waiting and waiting.since_joining else None
+        if waiting is None:
+            self._files.audit.refuse_stranger(caller.address, _NO_INVITATION)
+            raise NotPermitted(UNKNOWN)
+        caller.known()
+        floor = await self._end_of_log() if waiting.since_joining else None
         certificate = ""
 
         def made(invite: Invite) -> Guest:
             nonlocal certificate
             certificate = self._files.keys.sign(invite.name, public)
-            return Guest(invite.name, _fingerprint(certificate), self._clock.seconds(), address, floor)
+            return Guest(invite.name, _fingerprint(certificate), self._clock.seconds(), caller.address, floor)
 
         try:
             guest = await asyncio.to_thread(self._files.guests.use, secret, secret_hash(public.encode()), made)
         except NotPermitted:
-            self._files.audit.refuse_stranger(address, "a used, expired or unknown invitation")
+            self._files.audit.refuse_stranger(caller.address, _NO_INVITATION)
             raise
         except ValueError:
             raise NotPermitted("This gate can't use the key of who joins.") from None
         self.look()
-        self._files.audit.say("joined", guest.name, address)
+        self._files.audit.say("joined", guest.name, caller.address)
         return {"certificate": certificate, **self._welcome(guest.name)}
 
     async def _end_of_log(self) -> dict[str, Any]:
@@ -182,8 +204,10 @@ class Gate:
         return floor_fields(self._hub.reader.ring.cursor)
 
     async def _command(self, request: dict[str, Any]) -> dict[str, Any]:
-        closed = self.look()
-        return {"closed": closed, "here": Counter(one.name for one in self._here), "places": self._places()}
+        self.look()
+        closed, self._dismissed = self._dismissed, 0
+        here = Counter(one.name for one in self._here if not one.is_ending)
+        return {"closed": closed, "here": here, "places": self._places()}
 
 
 def _fingerprint(certificate: str) -> str:

@@ -6,57 +6,43 @@ The guest says how far they have read, and takes frames; at most `WINDOW` bytes 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from streamcli.gate.floor import above, shows_below
+from streamcli.gate.guest_frames import GuestFrames, Misbehaves, life_of, start_of, write_of
 from streamcli.gate.hub import Hub
-from streamcli.gate.past_reader import PastReader
+from streamcli.gate.past_reader import PastReader, Piece
 from streamcli.gate.token_bucket import TokenBucket
-from streamcli.log.frames import (
-    Frame,
-    Received,
-    Splitter,
-    pack,
-    pack_count,
-    pack_events,
-    pack_json,
-    unpack_count,
-    unpack_json,
-    unpack_write,
-)
+from streamcli.log.frames import Frame, Received, pack, pack_count, pack_events, pack_json
 from streamcli.model.cursor import Cursor, LogOpened
 from streamcli.model.segment import segment_number
 
-VERSION: Final = 1
 WINDOW: Final = 2_000_000  # bytes of events that the guest has not taken; one frame more may be on its way
-LONGEST_FRAME: Final = 66 * 1024  # bytes that a guest may send at once
 STARTS_WITHIN: Final = 5.0  # seconds
 SILENT_AFTER: Final = 20.0  # seconds without a sign of a guest's, who answers each heartbeat
 _PIECE = 1 << 16
 _BUSY = 1 << 16  # bytes still to be sent: no heartbeat is needed behind them
+_FAREWELL = 1.0  # seconds in which a guest may read why the connection ends
 
 _log = logging.getLogger(__name__)
-
-
-class Misbehaves(Exception):
-    """The guest's program does not speak the gate's protocol."""
 
 
 @dataclass(frozen=True)
 class Pass:
     """Who a guest is, and what they may: see the events after ``floor``, and append those that are not refused.
 
-    ``refusal`` gets a routing key and an event, and returns why it is not appended, or "".
+    ``refusal`` gets a routing key and an event, and returns why it is not appended, or "". ``pasts`` limits how many of
+    the guest's connections read the log itself at a time: each of them costs a worker.
     """
 
     name: str
     bucket: TokenBucket
+    pasts: asyncio.Semaphore
     refusal: Callable[[str, bytes], str]
     floor: Cursor | None = None
 
@@ -73,13 +59,15 @@ class GuestConnection:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hub, self._who, self._reader, self._writer, self._now = hub, who, reader, writer, now
+        writer.transport.set_write_buffer_limits(WINDOW)
         self._news = asyncio.Event()
         self._untaken: deque[int] = deque()  # sizes of the frames on their way
         self._due: deque[str] = deque()  # per event that was not answered: "", or why it is refused
         self._writes = False  # whether the guest wants to append
         self._life = 0  # the last WRITABLE that the guest has heard of
-        self._heard = now()
-        self._ending = False
+        self._unanswered = Counter[Frame]()  # how many WRITABLE and IDLE
+        self._heard, self._unsent = now(), 0  # when there was a sign of life, and the bytes that were to be sent then
+        self.is_ending = False
 
     @property
     def name(self) -> str:
@@ -95,11 +83,11 @@ class GuestConnection:
             first = await asyncio.wait_for(anext(frames), STARTS_WITHIN)
         except (StopAsyncIteration, asyncio.TimeoutError, TimeoutError):
             return
-        start = _start(first)
-        self._writes = bool(start["write"])
+        start = start_of(first)
+        self._writes = start.write
         self._hub.members.add(self)
         answering = asyncio.create_task(self._answer(frames))
-        feeding = asyncio.create_task(self._feed(_cursor(start["read"]))) if start["read"] is not None else answering
+        feeding = asyncio.create_task(self._feed(start.read)) if start.read is not None else answering
         try:
             if self._writes and self._hub.writer.is_open:
                 self.writable()
@@ -121,6 +109,7 @@ class GuestConnection:
         """Ask for all that was not acknowledged."""
         if self._writes:
             self._due.clear()
+            self._unanswered[Frame.WRITABLE] += 1
             self._send(pack_json(Frame.WRITABLE, log=self._hub.writer.log, life=self._hub.writer.life))
 
     def tell_status(self) -> None:
@@ -130,71 +119,72 @@ class GuestConnection:
 
     def abort(self) -> None:
         """End at once; the guest connects anew."""
-        self._ending = True
+        self.is_ending = True
         self._writer.transport.abort()
 
     def dismiss(self, words: str) -> None:
         """End, and say why: the guest can do nothing about it."""
         self._send(pack_json(Frame.FAILED, kind="denied", text=words))
-        self._ending = True
+        self.is_ending = True
         self._writer.close()
+        asyncio.get_running_loop().call_later(_FAREWELL, self._writer.transport.abort)
 
     def beat(self) -> None:
         """Send a heartbeat, and end when none has been answered for long. Call it every second."""
+        before, self._unsent = self._unsent, self._writer.transport.get_write_buffer_size()
+        if self._unsent < before:
+            self._heard = self._now()  # the guest reads, if slowly
         if self._now() - self._heard > SILENT_AFTER:
             self.abort()
-        elif self._writer.transport.get_write_buffer_size() < _BUSY:
+        elif self._unsent < _BUSY:
+            self._unanswered[Frame.IDLE] += 1
             self._send(pack(Frame.IDLE))
 
     def _send(self, frame: bytes) -> None:
-        if not self._ending and not self._writer.transport.is_closing():
+        if not self.is_ending and not self._writer.transport.is_closing():
             self._writer.write(frame)
 
     # Down: what the guest sends.
 
     async def _frames(self) -> AsyncIterator[Received]:
-        splitter = Splitter(LONGEST_FRAME)
+        splitter = GuestFrames()
         while piece := await self._reader.read(_PIECE):
-            self._heard = self._now()
-            try:
-                frames = splitter.feed(piece)
-            except ValueError as error:
-                raise Misbehaves(str(error)) from None
-            for frame in frames:
+            for frame in splitter.feed(piece):
+                self._heard = self._now()
                 yield frame
 
     async def _answer(self, frames: AsyncIterator[Received]) -> None:
         async for kind, payload, _ in frames:
-            if self._ending:
+            if self.is_ending:
                 return
             if kind is Frame.WRITE and self._writes:
                 await self._append(payload)
             elif kind is Frame.TAKEN and self._untaken:
                 self._untaken.popleft()
                 self._news.set()
-            elif kind is Frame.WRITING and self._writes:
-                self._life = unpack_count(payload)
-            elif kind is not Frame.IDLE:
+            elif kind is Frame.WRITING and self._unanswered[Frame.WRITABLE]:
+                self._unanswered[Frame.WRITABLE] -= 1
+                self._life = life_of(payload)
+            elif kind is Frame.IDLE and self._unanswered[Frame.IDLE]:
+                self._unanswered[Frame.IDLE] -= 1
+            else:
                 raise Misbehaves(f"a frame of type {kind.value}")
 
     async def _append(self, payload: bytes) -> None:
         writer = self._hub.writer
-        if self._life != writer.life or not writer.is_open:
-            return  # it is sent again after the next WRITABLE
-        try:
-            key, data = unpack_write(payload)
-        except (ValueError, IndexError, KeyError) as error:
-            raise Misbehaves("a frame that holds no event") from error
-        if words := self._who.refusal(key, data):
-            _log.warning("an event of %s is refused: %s", self.name, words)
-            self._due.append(words)
-            self._reject()
-        else:
-            self._due.append("")
-            writer.append(key, data, self._written)
-        if wait := self._who.bucket.take():
+        key, data = write_of(payload)
+        if self._life == writer.life and writer.is_open:  # else it is sent again after the next WRITABLE
+            if words := self._who.refusal(key, data):
+                _log.warning("an event of %s is refused: %s", self.name, words)
+                self._due.append(words)
+                self._reject()
+            else:
+                self._due.append("")
+                writer.append(key, data, self._written)
+        if wait := self._who.bucket.take(len(payload)):
             await asyncio.sleep(wait)  # reading pauses, and so the guest does
         await writer.room.wait()
+        await self._writer.drain()  # who does not read the answers is not read either
 
     def _written(self, count: int) -> None:
         passed = 0
@@ -245,31 +235,39 @@ class GuestConnection:
 
         Return the cursor then, and what was sent as OPENED, which is ``opened`` if it was sent before.
         """
-        past, found = await self._open_past(cursor)
-        try:
-            if opened is None:
-                opened = found
-                self._send(pack_json(Frame.OPENED, **asdict(found)))
-            elif not cursor.reads_on(found):
-                raise ConnectionError("the log begins anew")
-            cursor = cursor.opened_at(found)
-            while not self._hub.reader.ring.follows(cursor):
-                if piece := await past.next():
+        async with self._who.pasts:
+            past, found = await self._open_past(cursor)
+            try:
+                if opened is None:
+                    opened = found
+                    self._send(pack_json(Frame.OPENED, **asdict(found)))
+                elif not cursor.reads_on(found):
+                    raise ConnectionError("the log begins anew")
+                cursor = cursor.opened_at(found)
+                while piece := await self._next_piece(past, cursor):
                     pairs = [(event.offset, event.data) for event in piece.events]
                     await self._send_events(pack_events(pairs, segment_number(piece.segment)))
                     cursor = cursor.after(piece.segment, piece.events[-1])
                     piece.taken()
-                if past.is_another:
-                    raise ConnectionError("the log begins anew")
-        finally:
-            past.close()
+            finally:
+                past.close()
         return cursor, opened
+
+    async def _next_piece(self, past: PastReader, cursor: Cursor) -> Piece | None:
+        """Wait for the next events of the past; None if the ring has what follows ``cursor``."""
+        ring = self._hub.reader.ring
+        await self._until(lambda: ring.follows(cursor) or past.pieces or past.is_over)
+        if ring.follows(cursor):
+            return None
+        if not past.pieces:
+            raise ConnectionError("the log begins anew")
+        return past.pieces.popleft()
 
     async def _open_past(self, cursor: Cursor) -> tuple[PastReader, LogOpened]:
         """Open the log at ``cursor``, or at its head if the log has no such place, but never below the floor."""
         floor = self._who.floor
         for begin in (cursor, floor, None):
-            past = self._hub.open_past(begin)
+            past = self._hub.open_past(begin, self.news)
             try:
                 found = await past.opening()
             except BaseException:
@@ -285,38 +283,14 @@ class GuestConnection:
         self._untaken.append(len(frame))
         self._send(frame)
 
-    async def _until(self, done: Callable[[], bool]) -> None:
+    async def _until(self, done: Callable[[], object]) -> None:
         while not done():
             self._news.clear()
             await self._news.wait()
 
 
-def _start(frame: Received) -> dict[str, Any]:
-    try:
-        start = unpack_json(frame.payload)
-        if frame.kind is Frame.START and start["version"] == VERSION and {"read", "write"} <= start.keys():
-            return start
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise Misbehaves("no START of this version")
-
-
-def _cursor(fields: Any) -> Cursor:
-    """Return the cursor that a guest sends. Raises Misbehaves."""
-    try:
-        offsets = {str(segment): int(offset) for segment, offset in fields["offsets"].items()}
-        last = fields["last"]
-        if last is not None:
-            last = (str(last[0]), int(last[1]), bytes.fromhex(last[2]))
-        if not all(segment.rpartition("#")[2].isdecimal() for segment in (*offsets, *(last or ())[:1])):
-            return Cursor()  # no log has such a segment: its head is where to begin
-        return Cursor(str(fields["log"]), offsets, last)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, json.JSONDecodeError):
-        raise Misbehaves("no cursor") from None
-
-
 def _opened_in_ring(cursor: Cursor, end: Cursor) -> LogOpened:
     """Return what a guest is told who needs nothing that is older than the ring."""
-    starts = {segment: cursor.at(segment) for segment in end.offsets if segment in cursor.offsets}
+    starts = {segment: cursor.at(segment) for segment in end.offsets if segment in cursor.offsets or not cursor.offsets}
     one = len(end.offsets) == 1 and max(map(segment_number, end.offsets)) == 0
     return LogOpened(end.log, 1 if one else max(2, len(end.offsets)), starts, dict(end.offsets))

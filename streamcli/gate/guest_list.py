@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from streamcli.errors import NotPermitted, UsageError
+from streamcli.errors import FileTrouble, NotPermitted, UsageError
 from streamcli.gate.gate_settings import read_settings
 from streamcli.model.address import Stream
 from streamcli.model.invitation import secret_hash
@@ -24,7 +24,7 @@ from streamcli.system.locks import locked
 from streamcli.system.paths import ensure_dir, gate_dir
 
 AGAIN_WITHIN: Final = 600.0  # seconds in which a join that was cut off may be repeated with the same key
-_UNKNOWN = "This invitation is used, expired or unknown. Ask for a new one."
+UNKNOWN: Final = "This invitation is used, expired or unknown. Ask for a new one."
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,14 @@ class GuestList:
         """Return what is in the list now."""
         try:
             stored = json.loads(self._file.read_bytes())
+            return Listed(
+                {name: Guest(**fields) for name, fields in stored["guests"].items()},
+                {hash: Invite(**fields) for hash, fields in stored["invites"].items()},
+            )
         except FileNotFoundError:
             return Listed()
-        return Listed(
-            {name: Guest(**fields) for name, fields in stored["guests"].items()},
-            {hash: Invite(**fields) for hash, fields in stored["invites"].items()},
-        )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FileTrouble(f"{self._file} can't be used ({error}). Remove it and invite anew.") from error
 
     def is_wanted(self) -> bool:
         """Whether anybody may come in now, or will be able to."""
@@ -105,11 +107,12 @@ class GuestList:
             now, invite = self._clock.seconds(), listed.invites.get(secret_hash(secret))
             again = invite and invite.used and invite.key == key and now - invite.used <= AGAIN_WITHIN
             if not invite or not (again or (not invite.used and invite.expires > now)):
-                raise NotPermitted(_UNKNOWN)
+                raise NotPermitted(UNKNOWN)
             listed.invites[secret_hash(secret)] = replace(invite, used=invite.used or now, key=key)
             guest, before = make(invite), listed.guests.get(invite.name)
-            # A join that is repeated does not move the beginning.
-            listed.guests[invite.name] = replace(guest, floor=before.floor) if before else guest
+            if before:
+                guest = replace(guest, floor=before.floor)  # a join that is repeated does not move the beginning
+            listed.guests[invite.name] = guest
             return guest
 
     def remove(self, name: str) -> bool:

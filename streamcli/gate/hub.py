@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from streamcli.gate.past_reader import PastReader
 from streamcli.gate.shared_reader import SharedReader
 from streamcli.gate.shared_writer import SharedWriter
-from streamcli.log.api import ConnectionStatus, Phase, Target
-from streamcli.log.opening import open_log
+from streamcli.log.api import ConnectionStatus, Log, Phase
 from streamcli.model.cursor import Cursor
 from streamcli.system.clock import SYSTEM, Clock
+
+OpenLog: TypeAlias = Callable[[Callable[[ConnectionStatus], None]], Log]
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +38,15 @@ class Member(Protocol):
 class Hub:
     """One log, read and written once for everybody. All calls are for the loop's thread."""
 
-    def __init__(self, target: Target, begin: Cursor | None = None, clock: Clock = SYSTEM) -> None:
-        """Begin to read at ``begin``, or at the log's end. Raises StreamcliError if the client can't be used."""
-        self._target, self._clock = target, clock
+    def __init__(self, open_log: OpenLog, begin: Cursor | None = None, clock: Clock = SYSTEM) -> None:
+        """Begin to read at ``begin``, or at the log's end.
+
+        ``open_log`` opens the log once more, and gets who is told of its status. Raises what it raises.
+        """
+        self._open_log = open_log
         self.members: set[Member] = set()
         self.status = ConnectionStatus(Phase.CONNECTING)
-        self._log = open_log(target, self._status_changed, clock)
+        self._log = open_log(self._status_changed)
         self.reader = SharedReader(self._log, begin, self._news, self._another)
         self.writer = SharedWriter(self._log, self._writable, self._gone, clock.monotonic)
 
@@ -54,9 +59,9 @@ class Hub:
         self._log.kill()
         self._log.close()
 
-    def open_past(self, cursor: Cursor | None) -> PastReader:
-        """Read the log for one guest, from ``cursor`` on, or from its end."""
-        return PastReader(lambda: open_log(self._target, lambda status: None, self._clock), cursor)
+    def open_past(self, cursor: Cursor | None, on_news: Callable[[], None]) -> PastReader:
+        """Read the log for one guest, from ``cursor`` on, or from its end; ``on_news`` is called when there is more."""
+        return PastReader(self._open_log(lambda status: None), cursor, on_news)
 
     def _status_changed(self, status: ConnectionStatus) -> None:
         self.status = status

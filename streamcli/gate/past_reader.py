@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,30 +27,26 @@ class Piece(NamedTuple):
 class PastReader:
     """A log of its own, read from ``cursor`` on, or from its end (implements streamcli.log.api.ReadListener)."""
 
-    def __init__(self, open_log: Callable[[], Log], cursor: Cursor | None) -> None:
-        """Start to read. Raises StreamcliError if the client can't be used."""
+    def __init__(self, log: Log, cursor: Cursor | None, on_news: Callable[[], None]) -> None:
+        """Start to read; ``on_news`` is called in the loop when there is more, or an end."""
         self._loop = asyncio.get_running_loop()
-        self._cursor = cursor
-        self._pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
+        self._cursor, self._on_news = cursor, on_news
+        self.pieces: deque[Piece] = deque()
         self._untaken = 0
-        self.is_another = False  # whether the log was replaced while it was read
+        self.is_over = False  # whether this log ends here: another one has its name, or it can't be read
         self._opened: asyncio.Future[LogOpened] = self._loop.create_future()
-        self._log = open_log()
-        self._log.read(self, ReadMode.LOOK)
-        self._running = asyncio.create_task(self._log.run())
+        self._log = log
+        log.read(self, ReadMode.LOOK)
+        self._running = asyncio.create_task(log.run())
+        self._running.add_done_callback(self._end)
 
     async def opening(self) -> LogOpened:
-        """Wait until the log is open for the first time."""
+        """Wait until the log is open for the first time. Raises ConnectionError if it can't be read."""
         return await self._opened
-
-    async def next(self) -> Piece | None:
-        """Wait for the next events; None when all that was in the log at its opening has come, once."""
-        return await self._pieces.get()
 
     def close(self) -> None:
         """End the connection."""
         self._log.kill()
-        self._running.add_done_callback(lambda task: self._log.close())
 
     def cursor(self) -> Cursor | None:
         """Return how far the log was read: the next connection goes on there."""
@@ -66,8 +64,7 @@ class PastReader:
         post(self._loop, self._arrived, segment, batch, taken)
 
     def caught_up(self) -> None:
-        """Pass it to the loop."""
-        post(self._loop, self._pieces.put_nowait, None)
+        """Ignore it: the past ends where the ring begins."""
 
     def stuck(self, passable: bool) -> None:
         """Ignore it: the next connection gets past it, or nobody can."""
@@ -84,17 +81,31 @@ class PastReader:
 
     def _connected(self, opened: LogOpened) -> None:
         if self._opened.done():
-            self.is_another = self.is_another or not (self._cursor and self._cursor.reads_on(opened))
+            self.is_over = self.is_over or not (self._cursor and self._cursor.reads_on(opened))
         else:
             self._opened.set_result(opened)
         self._cursor = (self._cursor or Cursor()).opened_at(opened)
+        self._on_news()
 
     def _arrived(self, segment: str, events: list[Event], taken: Callable[[], None]) -> None:
         def pass_on() -> None:
             self._untaken -= 1
             taken()
 
+        if self.is_over:
+            return  # it is of another log
         assert self._cursor
         self._untaken += 1
         self._cursor = self._cursor.after(segment, events[-1])
-        self._pieces.put_nowait(Piece(segment, events, pass_on))
+        self.pieces.append(Piece(segment, events, pass_on))
+        self._on_news()
+
+    def _end(self, running: asyncio.Task[None]) -> None:
+        self._log.close()
+        self.is_over = True
+        if not self._opened.done():
+            self._opened.set_exception(ConnectionError("the log can't be read"))
+            self._opened.exception()  # nobody may be waiting for it any more
+        self._on_news()
+        with contextlib.suppress(asyncio.CancelledError):
+            running.result()  # an unexpected error is the loop's to report

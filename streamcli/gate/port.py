@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from streamcli.errors import Unusable
@@ -62,8 +63,8 @@ class Port:
         """``talk`` is awaited for each caller; the connection ends with it."""
         context.set_alpn_protocols(list(PROTOCOLS))
         self._context, self._talk, self._limits = context, talk, limits
-        self._strangers: Counter[str] = Counter()
         self._talks: set[asyncio.Task[None]] = set()
+        self._strangers: dict[asyncio.Task[None], str] = {}  # from where each is (`origin`), the oldest first
 
     async def serve(self, listening: Sequence[socket.socket]) -> None:
         """Accept connections until cancelled."""
@@ -85,44 +86,59 @@ class Port:
                 await asyncio.sleep(_PAUSE)
                 continue
             address = str(where[0]).removeprefix("::ffff:")
-            full = sum(self._strangers.values())
-            if full >= self._limits.strangers or self._strangers[address] >= self._limits.from_one_address:
-                connection.close()
-                continue
-            self._strangers[address] += 1
+            self._make_room(origin(address))
             task = asyncio.create_task(self._serve(connection, address))
             self._talks.add(task)
-            task.add_done_callback(self._talks.discard)
+            self._strangers[task] = origin(address)
+            task.add_done_callback(partial(self._forget, connection))
+            await asyncio.sleep(0)  # however many come, the loop serves others too
+
+    def _make_room(self, place: str) -> None:
+        """End the oldest stranger if there are too many: a guest is known after one round trip, an idler never."""
+        from_there = [task for task, where in self._strangers.items() if where == place]
+        if len(from_there) >= self._limits.from_one_address:
+            oldest = from_there[0]
+        elif len(self._strangers) >= self._limits.strangers:
+            oldest = next(iter(self._strangers))
+        else:
+            return
+        del self._strangers[oldest]
+        oldest.cancel()
+
+    def _forget(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
+        connection.close()  # a task that is cancelled early has not begun
+        self._talks.discard(task)
+        self._strangers.pop(task, None)
 
     async def _serve(self, connection: socket.socket, address: str) -> None:
-        counted = True
+        task = asyncio.current_task()
 
         def known() -> None:
-            nonlocal counted
-            if counted:
-                counted = False
-                self._strangers[address] -= 1
-                if not self._strangers[address]:
-                    del self._strangers[address]
+            if task:
+                self._strangers.pop(task, None)
 
         try:
             reader, writer = await _secured(connection, self._context)
-        except (OSError, ssl.SSLError, asyncio.CancelledError):
-            connection.close()
-            known()
+        except (OSError, asyncio.CancelledError):
             return
         tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
         protocol, certificate = tls.selected_alpn_protocol(), tls.getpeercert(True)
         try:
             if protocol is not None:
                 await self._talk(Caller(address, protocol, certificate, reader, writer, known))
+            await _ended(writer)
         except (OSError, asyncio.CancelledError):
             pass
         except Exception:
             _log.exception("a connection from %s ends", address)
         finally:
-            known()
-            await _ended(writer)
+            writer.transport.abort()
+
+
+def origin(address: str) -> str:
+    """Return what counts as one address: of IPv6, half, since whoever has one has them all."""
+    parsed = ipaddress.ip_address(address)
+    return str(ipaddress.ip_network((parsed.packed[:8] + bytes(8), 64))) if parsed.version == 6 else address
 
 
 async def _secured(
@@ -141,9 +157,8 @@ async def _secured(
 async def _ended(writer: asyncio.StreamWriter) -> None:
     """Let what was written go out, for a moment."""
     writer.close()
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
         await asyncio.wait_for(writer.wait_closed(), 1.0)
-    writer.transport.abort()
 
 
 def listen(port: int) -> list[socket.socket]:

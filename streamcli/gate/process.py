@@ -88,7 +88,9 @@ class _Process:
         target = Target(
             self._settings.full_stream, self._settings.owner, locate, state_dir() / "groups", worker_log, own.client
         )
-        hub = Hub(target, self._saved_position(), self._clock)
+        hub = Hub(
+            lambda on_status: opening.open_log(target, on_status, self._clock), self._saved_position(), self._clock
+        )
         files = Files(keys, self._guests, Audit(gate_dir(), self._clock))
         gate = Gate(hub, files, self._settings, self._places, clock=self._clock)
         entrance = Port(server_context(keys), gate.talk)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+_TOKEN_BYTES: Final = 1024  # a longer event takes as many tokens as it has KiB: what is scarce is the owner's disk
+
 
 @dataclass(frozen=True)
 class Rate:
-    """Events a second, and how many may come at once."""
+    """Events of up to 1 KiB a second, and how many may come at once."""
 
     a_second: float = 100.0
     burst: float = 1000.0
@@ -25,9 +27,10 @@ class TokenBucket:
         self._rate, self._now = rate, now
         self._tokens, self._at = rate.burst, now()
 
-    def take(self) -> float:
-        """Take a token for one event; return for how many seconds to wait before its successor is read."""
+    def take(self, size: int) -> float:
+        """Take tokens for an event of ``size`` bytes; return for how many seconds to wait before the next is read."""
         now = self._now()
-        self._tokens = min(self._rate.burst, self._tokens + (now - self._at) * self._rate.a_second) - 1
+        self._tokens = min(self._rate.burst, self._tokens + (now - self._at) * self._rate.a_second)
+        self._tokens -= max(1, -(-size // _TOKEN_BYTES))
         self._at = now
         return max(0.0, -self._tokens / self._rate.a_second)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,7 +22,7 @@ PIN_BYTES: Final = 16
 SECRET_BYTES: Final = 16
 _CHECK_BYTES: Final = 3
 _BROKEN = "This is no whole invitation: it was cut or changed on its way. Ask for the line again."
-_COMMAND = "streamcli join "
+_COMMAND = re.compile(r"\s*streamcli\s+join\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class Invitation:
 
 def parse_invitation(text: str) -> Invitation:
     """Read an invitation, with or without ``streamcli join`` before it. Raises UsageError unless it is whole."""
-    line = "".join(text.strip().removeprefix(_COMMAND).split())  # a mail may have wrapped it
+    command = _COMMAND.match(text)
+    line = "".join(text[command.end() if command else 0 :].split())  # a mail may have wrapped it
     where, _, code = line.rpartition("/")
+    code = code.lower()
     try:
         name, _, places = where.rpartition("@")
         hosts, _, port = places.rpartition(":")
@@ -57,7 +60,8 @@ def parse_invitation(text: str) -> Invitation:
             body[:PIN_BYTES],
             body[PIN_BYTES:],
         )
-        intact = check == _check(where, body) and len(body) == PIN_BYTES + SECRET_BYTES and invitation.line == line
+        intact = check == _check(where, body) and len(body) == PIN_BYTES + SECRET_BYTES
+        intact = intact and invitation.line == f"{where}/{code}" and 0 < invitation.port < 65_536
     except (ValueError, binascii.Error):
         intact = False
     if not intact or valid_id(invitation.name) != invitation.name or not all(invitation.hosts):

@@ -6,6 +6,7 @@ a name can be built of, out of all that Unicode Technical Standard 39 lists.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -17,17 +18,16 @@ _LIKE_LATIN: Final = {
     "w": "ԝ", "x": "хχ", "y": "уγү",
 }  # fmt: skip
 _DRAWN_AS: Final = {ord(letter): latin for latin, letters in _LIKE_LATIN.items() for letter in letters}
+# Joiners and what selects a variant of the letter before: they draw nothing.
+_DRAWS_NOTHING: Final = re.compile("[\u034f\u180b-\u180d\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 def look_alike(one: str, other: str) -> bool:
-    """Whether two names look the same: case, width, blanks and script don't count."""
-    return _folded(one) == _folded(other) or _drawn(one) == _drawn(other)
-
-
-def _folded(name: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """Whether two names look the same: case, width, blanks, what draws nothing, and script don't count."""
+    return any(_drawn(case(one)) == _drawn(case(other)) for case in (str, str.casefold))
 
 
 def _drawn(name: str) -> str:
-    latin = unicodedata.normalize("NFKC", name).translate(_DRAWN_AS).casefold()
+    plain = unicodedata.normalize("NFKC", _DRAWS_NOTHING.sub("", name))
+    latin = plain.translate(_DRAWN_AS).casefold().translate(_DRAWN_AS)  # not every capital is in the table
     return "".join(latin.replace("rn", "m").replace("vv", "w").split())

@@ -20,7 +20,8 @@ Fields: TypeAlias = tuple[tuple[str, str], ...]  # names and values, both as JSO
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _STRING: Final = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _NOT_PLAIN: Final = re.compile(rf"{_STRING}|[ \t\r\n]+|NaN|-?Infinity")
-_BRACKET: Final = re.compile(rf"{_STRING}|[\[\]{{}}]")
+# A string may lack its end here: if that did not match, each quote in it would be tried, for seconds.
+_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\[\s\S][^"\\]*)*(?:"|\\?\Z)|[\[\]{}]')
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # Used only to find where a value ends. Parsing numbers as str avoids int()'s limit on digits.
 _DECODER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
@@ -121,5 +122,5 @@ def _plain_token(found: re.Match[str]) -> str:
 
 def depth(value: str) -> int:
     """Return the nesting depth of objects and lists in a JSON text."""
-    steps = (1 if token in "[{" else -1 for token in _BRACKET.findall(value) if len(token) == 1)
+    steps = (1 if token in "[{" else -1 for token in _BRACKET.findall(value) if token[0] != '"')
     return max(accumulate(steps), default=0)

@@ -12,11 +12,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from streamcli.log.api import AppendListener, ConnectionStatus, Phase, ReadListener, ReadMode
 from streamcli.log.frames import Frame, Received, pack, pack_json
 from streamcli.log.gate.connection import GateConnection, connect, worded
+from streamcli.log.gate.gate_frames import Failure, Place, failure_of, places_of, status_of
 from streamcli.log.gate.sides import Appending, Reading
 from streamcli.log.gate.tls import guest_context
 from streamcli.model.joined_chat import JoinedChat
@@ -62,7 +63,6 @@ class GateLog:
         self._connection: GateConnection | None = None
         self._gate = ConnectionStatus(Phase.CONNECTING)  # how the gate's own connection is
         self._status = ConnectionStatus(Phase.CONNECTING, since=self._now())
-        self._heard = 0.0
         self._trouble = ""  # why there is no connection
         self._refused = False
         self._ended: asyncio.Event | None = None  # of the connection
@@ -134,11 +134,11 @@ class GateLog:
         return await self._serve(connection)
 
     def _new_connection(self) -> GateConnection:
-        connection = GateConnection(lambda received: self._on_frame(connection, received), self._on_end)
+        connection = GateConnection(lambda received: self._on_frame(connection, received), self._on_end, self._now)
         return connection
 
     async def _serve(self, connection: GateConnection) -> bool:
-        self._connection, self._ended, self._heard, self._trouble = connection, asyncio.Event(), self._now(), ""
+        self._connection, self._ended, self._trouble = connection, asyncio.Event(), ""
         read = self._reading.request() if self._reading else None
         connection.send(pack_json(Frame.START, version=VERSION, read=read, write=bool(self._appending)))
         connection.start()
@@ -147,7 +147,7 @@ class GateLog:
             with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), self._patience.look)
             was_open = was_open or self._is_open
-            if self._is_overdue():
+            if self._is_overdue(connection.heard):
                 self.replace()
             self._say()
         self._connection = None
@@ -159,25 +159,30 @@ class GateLog:
         sides = [side for side in (self._reading, self._appending) if side]
         return bool(self._connection) and all(side.is_open for side in sides)
 
-    def _is_overdue(self) -> bool:
+    def _is_overdue(self, heard: float) -> bool:
         now = self._now()
-        if now - self._heard > self._patience.replaced_after:
+        if now - heard > self._patience.replaced_after:
             self._trouble = "the gate does not answer"
             return True
         if self._gate.phase is not Phase.LIVE or not self._is_open:
             return False
-        dues = [side.due_since(self._heard) for side in (self._reading, self._appending) if side]
+        dues = [side.due_since(heard) for side in (self._reading, self._appending) if side]
         return any(due is not None and now - due > self._patience.due_after for due in dues)
 
     # In the connection's thread.
 
     def _on_frame(self, connection: GateConnection, received: Received) -> None:
         kind = received.kind
-        self._heard = self._now()
-        if kind in (Frame.IDLE, Frame.WELCOME, Frame.STATUS, Frame.FAILED):
-            self._post(connection, self._told, received)
+        if kind is Frame.IDLE:
+            self._post(connection, self._send, pack(Frame.IDLE))
+        elif kind is Frame.WELCOME:
+            self._post(connection, self._learn, places_of(received))
+        elif kind is Frame.STATUS:
+            self._post(connection, self._gate_is, status_of(received))
+        elif kind is Frame.FAILED:
+            self._post(connection, self._failed, failure_of(received))
         elif kind in (Frame.WRITABLE, Frame.WRITTEN, Frame.REJECTED) and self._appending:
-            self._post(connection, self._appending.on_frame, received)
+            self._post(connection, self._appending.on_frame(received))
         elif self._reading:
             self._reading.on_frame(received)
         if kind in (Frame.WRITABLE, Frame.OPENED):
@@ -207,31 +212,26 @@ class GateLog:
         if self._ended:
             self._ended.set()
 
-    def _told(self, received: Received) -> None:
-        if received.kind is Frame.IDLE:
-            self._send(pack(Frame.IDLE))
-            return
-        fields: dict[str, Any] = received.fields()
-        if received.kind is Frame.WELCOME:
-            self._learn([(str(host), int(port)) for host, port in fields["places"]])
-        elif received.kind is Frame.STATUS:
-            self._gate = ConnectionStatus(Phase(fields["phase"]), str(fields["words"]))
-        else:
-            self._refused = fields["kind"] == "denied"
-            self._trouble = str(fields["text"]).rstrip(".")
+    def _gate_is(self, status: ConnectionStatus) -> None:
+        self._gate = status
+        self._say()
+
+    def _failed(self, failure: Failure) -> None:
+        self._trouble, self._refused = failure
         self._say()
 
     def _send(self, frame: bytes) -> None:
         if self._connection:
             self._connection.send(frame)
 
-    def _learn(self, places: list[tuple[str, int]]) -> None:
+    def _learn(self, places: list[Place]) -> None:
         """Keep the gate's addresses for the next time, the one that works first, and earlier ones last."""
         known = tuple(dict.fromkeys((self._places[0], *places, *self._places)))[:MOST_PLACES]
         if known != self._chat.places:
             self._chat = replace(self._chat, places=known)
             start_thread(partial(save_chat, self._chat), "save the chat")
         self._places = known
+        self._say()
 
     def _close_sides(self) -> None:
         for side in (self._reading, self._appending):
@@ -250,7 +250,7 @@ class GateLog:
         if self._refused or not self._connection:
             return ConnectionStatus(Phase.CONNECTING, self._trouble, refused=self._refused)
         if self._is_open:
-            if self._now() - self._heard > self._patience.silent_after:
+            if self._now() - self._connection.heard > self._patience.silent_after:
                 return ConnectionStatus(Phase.STALLED, "the gate does not answer")
             if self._gate.phase is Phase.LIVE:
                 return ConnectionStatus(Phase.LIVE)

@@ -24,9 +24,12 @@ _log = logging.getLogger(__name__)
 class GateConnection(asyncio.Protocol):
     """A connection. Frames go to ``on_frame`` in a thread, which calls ``on_end`` after the last one."""
 
-    def __init__(self, on_frame: Callable[[Received], None], on_end: Callable[[str], None]) -> None:
+    def __init__(
+        self, on_frame: Callable[[Received], None], on_end: Callable[[str], None], now: Callable[[], float]
+    ) -> None:
         """``on_end`` gets what has ended the connection, "" if nothing is known."""
-        self._on_frame, self._on_end = on_frame, on_end
+        self._on_frame, self._on_end, self._now = on_frame, on_end, now
+        self.heard = now()  # when the last bytes came: on a slow network a frame takes its time
         self._loop = asyncio.get_running_loop()
         self._pieces: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._unread = 0
@@ -45,6 +48,7 @@ class GateConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass it to the thread."""
+        self.heard = self._now()
         self._pieces.put(data)
         self._unread += len(data)
         if self._unread > _MAY_BE_UNREAD and self._transport:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from streamcli.log.api import AppendListener, ReadListener
-from streamcli.log.frames import Frame, Received, pack, pack_count, pack_writes, unpack_count
-from streamcli.log.located import located_events
+from streamcli.log.frames import Frame, Received, pack, pack_count, pack_writes
+from streamcli.log.gate.gate_frames import count_of, events_of, opened_of, rejection_of, writable_of
 from streamcli.model.cursor import Cursor, LogOpened
-from streamcli.model.segment import segment_name
 
 _BATCH: Final = 2000  # events that are shown in one step; a frame may hold more
 
@@ -44,13 +44,12 @@ class Reading:
     def on_frame(self, received: Received) -> None:
         """Handle OPENED, EVENTS and CAUGHT_UP; raises ValueError for anything else."""
         if received.kind is Frame.EVENTS:
-            number, batch = located_events(received.payload)
-            segment = segment_name(self._log_id, number)
+            segment, batch = events_of(received, self._log_id)
             taken = self._taken(-(-len(batch) // _BATCH))
             for at in range(0, len(batch), _BATCH):
                 self._listener.events(segment, batch[at : at + _BATCH], taken)
         elif received.kind is Frame.OPENED:
-            opened = LogOpened(**received.fields())
+            opened = opened_of(received)
             self._log_id = opened.log
             self._listener.connected(opened)
             self._loop.call_soon_threadsafe(self._open, self._life, opened)
@@ -85,7 +84,7 @@ class Reading:
 
 
 class Appending:
-    """What is appended (implements streamcli.log.api.AppendConnection). All calls are for the loop's thread."""
+    """What is appended (implements streamcli.log.api.AppendConnection). All calls but one are for the loop's thread."""
 
     def __init__(self, listener: AppendListener, send: Callable[[bytes], None], replace: Callable[[], None]) -> None:
         self.is_open = False
@@ -101,14 +100,15 @@ class Appending:
         """Return since when an acknowledgement has been due."""
         return self._listener.due_since(last_sign)
 
-    def on_frame(self, received: Received) -> None:
-        """Handle WRITABLE, WRITTEN and REJECTED."""
+    def on_frame(self, received: Received) -> Callable[[], None]:
+        """In the connection's thread: return what to do in the loop about WRITABLE, WRITTEN or REJECTED."""
         if received.kind is Frame.WRITABLE:
-            fields = received.fields()
-            self.is_open = True
-            self._send(pack_count(Frame.WRITING, fields["life"]))
-            self._listener.opened(fields["log"])
-        elif received.kind is Frame.WRITTEN:
-            self._listener.acknowledged(unpack_count(received.payload))
-        else:
-            self._listener.rejected(str(received.fields()["text"]))
+            return partial(self._writable, *writable_of(received))
+        if received.kind is Frame.WRITTEN:
+            return partial(self._listener.acknowledged, count_of(received))
+        return partial(self._listener.rejected, rejection_of(received))
+
+    def _writable(self, log: str, life: int) -> None:
+        self.is_open = True
+        self._send(pack_count(Frame.WRITING, life))
+        self._listener.opened(log)
