@@ -126,10 +126,14 @@ class GateThread:
         """The gate's own log, in memory."""
         return self.logs[0]
 
+    def here(self) -> list[asyncio.WriteTransport]:
+        """The connections of guests."""
+        assert self.gate
+        return [one._writer.transport for one in tuple(self.gate._here)]
+
     def unsent(self) -> int:
         """How many bytes wait in the gate to be sent to guests, in all."""
-        assert self.gate
-        return sum(one._writer.transport.get_write_buffer_size() for one in tuple(self.gate._here))
+        return sum(one.get_write_buffer_size() for one in self.here())
 
     def call(self, what: Callable[[], object]) -> None:
         """Have something called in the gate's loop."""

@@ -91,6 +91,7 @@ class LaneUser:
         self.takes = True
         self.frames: list[Frame] = []
         self.events: list[tuple[int, int, bytes]] = []  # segment, offset, data
+        self.batches: list[int] = []  # how many events came in each frame
         self.opened: dict[str, Any] = {}
         self.written = 0
         self.failed: dict[str, str] = {}
@@ -114,6 +115,7 @@ class LaneUser:
         if kind is Frame.EVENTS:
             segment, events = unpack_events(payload)
             self.events += [(segment, offset, data) for offset, data in events]
+            self.batches.append(len(events))
             if self.takes:
                 with contextlib.suppress(OSError):
                     self.send(pack(Frame.TAKEN))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -58,14 +59,18 @@ class RawGuest:
         self, port: int, folder: Path | None, protocol: str | None = LOG, source: str = "127.0.0.1", limit: int = 0
     ) -> None:
         """Connect and perform the handshake; ``limit`` bounds the bytes that the system receives ahead."""
-        connection = socket.socket()
+        self.socket = connection = socket.socket()
         if limit:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, limit)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(HANG)
         connection.bind((source, 0))
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context_of(folder, protocol).wrap_bio(self._in, self._out)
+        self._both, self._sending = threading.Lock(), threading.Lock()
         try:
             connection.connect(("127.0.0.1", port))
-            self.tls = context_of(folder, protocol).wrap_socket(connection)
+            self._shake_hands()
         except BaseException:
             connection.close()
             raise
@@ -80,20 +85,47 @@ class RawGuest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.tls.close()
+        self.socket.close()
+
+    def _shake_hands(self) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.socket.sendall(self._out.read())
+                if not (piece := self.socket.recv(1 << 16)):
+                    raise ConnectionError("the handshake was cut off") from None
+                self._in.write(piece)
+        self.socket.sendall(self._out.read())
 
     def _split(self) -> Iterator[Received]:
         while piece := self.piece():
             yield from self._splitter.feed(piece)
 
     def piece(self) -> bytes:
-        """The next bytes; b"" at the end, however it came."""
+        """The next bytes; b"" at the end, however it came. One thread may do this while another one sends."""
         try:
-            return self.tls.recv(1 << 16)
+            while True:
+                with self._both, contextlib.suppress(ssl.SSLWantReadError):
+                    return self._tls.read(1 << 16)
+                if not (received := self.socket.recv(1 << 16)):
+                    return b""
+                with self._both:
+                    self._in.write(received)
         except TimeoutError:
             raise AssertionError(f"nothing came for {HANG} s") from None
         except OSError:
             return b""
+
+    def says(self, data: bytes) -> None:
+        """Send bytes; the gate may have ended the connection."""
+        with self._sending, contextlib.suppress(OSError):
+            for at in range(0, len(data), 1 << 20):
+                with self._both:
+                    self._tls.write(data[at : at + (1 << 20)])
+                    sealed = self._out.read()
+                self.socket.sendall(sealed)
 
     def frame(self) -> Received | None:
         """The next frame; None at the end. Heartbeats and batches are answered."""
@@ -121,11 +153,6 @@ class RawGuest:
         """All further frames until the end, but for what is said of the gate itself."""
         found = list(iter(self.frame, None))
         return [frame for frame in found if frame.kind not in (Frame.IDLE, Frame.STATUS, Frame.WELCOME)]
-
-    def says(self, data: bytes) -> None:
-        """Send bytes; the gate may have ended the connection."""
-        with contextlib.suppress(OSError):
-            self.tls.sendall(data)
 
     def starts(self, read: dict[str, Any] | None = None, write: bool = False, version: Any = 1) -> RawGuest:
         """Send START."""

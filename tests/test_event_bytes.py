@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamcli.log.frames import Frame, Splitter
+from streamcli.log.frames import Frame, Splitter, pack, unpack_events
 from streamcli.log.hand_over import Parent
-from streamcli.log.raw_events import NoEvents
+from streamcli.log.raw_events import NoEvents, cut
 from streamcli.log.wheel import read_worker
 from streamcli.log.wheel.event_bytes import EventBytes
 from tests.fake_clock import fake_clock
@@ -93,6 +93,15 @@ def test_bytes_that_are_no_events_are_said_and_not_waited_for(strange: bytes) ->
         for event in EventBytes(log).events(0, log.current_tail_offset()):
             read.append(event)
     assert read == [(0, b"one"), (11, b"")]
+
+
+def test_all_events_before_bytes_that_are_no_events_are_handed_over() -> None:
+    sent: list[bytes] = []
+    parent = Parent(sent.append, lambda: pack(Frame.TAKEN))
+    with pytest.raises(NoEvents):
+        parent.hand_over(cut(bytearray(framed(b"one", b"two") + b"no events"), 0))
+    [received] = Splitter().feed(b"".join(sent))
+    assert unpack_events(received.payload) == (0, with_offsets([b"one", b"two"]))
 
 
 CONTRACT = [b"", b"one", "zwei ü 👩".encode(), b"", b"", b"x" * (1 << 20), b"\x00" * 20, b"last", b""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import statistics
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamcli.gate.gate import MOST_PASTS
-from streamcli.gate.guest_connection import WINDOW
+from streamcli.gate.guest_connection import SILENT_AFTER, WINDOW
 from streamcli.gate.ring import MAX_FRAME
 from streamcli.gate.token_bucket import Rate, TokenBucket
 from streamcli.log.frames import Frame, pack, pack_writes
@@ -151,6 +152,39 @@ def test_for_who_never_reads_no_more_is_kept(tmp_path: Path, memory: MemoryStrea
             assert tim.events(len(TEN_MEGABYTES) + 1) == [*TEN_MEGABYTES, as_event("mara")]
 
 
+def test_who_reads_slowly_stays_and_who_reads_nothing_goes(tmp_path: Path, memory: MemoryStream) -> None:
+    """Neither has a whole frame to answer."""
+    memory.write(*TEN_MEGABYTES)
+    clock = fake_clock()
+    gate = GateThread(tmp_path, memory)
+    gate.send_little_ahead()
+    with gate.running(begin=Cursor(), clock=clock):
+        folder = gate.guest("tim").folder
+        slow, never = (RawGuest(gate.port, folder, limit=4096) for _ in range(2))
+        with slow, never:
+            for one in (slow, never):
+                one.starts(HEAD)
+            eventually(lambda: gate.unsent() > WINDOW)
+            for _ in range(4):
+                for _ in range(10):
+                    slow.piece()
+                clock.sleep(SILENT_AFTER / 3)
+                time.sleep(1.1)  # the gate looks every second
+            eventually(lambda: len(gate.here()) == 1)
+            while never.piece():
+                pass
+            assert slow.piece()
+
+
+def test_small_frames_are_not_held_back(tmp_path: Path, memory: MemoryStream) -> None:
+    """The system would wait 40 ms for an answer to the frame before."""
+    gate = GateThread(tmp_path, memory)
+    with gate.running(), RawGuest(gate.port, gate.guest("tim").folder) as tim:
+        tim.starts(HEAD).until(Frame.OPENED)
+        (connection,) = gate.here()
+        assert connection.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_who_reads_no_answers_is_not_read_either(tmp_path: Path, memory: MemoryStream) -> None:
     """Each refusal is longer than the event that it is for."""
     count = 100_000
@@ -180,7 +214,7 @@ def test_few_connections_of_a_guest_read_the_log_themselves(tmp_path: Path, memo
                 assert [data for _, data in mara.starts(HEAD).past()] == TEN_MEGABYTES, "she has her own"
             assert len(gate.logs) == 1 + MOST_PASTS + 1
             for one in several[:MOST_PASTS]:
-                one.tls.close()
+                one.socket.close()
             for one in several[MOST_PASTS:]:
                 assert one.until(Frame.EVENTS), "the others of tim's have their turn"
 

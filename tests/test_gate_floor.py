@@ -153,6 +153,14 @@ def test_of_several_segments_each_begins_at_the_floor(asked: dict[str, int], ser
     assert above(None, Cursor(ID, asked), ID).offsets == asked
 
 
+def test_a_guest_learns_nothing_of_an_event_below_the_floor() -> None:
+    """The log's answer would differ, in time if not in words, where the fingerprint is that of the event there."""
+    below, there = event_at(9), event_at(10)
+    assert above(at(FLOOR), at(FLOOR, below), ID) == at(FLOOR)
+    assert above(at(FLOOR), at(FLOOR + SIZE, there), ID) == at(FLOOR + SIZE, there)
+    assert above(None, at(FLOOR, below), ID) == at(FLOOR, below)
+
+
 def test_a_floor_is_stored_as_it_is() -> None:
     floor = at(FLOOR, event_at(9))
     assert floor_of(floor_fields(floor)) == at(FLOOR)

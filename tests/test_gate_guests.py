@@ -422,7 +422,7 @@ def test_a_guest_is_there_sixteen_times_at_most(gate: GateThread, call: Callable
     [refusal] = one_more.starts(HEAD).rest()
     assert refusal.fields() == {"kind": "denied", "text": "You are here 16 times already."}
     assert [data for _, data in call("mara").starts(HEAD).past()] == PAST, "the others have their own"
-    all_of_tim[3].tls.close()
+    all_of_tim[3].socket.close()
     eventually(lambda: [line["what"] for line in audited(gate)].count("went") == 1)
     assert [data for _, data in call("tim").starts(HEAD).past()] == PAST
     assert "tim is here too often" in [line.get("why") for line in audited(gate)]

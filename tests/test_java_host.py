@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from streamcli.log.frames import Frame
+from streamcli.log.hand_over import BATCH
 from streamcli.log.java.client import first_line, kind
 from streamcli.log.java.requests import CleanRequest, ReadRequest
 from streamcli.log.java.unusable import NO_JVM
@@ -314,6 +315,7 @@ def test_bulk_is_written_and_read_in_order(log: Log) -> None:
     assert writer.written == len(datas)
     reader = log.reads().caught_up()
     assert reader.datas == datas
+    assert max(reader.batches) == BATCH, "a frame holds what several reads brought"
     assert all(after[1] == before[1] + 8 + len(before[2]) for before, after in pairwise(reader.events))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import unicodedata
 
 import pytest
@@ -144,3 +145,11 @@ def test_a_line_is_never_longer_than_an_event_in_plain_letters(text: str) -> Non
     line = json.loads(wire_line(message))
     assert len(wire_line(message)) <= MAX_EVENT_BYTES
     assert (len(line["message"]), "x" in line) == ((1, False) if text == "a" else (2000, True))
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b'\\"', b'\\\\"'])
+def test_quotes_without_an_end_take_no_time(end: bytes) -> None:
+    """Everybody decodes whatever somebody has written. The limit is of the processor's seconds, and a guard only."""
+    begun = time.process_time()
+    assert isinstance(decode(b'"' + rb"\"" * 32_000 + end, 0), Unreadable)
+    assert time.process_time() - begun < 2

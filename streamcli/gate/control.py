@@ -84,6 +84,7 @@ def ask(clock: Clock = SYSTEM) -> Answer:
         if not isinstance(port, int):
             raise Unreachable("The gate is not there.")
         plain = socket.create_connection(("127.0.0.1", port), _ANSWERS_WITHIN)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else the request waits 40 ms behind the handshake
         with plain, context.wrap_socket(plain) as secured:
             secured.sendall(b"{}\n")
             answer = json.loads(secured.makefile("rb").readline())

@@ -145,6 +145,7 @@ async def _secured(
     connection: socket.socket, context: ssl.SSLContext
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Perform the server's side of TLS."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does that for its own servers only
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(_LIMIT)
     protocol = asyncio.StreamReaderProtocol(reader)

@@ -15,6 +15,7 @@ from streamcli.java.which import java, libjvm, version_flags
 
 _FLAGS = (
     "-Xmx40m",  # a host in use stays below 24 MB of heap; the rest is for connections that end late
+    "-Xmn4m",  # what a read takes is garbage at once; a larger young generation would only be touched for nothing
     "-Xss256k",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",

@@ -26,20 +26,23 @@ class Parent:
         """Send events of ``segment`` in frames; wait until all are drawn, unless ``drawn`` is false."""
         batch: list[tuple[int, bytes]] = []
         size = 0
-        for event in events:
-            if batch and (len(batch) == BATCH or size + len(event[1]) > BATCH_BYTES):
+        try:
+            for event in events:
+                if batch and (len(batch) == BATCH or size + len(event[1]) > BATCH_BYTES):
+                    self._send(batch)
+                    batch, size = [], 0
+                batch.append(event)
+                size += len(event[1])
+        finally:  # an error of ``events`` comes after all that is before it
+            if batch:
                 self._send(batch)
-                batch, size = [], 0
-            batch.append(event)
-            size += len(event[1])
-        if batch:
-            self._send(batch)
         if drawn:
             self._wait_until_at_most(0)
 
     def _send(self, batch: list[tuple[int, bytes]]) -> None:
+        frame = pack_events(batch, self.segment)
         self._wait_until_at_most(AHEAD - 1)
-        self.send(pack_events(batch, self.segment))
+        self.send(frame)
         self._untaken += 1
 
     def _wait_until_at_most(self, count: int) -> None:

@@ -1,6 +1,6 @@
 """Fingerprint of an event's bytes. Separate from `dedup_key`, so that workers need not load pydantic. Pure."""
 
-from hashlib import blake2b
+from _blake2 import blake2b  # not from hashlib: that loads OpenSSL, with 3 MiB, into each worker
 
 
 def fingerprint(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ events of no bytes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +22,14 @@ from streamcli.log.raw_events import NoEvents, cut
 from streamcli.model.segment import segment_name
 
 BEAT = 1.0  # seconds between heartbeats while nothing arrives
-_PIECE = 512 * 1024
+_PIECE = 256 * 1024  # bytes; the client holds a piece in Java's heap
 
 
 def read(request: ReadRequest, manager: Manager, lane: Lane) -> None:
     """Read until the lane ends."""
     stream = JavaStream(manager, lane, request.scope, request.stream)
     try:
+        stream.ask(0)  # so that a connection to a segment store is made while the controller is asked
         log = stream.open(request.make)
         found = opening(stream, log, request)
         starts = {segment_name(log, number): at for number, at in found.starts.items()}
@@ -53,6 +54,7 @@ class _Reading:
     future: Any
     rest: bytearray = field(default_factory=bytearray)
     behind_at: int = -1  # the position at the last heartbeat, if the server had more then
+    ended: bool = False  # whether all of the segment was read
 
     @property
     def taken(self) -> int:
@@ -136,31 +138,46 @@ class Follower:
         return [reading for reading in self._open.values() if reading.future.isDone()]
 
     def _take(self, reading: _Reading) -> None:
+        self._parent.segment = reading.number
         try:
-            got = reading.future.get()
+            self._parent.hand_over(self._events(reading), drawn=False)
         except Exception as error:
             if not is_a(error, "SegmentTruncatedException"):
                 raise
             self._truncated(reading)
             return
-        ended, data = bool(got.isEndOfSegment()), got.getData()
+        self._any = None
+        if reading.ended:
+            if reading.rest:
+                raise NoEvents(f"the last event of segment {reading.number}, at byte {reading.taken}, is not whole")
+            self._ended(reading)
+        elif self._behind.get(reading.number, reading.taken + 1) <= reading.taken:
+            del self._behind[reading.number]
+
+    def _events(self, reading: _Reading) -> Iterator[tuple[int, bytes]]:
+        """Yield the events that are here; while the past is read also those that come next, so that frames are full."""
+        while True:
+            self._add(reading)
+            yield from cut(reading.rest, reading.taken)
+            if reading.ended or reading.position >= self._behind.get(reading.number, 0):
+                return
+            try:
+                reading.future.get(int(STEP * 1000), self._milliseconds)
+            except Exception:
+                return  # it takes too long, or raises this again the next time
+
+    def _add(self, reading: _Reading) -> None:
+        """Add the bytes that are here to ``rest``, and ask for the next ones."""
+        got = reading.future.get()
+        reading.ended, data = bool(got.isEndOfSegment()), got.getData()
         if count := int(data.readableBytes()):
             self._direct.clear().limit(count)
             data.readBytes(self._direct)
             reading.rest += self._view[:count]
             reading.position += count
         got.release()
-        if not ended:
+        if not reading.ended:
             reading.future = reading.bytes.read(reading.position, _PIECE)
-        self._any = None
-        self._parent.segment = reading.number
-        self._parent.hand_over(cut(reading.rest, reading.taken), drawn=False)
-        if ended:
-            if reading.rest:
-                raise NoEvents(f"the last event of segment {reading.number}, at byte {reading.taken}, is not whole")
-            self._ended(reading)
-        elif self._behind.get(reading.number, reading.taken + 1) <= reading.taken:
-            del self._behind[reading.number]
 
     def _truncated(self, reading: _Reading) -> None:
         """Go on at the new head of a segment, or behind it if all of it was cut off."""
