@@ -33,6 +33,7 @@ settings.load_profile("steady")
 
 # In a shell's background Ctrl-C is ignored, and so it would be by every program that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same after nohup
 
 SERVERS = {"server", "own_server", "durable", "closed", "encrypted", "cluster"}  # the fixtures that start a server
 # Files whose tests start the program or a worker, or wait for a repository, again and again.

@@ -43,7 +43,7 @@ from streamcli.ui.render import MessageStyle
 FEW_LINES = 3  # a longer paste waits for Ctrl-Y
 AGAIN_WITHIN = 2.0  # seconds within which a second Ctrl-C leaves
 ENTER_DRAWN_AFTER = 0.01  # seconds; see ChatApplication
-MENU_ROWS = 12
+MENU_ROWS = 14
 STYLE = {"status": "fg:ansibrightblack", "question": "bold"}
 
 _log = logging.getLogger(__name__)
