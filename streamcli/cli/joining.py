@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import shlex
@@ -43,10 +44,20 @@ def asked(source: TextIO, err: TextIO) -> str:
     if source.isatty():
         err.write(ASK)
         err.flush()
-    line = source.readline()
-    if not line.strip():
+    text = source.readline()
+    if not text.strip():
         raise UsageError("No line was given: `streamcli join LINE`, or paste it when asked.")
-    return line
+    while not _is_whole(text) and (more := source.readline()).strip():  # a mail may have wrapped it
+        text += more
+    return text
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        parse_invitation(text)
+    except UsageError:
+        return False
+    return True
 
 
 def joining(line: str, saved_as: str | None, at: str | None) -> Joining:
@@ -54,7 +65,8 @@ def joining(line: str, saved_as: str | None, at: str | None) -> Joining:
     invitation = parse_invitation(line)
     if saved_as is not None:
         saved_as = _chat_name(saved_as)
-        if (there := saved_chat(saved_as)) is not None:
+        there = saved_chat(saved_as)
+        if there and not _is_same(there, invitation):
             raise UsageError(f"There is a chat {there.name} already: choose another name with --as.")
     return Joining(invitation, saved_as, _place(at, invitation.port) if at is not None else None)
 
@@ -82,8 +94,15 @@ def join(wanted: Joining, out: TextIO, clock: Clock) -> JoinedChat:
     trying = ensure_dir(chats_folder() / f"_joining-{secret_hash(invitation.secret)[:16]}")
     key = _kept_key(trying / MY_KEY)
     places = (wanted.at,) if wanted.at else tuple((host, invitation.port) for host in invitation.hosts)
-    answer = asyncio.run(_ask(places, invitation, public_half(key)))
-    name = wanted.saved_as or _free_name(str(answer["owner"]))
+    # Who was removed and is invited again goes on in the same chat, with its history.
+    before = next((chat for chat in saved_chats() if _is_same(chat, invitation)), None)
+    try:
+        answer = asyncio.run(_ask(places, invitation, public_half(key)))
+    except NotPermitted as error:
+        _forget(trying)
+        opens = f" You joined this chat as {before.name}: `streamcli {shlex.quote(before.name)}`." if before else ""
+        raise NotPermitted(f"{error}{opens}") from None
+    name = wanted.saved_as or (before.name if before else _free_name(str(answer["owner"])))
     folder = ensure_dir(folder_of(name))
     for file, content in (
         (MY_KEY, key),
@@ -96,12 +115,21 @@ def join(wanted: Joining, out: TextIO, clock: Clock) -> JoinedChat:
     pin = pin_of(answer["der"]).hex()
     chat = JoinedChat(name, invitation.name, folder, known, pin, str(answer["stream"]), clock.seconds())
     save_chat(chat)
-    (trying / MY_KEY).unlink(missing_ok=True)
-    trying.rmdir()
+    _forget(trying)
     others = embedded_server_record().exists()
     opens = f"streamcli {shlex.quote(name)}" if others else "streamcli"
     out.write(f"You are in, as {chat.guest}. From now on `{opens}` opens this chat.\n")
     return chat
+
+
+def _is_same(chat: JoinedChat, invitation: Invitation) -> bool:
+    return chat.pin == invitation.pin.hex() and chat.guest == invitation.name
+
+
+def _forget(trying: Path) -> None:
+    with contextlib.suppress(OSError):
+        (trying / MY_KEY).unlink(missing_ok=True)
+        trying.rmdir()
 
 
 def _kept_key(path: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from streamcli.errors import CannotCreate, UsageError, from_os_error
+from streamcli.gate import control as control_of_gate
 from streamcli.java.progress import Lines
 from streamcli.model.numbers import duration
 from streamcli.server import control, data, foreground, health, launch, server_log, state, unit
@@ -134,6 +135,8 @@ def _facts(now: Status, clock: Clock) -> list[tuple[str, str]]:
     if now.since:
         facts.append(("up", duration(clock.seconds() - now.since)))
     facts.append(("log", str(state.log_path())))
+    if gate := control_of_gate.in_words(clock):
+        facts.append(("gate", gate))
     if now.choice:
         facts.append(("password", "required, known to your own clients" if now.choice.auth else "none: for tests only"))
         facts.append(("data", _data(now.choice)))

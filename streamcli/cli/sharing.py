@@ -10,7 +10,7 @@ from typing import Final, TextIO
 
 from streamcli import server
 from streamcli.config import Settings
-from streamcli.errors import NothingFound, Unreachable, UsageError
+from streamcli.errors import NothingFound, StreamcliError, Unreachable, UsageError
 from streamcli.gate import control
 from streamcli.gate.audit import Audit
 from streamcli.gate.certificates import GateKeys
@@ -80,18 +80,24 @@ def invite(settings: Settings, wanted: Wanted, out: TextIO, clock: Clock) -> int
     keys, guests = GateKeys(gate_dir()), GuestList(gate_dir(), clock)
     keys.ensure()
     secret = clock.random_bytes(SECRET_BYTES)
-    guests.invite(name, secret, settings.user, clock.seconds() + wanted.expires, wanted.since_joining)
+    void = guests.invite(name, secret, settings.user, clock.seconds() + wanted.expires, wanted.since_joining)
     write_settings(after)
-    server.ensure_running(server.Lines(sys.stderr), settings.timeout)
-    if before and after != before and control.is_running():
-        control.stop(clock)  # it has to listen elsewhere, or to tell guests other addresses
-    answer = control.ensure_running(clock)
+    try:
+        server.ensure_running(server.Lines(sys.stderr), settings.timeout)
+        if before and (before.port, before.full_stream) != (after.port, after.full_stream) and control.is_running():
+            control.stop(clock)  # it has to listen elsewhere
+        answer = control.ensure_running(clock)
+    except StreamcliError:
+        guests.remove(name)
+        raise
     Audit(gate_dir(), clock).say("invited", name)
     places = tuple(host for host, _ in answer.places) or ("127.0.0.1",)
     line = Invitation(name, places, after.port, pin_of(keys.der()), secret).line
     past = "what is said from their joining on" if wanted.since_joining else "everything ever said here"
     out.write(f"{name} will read {past}. Send this line; it works once, for {_in_words(wanted.expires)}:\n")
     out.write(f"  streamcli join {line}\n")
+    for one in void:
+        out.write(f"The earlier invitation of {one} is void.\n")
     for advice in _advice(answer, after):
         out.write(f"{advice}\n")
     return 0
@@ -109,7 +115,7 @@ def _settings_after(before: GateSettings | None, settings: Settings, wanted: Wan
     port = wanted.port or before.port
     ports = [one for one in (before.port, *before.earlier_ports) if one != port][:_EARLIER_PORTS]
     hosts = wanted.hosts or before.hosts
-    return GateSettings(settings.user, scope, stream, port, hosts, tuple(ports))
+    return GateSettings(before.owner, scope, stream, port, hosts, tuple(ports))
 
 
 def _advice(answer: Answer, settings: GateSettings) -> list[str]:
@@ -146,8 +152,9 @@ def guests(out: TextIO, clock: Clock) -> int:
 
 def uninvite(name: str, out: TextIO, clock: Clock) -> int:
     """Remove a guest, or an invitation, at once; raises NothingFound if there is no such guest."""
-    name = valid_id(name)
-    if not GuestList(gate_dir(), clock).remove(name):
+    name, guests = valid_id(name), GuestList(gate_dir(), clock)
+    had_joined = name in guests.read().guests
+    if not guests.remove(name):
         raise NothingFound(f"{name} is no guest here. `streamcli guests` lists them.")
     try:
         closed = control.ask(clock).closed
@@ -157,7 +164,10 @@ def uninvite(name: str, out: TextIO, clock: Clock) -> int:
         closed = 0
     Audit(gate_dir(), clock).say("removed", name)
     connections = f"{closed} connection{'' if closed == 1 else 's'} closed"
-    out.write(f"{name} is out: {connections}. What they have read stays with them.\n")
+    if had_joined:
+        out.write(f"{name} is out: {connections}. What they have read stays with them.\n")
+    else:
+        out.write(f"The invitation of {name} is void.\n")
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from streamcli.errors import Unreachable, Unusable
 from streamcli.gate.certificates import GateKeys
+from streamcli.gate.guest_list import GuestList
 from streamcli.gate.port import PROTOCOLS
 from streamcli.gate.process import STATE
 from streamcli.server.gate_keeper import LOCK, start_gate
@@ -91,6 +92,20 @@ def ask(clock: Clock = SYSTEM) -> Answer:
         return Answer(answer["closed"], answer["here"], [(host, port) for host, port in answer["places"]])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Unreachable(f"The gate does not answer: {error}. The log says more.") from error
+
+
+def in_words(clock: Clock = SYSTEM) -> str:
+    """Describe the gate and its guests; "" if nobody is one or invited."""
+    listed = GuestList(gate_dir(), clock).read()
+    waiting = listed.waiting(clock.seconds())
+    if not listed.guests and not waiting:
+        return ""
+    people = f"{len(listed.guests)} joined, {len(waiting)} invited"
+    try:
+        here = len(ask(clock).here)
+    except Unreachable:
+        return f"not there just now; {people}"
+    return f"port {_state().get('port')}, {people}, {here} here now"
 
 
 def _state() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from streamcli.system import private_files
 from streamcli.system.paths import ensure_dir, gate_dir
 
 DEFAULT_PORT: Final = 4483
+SETTINGS: Final = "gate.json"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class GateSettings:
 
 def read_settings() -> GateSettings | None:
     """Return the settings; None if nobody was ever invited. Raises FileTrouble if they can't be used."""
-    path = gate_dir() / "gate.json"
+    path = gate_dir() / SETTINGS
     try:
         fields = json.loads(path.read_bytes())
         lists = {name: tuple(fields[name]) for name in ("hosts", "earlier_ports")}
@@ -49,4 +50,4 @@ def read_settings() -> GateSettings | None:
 
 def write_settings(settings: GateSettings) -> None:
     """Replace the settings. Raises CannotCreate or FileTrouble."""
-    private_files.write(ensure_dir(gate_dir()) / "gate.json", json.dumps(asdict(settings), indent=1))
+    private_files.write(ensure_dir(gate_dir()) / SETTINGS, json.dumps(asdict(settings), indent=1))

@@ -89,14 +89,20 @@ class GuestList:
         listed = self.read()
         return bool(listed.guests or listed.waiting(self._clock.seconds()))
 
-    def invite(self, name: str, secret: bytes, owner: str, expires: float, since_joining: bool) -> None:
-        """Add an invitation; an earlier one of that name is void. Raises UsageError if the name is somebody's."""
+    def invite(self, name: str, secret: bytes, owner: str, expires: float, since_joining: bool) -> list[str]:
+        """Add an invitation. Raises UsageError if the name is somebody's.
+
+        Invitations that wait for the same name, or for one that looks like it, are void: their names are returned.
+        """
+        void = []
         with self._changing() as listed:
             _refuse_taken(name, [owner, *listed.guests])
             for hash, invite in list(listed.invites.items()):
                 if look_alike(invite.name, name):
+                    void += [] if invite.used else [invite.name]
                     del listed.invites[hash]
             listed.invites[secret_hash(secret)] = Invite(name, expires, since_joining)
+        return void
 
     def use(self, secret: bytes, key: str, make: Callable[[Invite], Guest]) -> Guest:
         """Use an invitation with the public key whose hash is ``key``; ``make`` returns the guest whom it lets in.
@@ -141,10 +147,14 @@ class GuestList:
 
 
 def refuse_guests_name(name: str, stream: Stream) -> None:
-    """Raise UsageError if ``name`` is held by a guest of this stream: nobody else may chat under it."""
+    """Raise UsageError if ``name`` is, or looks like, the name of a guest of this stream: their key holds it."""
     settings = read_settings()
-    if settings and settings.full_stream == stream and name in GuestList(gate_dir()).read().guests:
-        raise UsageError(f"{name} is a guest's name in this chat, held by their key: choose another one with --id.")
+    if settings is None or settings.full_stream != stream:
+        return
+    for guest in GuestList(gate_dir()).read().guests:
+        if look_alike(name, guest):
+            looks = "is" if name == guest else f"looks like {guest}, which is"
+            raise UsageError(f"{name} {looks} a guest's name in this chat, held by their key: choose another --id.")
 
 
 def _refuse_taken(name: str, taken: list[str]) -> None:

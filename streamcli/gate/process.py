@@ -19,7 +19,7 @@ from streamcli.errors import StreamcliError, Unusable
 from streamcli.gate.audit import Audit
 from streamcli.gate.certificates import GateKeys, server_context
 from streamcli.gate.gate import Files, Gate
-from streamcli.gate.gate_settings import GateSettings, read_settings
+from streamcli.gate.gate_settings import SETTINGS, GateSettings, read_settings
 from streamcli.gate.guest_list import GuestList
 from streamcli.gate.hub import Hub
 from streamcli.gate.port import Port, listen
@@ -117,11 +117,13 @@ class _Process:
 
     async def _until_unwanted(self, gate: Gate, hub: Hub) -> None:
         steps = 0
-        changed = _changes(gate_dir() / GUESTS)
+        changed, set_anew = _changes(gate_dir() / GUESTS), _changes(gate_dir() / SETTINGS)
         while self._guests_are_wanted(gate) and server.status(0.02).state is not server.State.STOPPED:
             await asyncio.sleep(_STEP)
             if changed():
                 gate.look()
+            if set_anew() and (settings := read_settings()):
+                self._settings = settings  # other addresses to tell guests; for another port it is started again
             steps += 1
             if steps % _SAVED_EVERY == 0:
                 self._save_position(hub)

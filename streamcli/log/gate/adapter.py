@@ -82,7 +82,6 @@ class GateLog:
         """Connect again and again, until `kill`."""
         failures = 0
         while not self._killed.is_set():
-            self._refused = False
             if await self._one_connection():
                 failures = 0
             pause = self._patience.refused if self._refused else self._patience.back_off[failures]
@@ -128,7 +127,8 @@ class GateLog:
         try:
             connection, place = connecting.result()
         except OSError as error:
-            self._trouble = f"the gate can't be reached: {worded(error)}"
+            if not self._refused:  # who was removed is told that until the gate lets them in again
+                self._trouble = f"the gate can't be reached: {worded(error)}"
             return False
         self._places = (place, *(other for other in self._places if other != place))
         return await self._serve(connection)
@@ -138,7 +138,7 @@ class GateLog:
         return connection
 
     async def _serve(self, connection: GateConnection) -> bool:
-        self._connection, self._ended, self._trouble = connection, asyncio.Event(), ""
+        self._connection, self._ended = connection, asyncio.Event()
         read = self._reading.request() if self._reading else None
         connection.send(pack_json(Frame.START, version=VERSION, read=read, write=bool(self._appending)))
         connection.start()
@@ -225,7 +225,8 @@ class GateLog:
             self._connection.send(frame)
 
     def _learn(self, places: list[Place]) -> None:
-        """Keep the gate's addresses for the next time, the one that works first, and earlier ones last."""
+        """We are let in: keep the gate's addresses for the next time, the one that works first."""
+        self._trouble, self._refused = "", False
         known = tuple(dict.fromkeys((self._places[0], *places, *self._places)))[:MOST_PLACES]
         if known != self._chat.places:
             self._chat = replace(self._chat, places=known)

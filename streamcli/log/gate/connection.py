@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
@@ -96,14 +97,14 @@ class GateConnection(asyncio.Protocol):
 async def connect(
     places: Sequence[tuple[str, int]], context: ssl.SSLContext, make: Callable[[], GateConnection]
 ) -> tuple[GateConnection, tuple[str, int]]:
-    """Connect to the first place that answers, and return the place too; raises the OSError of the last one.
+    """Connect to the first place that answers, and return the place too; raises the most telling OSError.
 
     The places are tried in turn, each a moment after the one before: a packet to an address of another network may
     never be answered.
     """
     waiting = {asyncio.create_task(_one(place, context, make)): place for place in places[:1]}
     ahead = list(places[1:])
-    failure: OSError = OSError("no address is known")
+    failures: list[OSError] = []
     try:
         while waiting or ahead:
             timeout = NEXT_AFTER if ahead else None
@@ -113,15 +114,20 @@ async def connect(
                 try:
                     return task.result(), place
                 except OSError as error:
-                    failure = error
+                    failures.append(error)
             if ahead:
                 place = ahead.pop(0)
                 waiting[asyncio.create_task(_one(place, context, make))] = place
-        raise failure
+        raise min(failures, key=_tells_little, default=OSError("no address is known"))
     finally:
         for task in waiting:
             task.add_done_callback(_drop)
             task.cancel()
+
+
+def _tells_little(error: OSError) -> int:
+    """Order errors: a name that can't be looked up says nothing of a gate that has other addresses too."""
+    return isinstance(error, socket.gaierror) + isinstance(error, ssl.SSLError)
 
 
 def _drop(task: asyncio.Task[GateConnection]) -> None:
