@@ -83,8 +83,8 @@ def test_who_joins_is_a_guest(gate: GateThread) -> None:
     assert seen_by(gate, chat.folder) == PAST
     with pytest.raises(NotPermitted, match="used, expired or unknown"):
         joins(gate, saved_as="again")
-    assert [path.name for path in chats_folder().iterdir() if path.name.startswith("_joining")] != [], (
-        "the key of an attempt that failed is kept"
+    assert not [path.name for path in chats_folder().iterdir() if path.name.startswith("_joining")], (
+        "a refused attempt leaves no key"
     )
 
 
