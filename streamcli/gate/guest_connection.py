@@ -66,7 +66,7 @@ class GuestConnection:
         self._writes = False  # whether the guest wants to append
         self._life = 0  # the last WRITABLE that the guest has heard of
         self._unanswered = Counter[Frame]()  # how many WRITABLE and IDLE
-        self._heard, self._unsent = now(), 0  # when there was a sign of life, and the bytes that were to be sent then
+        self._heard = now()
         self.is_ending = False
 
     @property
@@ -131,12 +131,9 @@ class GuestConnection:
 
     def beat(self) -> None:
         """Send a heartbeat, and end when none has been answered for long. Call it every second."""
-        before, self._unsent = self._unsent, self._writer.transport.get_write_buffer_size()
-        if self._unsent < before:
-            self._heard = self._now()  # the guest reads, if slowly
         if self._now() - self._heard > SILENT_AFTER:
             self.abort()
-        elif self._unsent < _BUSY:
+        elif self._writer.transport.get_write_buffer_size() < _BUSY:
             self._unanswered[Frame.IDLE] += 1
             self._send(pack(Frame.IDLE))
 

@@ -18,7 +18,9 @@ from streamcli.model.fingerprint import fingerprint
 from streamcli.model.segment import segment_number
 
 LIMIT: Final = 4 << 20  # bytes of events
-MAX_FRAME: Final = 1 << 20  # bytes of events that are sent together, unless a single one is larger
+# Bytes of events that are sent together, unless a single batch has more. Each frame is answered, and who answers none
+# for 20 s is taken for gone: with frames of this size nobody is who gets 13 KB a second.
+MAX_FRAME: Final = 1 << 18
 
 
 class Batch(NamedTuple):
