@@ -40,6 +40,8 @@ SERVERS = {"server", "own_server", "durable", "closed", "encrypted", "cluster"} 
 SLOW_FILES = {
     "test_cli.py",
     "test_controllers.py",
+    "test_gate_bounds.py",
+    "test_gate_strangers.py",
     "test_guard.py",
     "test_opening.py",
     "test_remembered.py",

@@ -183,6 +183,7 @@ def test_who_does_not_start_as_agreed_is_let_go(gate: GateThread, call: Callable
     assert [data for _, data in call("tim").starts(HEAD, write=True).past()] == PAST
 
 
+@pytest.mark.slow
 def test_who_says_nothing_is_let_go(call: Callable[[str], RawGuest]) -> None:
     tim, mara = call("tim"), call("mara").starts(HEAD)
     while tim.piece():
@@ -428,6 +429,7 @@ def test_a_guest_is_there_sixteen_times_at_most(gate: GateThread, call: Callable
     assert "tim is here too often" in [line.get("why") for line in audited(gate)]
 
 
+@pytest.mark.slow
 def test_who_answers_no_heartbeat_is_let_go(tmp_path: Path, memory: MemoryStream) -> None:
     clock = fake_clock()
     gate = GateThread(tmp_path, memory)

@@ -181,6 +181,7 @@ def test_who_may_not_read_the_past_begins_where_the_log_ended_at_joining(
     assert seen_by(gate, chat.folder) == [between]
 
 
+@pytest.mark.slow
 def test_without_a_log_nobody_joins_without_its_past(gate: GateThread) -> None:
     gate.guests.invite("alex", SECRET, "owner", time.time() + 60, True)
     gate.call(lambda: gate.memory_log.refuse("the server is gone"))

@@ -155,7 +155,7 @@ def test_a_frame_that_takes_long_to_come_is_waited_for(tmp_path: Path) -> None:
     async def main() -> None:
         async with gate_that(says, tmp_path) as chat:
             log = GateLog(chat, lambda status: None, patience=impatient)
-            reading = Reading(log)
+            reading, _ = Reading(log), Appending(log)
             async with used(log):
                 await reading.has(1)
                 assert times == 1

@@ -207,7 +207,7 @@ class GateLog:
 
     def _end(self, trouble: str) -> None:
         killed = self._connection is None or self._connection.is_killed
-        if not self._refused and not killed:
+        if not self._refused and (trouble or not killed):
             self._trouble = trouble or "the gate has closed the connection"
         if self._ended:
             self._ended.set()
