@@ -24,6 +24,7 @@ from streamcli.gate.guest_frames import Misbehaves
 from streamcli.gate.guest_list import UNKNOWN, Guest, GuestList, Invite, Listed
 from streamcli.gate.hub import Hub
 from streamcli.gate.port import PROTOCOLS, Caller
+from streamcli.gate.signing import sign_apart
 from streamcli.gate.token_bucket import USUAL_RATE, Rate, TokenBucket
 from streamcli.log.frames import Frame, pack_json
 from streamcli.model.invitation import secret_hash
@@ -180,7 +181,7 @@ class Gate:
 
         def made(invite: Invite) -> Guest:
             nonlocal certificate
-            certificate = self._files.keys.sign(invite.name, public)
+            certificate = sign_apart(self._files.keys, invite.name, public)
             return Guest(invite.name, _fingerprint(certificate), self._clock.seconds(), caller.address, floor)
 
         try:
