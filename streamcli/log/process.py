@@ -39,7 +39,9 @@ class WorkerProcess(Channel):
         """
         self._process = start_process(module, subprocess.PIPE)
         assert self._process.stdin and self._process.stdout
-        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        # A descriptor of our own: the loop may be gone before it could close a file object, which then would warn.
+        self._in, self._out = os.dup(self._process.stdin.fileno()), self._process.stdout.fileno()
+        self._process.stdin.close()
         os.set_blocking(self._in, False)
         super().__init__(module, self._in, events)
         # The account goes through the pipe: others could read a process's arguments or environment.
@@ -71,7 +73,7 @@ class WorkerProcess(Channel):
 
     def _close(self) -> None:
         with contextlib.suppress(OSError):
-            self._process.stdin.close()  # type: ignore[union-attr]
+            os.close(self._in)
 
 
 def start_process(module: str, stdin: int, stdout: int = subprocess.PIPE, **more: str) -> subprocess.Popen[bytes]:
