@@ -16,7 +16,7 @@ import pytest
 
 from streamcli.cli.joining import Joining, join
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable
-from streamcli.gate.certificates import new_guest_key
+from streamcli.gate.certificates import new_guest_key, server_context
 from streamcli.gate.guest_list import UNKNOWN
 from streamcli.model.invitation import Invitation, pin_of, secret_hash
 from streamcli.model.joined_chat import JoinedChat
@@ -210,6 +210,53 @@ def test_another_gate_gets_no_secret(gate: GateThread, tmp_path: Path) -> None:
         assert other.guests.read().guests == {}
     assert not (tmp_path / "other" / "gate" / "audit.log").exists(), "nothing was asked of it"
     assert joins(gate).guest == "alex"
+
+
+ANSWERS: dict[str, Any] = {
+    "nothing": None,
+    "a list": [],
+    "no certificate": {"owner": "tim", "stream": "s/s", "places": []},
+    "no owner": {"certificate": "", "owner": "", "stream": "s/s", "places": []},
+    "an owner who steers the terminal": {"certificate": "", "owner": "\x1b[2J", "stream": "s/s", "places": []},
+    "no stream": {"certificate": "", "owner": "tim", "stream": 7, "places": []},
+    "strange addresses": {"certificate": "", "owner": "tim", "stream": "s/s", "places": [["h", "4483"]]},
+    "no words": {"refused": 7},
+}
+
+
+@contextlib.contextmanager
+def answering(gate: GateThread, line: bytes) -> Iterator[int]:
+    """Somebody with the gate's key who says this to whoever joins, and the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            context = server_context(gate.keys)
+            context.set_alpn_protocols([JOIN])
+            with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as one:
+                one.recv(1 << 16)
+                one.sendall(line + b"\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(20)
+
+
+@pytest.mark.parametrize("what", [*ANSWERS, "nested for ever", "no JSON"])
+def test_an_answer_that_is_none_is_told_in_one_line_and_joins_nothing(gate: GateThread, what: str) -> None:
+    line = {"nested for ever": b"[" * 60_000, "no JSON": b"\xff"}.get(what) or json.dumps(ANSWERS[what]).encode()
+    with answering(gate, line) as port, pytest.raises(Unreachable, match="The gate can't be reached") as failure:
+        joins(gate, port=port)
+    assert str(failure.value).isprintable()
+    assert list(chats_folder().glob("*/joined.json")) == []
+    assert joins(gate).guest == "alex", "the line is as good as before"
+
+
+def test_a_refusal_does_not_steer_the_terminal(gate: GateThread) -> None:
+    line = json.dumps({"refused": "\x1b[2Jgo\naway", "code": 77}).encode()
+    with answering(gate, line) as port, pytest.raises(NotPermitted, match="go\ufffdaway"):
+        joins(gate, port=port)
 
 
 def test_who_joined_and_who_was_refused_is_written_down(gate: GateThread) -> None:

@@ -14,6 +14,7 @@ from streamcli.gate.certificates import server_context
 from streamcli.log.api import ConnectionStatus, Phase
 from streamcli.log.frames import Frame, pack, pack_count, pack_events, pack_json
 from streamcli.log.gate.adapter import GateLog, Patience
+from streamcli.log.gate.gate_frames import is_admission, words_of
 from streamcli.log.gate.tls import LOG_PROTOCOL
 from streamcli.model.joined_chat import JoinedChat
 from tests.fake_controller import run, until
@@ -131,7 +132,7 @@ def test_what_a_gate_says_does_not_steer_the_terminal(tmp_path: Path) -> None:
 
     def is_told(said: list[ConnectionStatus], reading: Reading) -> bool:
         refusals = [one.words for one in said if one.refused]
-        assert all(words.isprintable() and len(words) == 300 for words in refusals)
+        assert all(len(words) == 300 and "\x1b" not in words and "\n" not in words for words in refusals)
         assert all(words.startswith("\ufffd[2Jgone\ufffd\ufffdxxx") for words in refusals)
         return bool(refusals)
 
@@ -162,3 +163,24 @@ def test_a_frame_that_takes_long_to_come_is_waited_for(tmp_path: Path) -> None:
                 await until(lambda: times == 2)  # now nothing comes any more
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("it is not from \U0001f469\u200d\U0001f467", "it is not from \U0001f469\u200d\U0001f467"),
+        ("a\x07b\x9bc\u2028d\u202ee\ud800f", "a\ufffdb\ufffdc\ufffdd\ufffde\ufffdf"),
+        ("é\u0301 日本 ü", "é\u0301 日本 ü"),
+    ],
+)
+def test_words_are_shown_as_they_are_but_for_what_steers(said: str, shown: str) -> None:
+    assert words_of(said) == shown
+
+
+@pytest.mark.parametrize(
+    ("owner", "taken"),
+    [("tim", True), ("\U0001f469\u200d\U0001f467", True), ("", False), ("a\u202eb", False), (7, False)],
+)
+def test_a_chat_has_an_owner(owner: object, taken: bool) -> None:
+    answer = {"certificate": "", "owner": owner, "stream": "s/s", "places": [["::1", 4483]]}
+    assert is_admission(answer) == taken

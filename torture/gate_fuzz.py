@@ -43,6 +43,7 @@ from streamcli.model.invitation import Invitation, parse_invitation
 from streamcli.model.message import Unreadable, decode
 from streamcli.model.segment import is_offset, is_segment_name
 from torture import fuzz
+from torture.fuzz import check_drawn
 
 SEEDS: Final = Path(__file__).resolve().parent.parent / "tests" / "gate_seeds"
 COUNT: Final = 1_000_000
@@ -148,7 +149,8 @@ def _understand(frame: Received) -> None:
             if kind is Frame.FAILED
             else gate_frames.rejection_of(frame)
         )
-        assert words.isprintable() and len(words) <= 300
+        check_drawn(words)
+        assert "\n" not in words and len(words) <= 300
     elif kind is Frame.WRITABLE:
         pack_count(Frame.WRITING, gate_frames.writable_of(frame)[1])
     elif kind is Frame.WRITTEN:

@@ -16,6 +16,7 @@ from streamcli.cli.usage import COMMANDS
 from streamcli.errors import NotPermitted, Unreachable, UsageError
 from streamcli.gate.certificates import new_guest_key, public_half
 from streamcli.log.gate.connection import worded
+from streamcli.log.gate.gate_frames import is_admission, words_of
 from streamcli.log.gate.tls import GATE_CERTIFICATE, MY_CERTIFICATE, MY_KEY, joining_context
 from streamcli.model.invitation import Invitation, parse_invitation, pin_of, secret_hash
 from streamcli.model.joined_chat import JoinedChat
@@ -175,14 +176,16 @@ async def _ask_at(host: str, port: int, invitation: Invitation, public: str) -> 
             raise Unreachable(f"Another server answers at {host}:{port}.")
         writer.write(json.dumps({"secret": invitation.secret.hex(), "key": public}).encode() + b"\n")
         answer = json.loads(await reader.readline() or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     finally:
         writer.transport.abort()
     if not isinstance(answer, dict):
         raise ConnectionError("the gate has closed the connection")
-    if refused := answer.get("refused"):
-        raise (NotPermitted if answer.get("code") == NotPermitted.exit_code else Unreachable)(str(refused))
+    if isinstance(refused := answer.get("refused"), str):
+        raise (NotPermitted if answer.get("code") == NotPermitted.exit_code else Unreachable)(words_of(refused))
+    if not is_admission(answer):
+        raise ConnectionError("what the gate says can't be used")
     return {**answer, "der": der, "gate": ssl.DER_cert_to_PEM_cert(der), "place": (host, port)}
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import struct
+import unicodedata
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+from streamcli.errors import UsageError
 from streamcli.log.api import ConnectionStatus, Event, Phase
 from streamcli.log.frames import Received, unpack_count
 from streamcli.log.located import located_events
 from streamcli.model.cursor import LogOpened
+from streamcli.model.names import valid_id
 from streamcli.model.segment import is_offset, is_segment_name, segment_name
 
 Place = tuple[str, int]
 
 _MOST_WORDS: Final = 300  # characters of a sentence that is shown
 _COUNT_BYTES: Final = 4
+_JOINERS: Final = "\u200c\u200d"  # in names that are scripts or emoji of several letters
 
 
 class Failure(NamedTuple):
@@ -89,11 +93,18 @@ def events_of(frame: Received, log: str) -> tuple[str, list[Event]]:
     return segment_name(log, number), batch
 
 
+def is_admission(answer: dict[str, Any]) -> bool:
+    """Whether this answer to who joins lets them in: with a certificate, and what there is to know of the chat."""
+    certificate, owner, stream, places = (answer.get(name) for name in ("certificate", "owner", "stream", "places"))
+    whole = isinstance(certificate, str) and isinstance(stream, str) and stream.isprintable()
+    return whole and _is_name(owner) and isinstance(places, list) and all(map(_is_place, places))
+
+
 def words_of(text: object) -> str:
     """Return a sentence of the gate's as it may be shown: it must not steer the terminal."""
     if not isinstance(text, str):
         raise ValueError("no words")
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:_MOST_WORDS])
+    return "".join("\ufffd" if _steers(letter) else letter for letter in text[:_MOST_WORDS])
 
 
 def _fields(frame: Received, *names: str) -> dict[str, Any]:
@@ -104,6 +115,17 @@ def _fields(frame: Received, *names: str) -> dict[str, Any]:
     if not isinstance(fields, dict) or not fields.keys() >= set(names):
         raise ValueError(f"a frame of type {frame.kind.value} without {', '.join(names)}")
     return fields
+
+
+def _steers(letter: str) -> bool:
+    return letter not in _JOINERS and unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _is_name(value: object) -> bool:
+    try:
+        return isinstance(value, str) and valid_id(value) == value
+    except UsageError:
+        return False
 
 
 def _is_place(value: object) -> bool:
