@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 
 from streamcli.cli.joining import Joining, join
 from streamcli.errors import NotPermitted, StreamcliError, Unreachable
-from streamcli.gate.certificates import new_guest_key, server_context
+from streamcli.gate.certificates import GateKeys, new_guest_key, server_context
 from streamcli.gate.guest_list import UNKNOWN
+from streamcli.gate.signing import sign_apart
 from streamcli.model.invitation import Invitation, pin_of, secret_hash
 from streamcli.model.joined_chat import JoinedChat
 from streamcli.saved_chats import chats_folder
@@ -103,6 +105,25 @@ def test_a_key_that_is_none_uses_nothing_up(gate: GateThread, public: object) ->
     assert asks(gate, SECRET, public) == {"refused": "This gate can't use the key of who joins.", "code": 77}
     assert gate.guests.read().guests == {}
     assert joins(gate).guest == "alex"
+
+
+def test_while_a_key_is_signed_the_owner_can_change_the_list(gate: GateThread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signing takes a process; whoever joins again and again must not lock the owner out."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def signs(keys: GateKeys, name: str, public: str) -> str:
+        begun.set()
+        assert may_end.wait(20)
+        return sign_apart(keys, name, public)
+
+    monkeypatch.setattr("streamcli.gate.gate.sign_apart", signs)
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(asks, gate, SECRET, new_guest_key()[1])
+        assert begun.wait(20)
+        assert gate.guests.remove("alex")
+        may_end.set()
+        assert answer.result(20) == {"refused": UNKNOWN, "code": 77}, "and what was changed meanwhile counts"
+    assert gate.guests.read().guests == {}
 
 
 class CutsOff:

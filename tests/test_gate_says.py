@@ -44,7 +44,10 @@ async def gate_that(says: Says, folder: Path) -> AsyncIterator[JoinedChat]:
     context = server_context(keys.keys)
     context.set_alpn_protocols([LOG_PROTOCOL])
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with contextlib.suppress(OSError):
             await says(writer)
             while await reader.read(1 << 16):
@@ -54,7 +57,11 @@ async def gate_that(says: Says, folder: Path) -> AsyncIterator[JoinedChat]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     async with server:
         keys.port = server.sockets[0].getsockname()[1]
-        yield keys.guest("tim")
+        try:
+            yield keys.guest("tim")
+        finally:
+            for writer in writers:
+                writer.transport.abort()
 
 
 def what_is_said(says: Says, folder: Path, enough: Callable[[list[ConnectionStatus], Reading], object]) -> None:

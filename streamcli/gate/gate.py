@@ -171,26 +171,26 @@ class Gate:
         except (KeyError, ValueError, TypeError):
             raise NotPermitted("This gate does not understand the request to join.") from None
         self.look()
-        waiting = self._listed.invites.get(secret_hash(secret))
+        key = secret_hash(public.encode("utf-8", "surrogatepass"))
+        waiting = self._listed.usable(secret, key, self._clock.seconds())
         if waiting is None:
             self._files.audit.refuse_stranger(caller.address, _NO_INVITATION)
             raise NotPermitted(UNKNOWN)
         caller.known()
         floor = await self._end_of_log() if waiting.since_joining else None
-        certificate = ""
+        try:  # before the invitation is used: meanwhile the list is not locked
+            certificate = await asyncio.to_thread(sign_apart, self._files.keys, waiting.name, public)
+        except ValueError:
+            raise NotPermitted("This gate can't use the key of who joins.") from None
 
         def made(invite: Invite) -> Guest:
-            nonlocal certificate
-            certificate = sign_apart(self._files.keys, invite.name, public)
             return Guest(invite.name, _fingerprint(certificate), self._clock.seconds(), caller.address, floor)
 
         try:
-            guest = await asyncio.to_thread(self._files.guests.use, secret, secret_hash(public.encode()), made)
+            guest = await asyncio.to_thread(self._files.guests.use, secret, key, made)
         except NotPermitted:
             self._files.audit.refuse_stranger(caller.address, _NO_INVITATION)
             raise
-        except ValueError:
-            raise NotPermitted("This gate can't use the key of who joins.") from None
         self.look()
         self._files.audit.say("joined", guest.name, caller.address)
         return {"certificate": certificate, **self._welcome(guest.name)}

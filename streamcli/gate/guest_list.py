@@ -60,6 +60,13 @@ class Listed:
         """Return the guest with this certificate."""
         return next((guest for guest in self.guests.values() if guest.fingerprint == fingerprint), None)
 
+    def usable(self, secret: bytes, key: str, now: float) -> Invite | None:
+        """Return the invitation with this secret if it can be used with the public key whose hash is ``key``."""
+        invite = self.invites.get(secret_hash(secret))
+        if invite is None or (invite.key != key if invite.used else invite.expires <= now):
+            return None
+        return invite if not invite.used or now - invite.used <= AGAIN_WITHIN else None
+
     def waiting(self, now: float) -> dict[str, Invite]:
         """Return the invitations that can be used."""
         return {hash: invite for hash, invite in self.invites.items() if not invite.used and invite.expires > now}
@@ -110,9 +117,9 @@ class GuestList:
         All of it happens, or nothing. Raises NotPermitted if the invitation can't be used, and what ``make`` raises.
         """
         with self._changing() as listed:
-            now, invite = self._clock.seconds(), listed.invites.get(secret_hash(secret))
-            again = invite and invite.used and invite.key == key and now - invite.used <= AGAIN_WITHIN
-            if not invite or not (again or (not invite.used and invite.expires > now)):
+            now = self._clock.seconds()
+            invite = listed.usable(secret, key, now)
+            if invite is None:
                 raise NotPermitted(UNKNOWN)
             listed.invites[secret_hash(secret)] = replace(invite, used=invite.used or now, key=key)
             guest, before = make(invite), listed.guests.get(invite.name)
