@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import Final
 
-from streamcli.errors import StreamcliError, from_os_error
+from streamcli.errors import StreamcliError
 from streamcli.model.joined_chat import JoinedChat
 from streamcli.system import private_files
-from streamcli.system.paths import data_dir, ensure_dir
+from streamcli.system.paths import data_dir, ensure_dir, folder_name
 
 _FILE: Final = "joined.json"
-_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def chats_folder() -> Path:
@@ -22,8 +21,7 @@ def chats_folder() -> Path:
 
 def folder_of(name: str) -> Path:
     """Return the folder of the chat that is called ``name``; it need not exist."""
-    safe = "".join(letter if letter in _PLAIN else f".{byte:02x}" for letter in name for byte in letter.encode())
-    return chats_folder() / safe
+    return chats_folder() / folder_name(name)
 
 
 def saved_chats() -> list[JoinedChat]:
@@ -51,10 +49,7 @@ def save_chat(chat: JoinedChat) -> None:
         "stream": chat.stream,
         "joined": chat.joined,
     }
-    try:
-        private_files.write(ensure_dir(chat.folder) / _FILE, json.dumps(fields, indent=1))
-    except OSError as error:
-        raise from_os_error(error, chat.folder) from error
+    private_files.write(ensure_dir(chat.folder) / _FILE, json.dumps(fields, indent=1))
 
 
 def _read(folder: Path) -> JoinedChat | None:

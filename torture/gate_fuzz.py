@@ -100,7 +100,7 @@ def _serve(asked: Cursor) -> None:
         return
     number, offsets = RING.begin, list[int]()
     while True:
-        number, _, frame, cursor = RING.after(number, cursor)
+        number, frame, cursor = RING.after(number, cursor)
         if not frame:
             break
         offsets += [offset for offset, _ in split_events(frame)]

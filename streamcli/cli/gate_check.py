@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamcli.cli.roundtrip import WaitsForOpening
 from streamcli.log.api import Target
 from streamcli.log.session import LogSession
 from streamcli.system.clock import SYSTEM, Clock
@@ -10,35 +11,10 @@ from streamcli.system.clock import SYSTEM, Clock
 async def check_gate(target: Target, timeout: float, clock: Clock = SYSTEM) -> str:
     """Return a sentence about the gate that answers. Raises NotPermitted, and Unreachable after ``timeout`` seconds."""
     session = LogSession(target, timeout, clock=clock)
-    connection = session.log.append_for(_Waiting(session))
+    connection = session.log.append_for(WaitsForOpening(session))
     start = clock.monotonic()
     async with session:
         await session.until(lambda: connection.is_open)
         took = clock.monotonic() - start
     assert target.gate
     return f"{session.log.reads_as} lets {target.gate.guest} in, {took * 1000:.0f} ms to be connected to its log"
-
-
-class _Waiting:
-    """Waits for the connection (implements streamcli.log.api.AppendListener)."""
-
-    def __init__(self, session: LogSession) -> None:
-        self._session = session
-
-    def opened(self, log: str) -> None:
-        self._session.moved()
-
-    def acknowledged(self, count: int) -> None:
-        pass
-
-    def refused(self) -> None:
-        pass
-
-    def rejected(self, words: str) -> None:
-        pass
-
-    def stream_gone(self) -> None:
-        pass
-
-    def due_since(self, last_sign: float) -> float | None:
-        return None

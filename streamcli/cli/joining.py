@@ -17,7 +17,7 @@ from streamcli.errors import NotPermitted, Unreachable, UsageError
 from streamcli.gate.certificates import new_guest_key, public_half
 from streamcli.log.gate.connection import worded
 from streamcli.log.gate.gate_frames import is_admission, words_of
-from streamcli.log.gate.tls import GATE_CERTIFICATE, MY_CERTIFICATE, MY_KEY, joining_context
+from streamcli.log.gate.tls import GATE_CERTIFICATE, GATE_NAME, MY_CERTIFICATE, MY_KEY, joining_context
 from streamcli.model.invitation import Invitation, parse_invitation, pin_of, secret_hash
 from streamcli.model.joined_chat import JoinedChat
 from streamcli.model.names import valid_id
@@ -28,7 +28,6 @@ from streamcli.system.paths import embedded_server_record, ensure_dir
 
 ASK: Final = "The line you were sent: "
 _CONNECTS_WITHIN = 5.0  # seconds, for each address
-_LONGEST_ANSWER = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,13 @@ def joining(line: str, saved_as: str | None, at: str | None) -> Joining:
 
 def _chat_name(text: str) -> str:
     name = valid_id(text)
-    if name in COMMANDS or "://" in name or name.startswith("-"):
+    if _is_reserved(name):
         raise UsageError(f"A chat can't be called {name}, which means something else to streamcli.")
     return name
+
+
+def _is_reserved(name: str) -> bool:
+    return name in COMMANDS or "://" in name or name.startswith("-")
 
 
 def _place(text: str, port: int) -> tuple[str, int]:
@@ -143,8 +146,8 @@ def _kept_key(path: Path) -> str:
 
 
 def _free_name(owner: str) -> str:
-    taken = {chat.name for chat in saved_chats()} | set(COMMANDS)
-    if owner not in taken and "://" not in owner and not owner.startswith("-"):
+    taken = {chat.name for chat in saved_chats()}
+    if owner not in taken and not _is_reserved(owner):
         return owner
     number = 2
     while f"{owner}-{number}" in taken:
@@ -154,12 +157,10 @@ def _free_name(owner: str) -> str:
 
 async def _ask(places: tuple[tuple[str, int], ...], invitation: Invitation, public: str) -> dict[str, Any]:
     """Ask the first gate that answers, at each place in turn."""
-    failure: Exception | None = None
     for host, port in places:
         try:
             return await asyncio.wait_for(_ask_at(host, port, invitation, public), 2 * _CONNECTS_WITHIN)
         except (OSError, UnicodeError, asyncio.TimeoutError, TimeoutError, asyncio.IncompleteReadError) as error:
-            failure = error if failure is None or not isinstance(error, OSError) else failure
             last = f"{host}:{port}: {worded(error)}"
         except Unreachable as error:  # another server answers: perhaps it has the same address in another network
             last = str(error)
@@ -168,7 +169,7 @@ async def _ask(places: tuple[tuple[str, int], ...], invitation: Invitation, publ
 
 async def _ask_at(host: str, port: int, invitation: Invitation, public: str) -> dict[str, Any]:
     reader, writer = await asyncio.wait_for(
-        asyncio.open_connection(host, port, ssl=joining_context(), server_hostname="streamcli gate"), _CONNECTS_WITHIN
+        asyncio.open_connection(host, port, ssl=joining_context(), server_hostname=GATE_NAME), _CONNECTS_WITHIN
     )
     try:
         der: bytes = writer.get_extra_info("ssl_object").getpeercert(True)

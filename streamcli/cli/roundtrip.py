@@ -23,7 +23,7 @@ async def round_trip(target: Target, timeout: float, clock: Clock = SYSTEM) -> t
     """
     stream = Stream(target.stream.scope, f"streamcli-doctor-{clock.random_bytes(4).hex()}")
     session = LogSession(replace(target, stream=stream), timeout, clock=clock)
-    up, down = _Up(session), _Down(session)
+    up, down = _Up(session), WaitsForOpening(session)
     session.log.read(up, ReadMode.TRIAL)
     connection = session.log.append_for(down)
     times: list[float] = []
@@ -87,26 +87,28 @@ class _Up:
         self._session.moved()
 
 
-class _Down:
-    """Waits for the connection (implements streamcli.log.api.AppendListener)."""
+class WaitsForOpening:
+    """Waits for the connection, and for nothing else (implements streamcli.log.api.AppendListener)."""
 
     def __init__(self, session: LogSession) -> None:
         self._session = session
 
     def opened(self, log: str) -> None:
+        """Say that something has moved."""
         self._session.moved()
 
     def acknowledged(self, count: int) -> None:
-        pass
+        """Ignore it: what is appended is measured when it is read."""
 
     def refused(self) -> None:
-        pass
+        """Ignore it: the session's status says it too."""
 
     def rejected(self, words: str) -> None:
-        pass
+        """Ignore it: nothing is appended that could be."""
 
     def stream_gone(self) -> None:
-        pass
+        """Ignore it: the next connection makes the stream again."""
 
     def due_since(self, last_sign: float) -> float | None:
+        """Return None: nothing is waited for."""
         return None

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamcli.log.gate.tls import GATE_NAME
 from streamcli.system import private_files
 from streamcli.system.locks import locked
 from streamcli.system.paths import ensure_dir
@@ -19,7 +20,6 @@ from streamcli.system.paths import ensure_dir
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-GATE_NAME = "streamcli gate"
 _FIRST = datetime(2000, 1, 1, tzinfo=timezone.utc)
 _LAST = datetime(9999, 12, 31, tzinfo=timezone.utc)
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 from streamcli.errors import Unreachable, Unusable
 from streamcli.gate.certificates import GateKeys
 from streamcli.gate.guest_list import GuestList
-from streamcli.gate.port import PROTOCOLS
 from streamcli.gate.process import STATE
+from streamcli.log.gate.tls import OWNER_PROTOCOL
 from streamcli.server.gate_keeper import LOCK, start_gate
 from streamcli.system.clock import SYSTEM, Clock
 from streamcli.system.locks import is_held
@@ -81,7 +81,7 @@ def ask(clock: Clock = SYSTEM) -> Answer:
         context.check_hostname = False
         context.load_verify_locations(keys.certificate)
         context.load_cert_chain(keys.certificate, keys.key)
-        context.set_alpn_protocols([PROTOCOLS[2]])
+        context.set_alpn_protocols([OWNER_PROTOCOL])
         if not isinstance(port, int):
             raise Unreachable("The gate is not there.")
         plain = socket.create_connection(("127.0.0.1", port), _ANSWERS_WITHIN)

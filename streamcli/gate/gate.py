@@ -23,10 +23,11 @@ from streamcli.gate.guest_connection import GuestConnection, Pass
 from streamcli.gate.guest_frames import Misbehaves
 from streamcli.gate.guest_list import UNKNOWN, Guest, GuestList, Invite, Listed
 from streamcli.gate.hub import Hub
-from streamcli.gate.port import PROTOCOLS, Caller
+from streamcli.gate.port import Caller
 from streamcli.gate.signing import sign_apart
 from streamcli.gate.token_bucket import USUAL_RATE, Rate, TokenBucket
 from streamcli.log.frames import Frame, pack_json
+from streamcli.log.gate.tls import JOIN_PROTOCOL, LOG_PROTOCOL
 from streamcli.model.invitation import secret_hash
 from streamcli.system.clock import SYSTEM, Clock
 
@@ -38,7 +39,6 @@ _TROUBLE = "The gate is in trouble just now. Its owner finds the reason in the l
 _LONGEST_LINE = 8192
 _BEAT = 1.0
 _NO_INVITATION = "a used, expired or unknown invitation"
-_LOG, _JOIN, _ = PROTOCOLS
 
 _log = logging.getLogger(__name__)
 
@@ -106,9 +106,9 @@ class Gate:
 
     async def talk(self, caller: Caller) -> None:
         """Serve a caller until the connection ends."""
-        if caller.protocol == _LOG:
+        if caller.protocol == LOG_PROTOCOL:
             await self._guest(caller)
-        elif caller.protocol == _JOIN:
+        elif caller.protocol == JOIN_PROTOCOL:
             await self._answer(caller, partial(self._join, caller))
         elif caller.certificate and hmac.compare_digest(fingerprint_of(caller.certificate), self._owner):
             caller.known()

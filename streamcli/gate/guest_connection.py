@@ -218,7 +218,7 @@ class GuestConnection:
             if not ring.follows(cursor):
                 cursor, _ = await self._feed_past(cursor, opened)
                 number = ring.begin
-            number, _, frame, cursor = ring.after(max(number, ring.begin), cursor)
+            number, frame, cursor = ring.after(max(number, ring.begin), cursor)
             if frame:
                 await self._send_events(frame)
             if not is_live and all(cursor.at(segment) >= tail for segment, tail in opened.tails.items()):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streamcli.log.frames import Frame, Received, Splitter, unpack_count, unpack_json, unpack_write
+from streamcli.log.gate.tls import VERSION
 from streamcli.model.cursor import Cursor
 from streamcli.model.segment import is_offset, is_segment_name
 
-VERSION: Final = 1
 LONGEST_FRAME: Final = 66 * 1024  # bytes that a guest may send at once
 _COUNT_BYTES = 4
 

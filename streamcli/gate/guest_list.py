@@ -48,6 +48,10 @@ class Invite:
     used: float | None = None
     key: str = ""
 
+    def lasts(self, now: float) -> bool:
+        """Whether it can be used, or, if it was used, whether that may still be repeated."""
+        return now - self.used <= AGAIN_WITHIN if self.used else self.expires > now
+
 
 @dataclass
 class Listed:
@@ -63,13 +67,13 @@ class Listed:
     def usable(self, secret: bytes, key: str, now: float) -> Invite | None:
         """Return the invitation with this secret if it can be used with the public key whose hash is ``key``."""
         invite = self.invites.get(secret_hash(secret))
-        if invite is None or (invite.key != key if invite.used else invite.expires <= now):
+        if invite is None or not invite.lasts(now) or (invite.used and invite.key != key):
             return None
-        return invite if not invite.used or now - invite.used <= AGAIN_WITHIN else None
+        return invite
 
     def waiting(self, now: float) -> dict[str, Invite]:
         """Return the invitations that can be used."""
-        return {hash: invite for hash, invite in self.invites.items() if not invite.used and invite.expires > now}
+        return {hash: invite for hash, invite in self.invites.items() if not invite.used and invite.lasts(now)}
 
 
 class GuestList:
@@ -143,11 +147,7 @@ class GuestList:
             listed = self.read()
             yield listed
             now = self._clock.seconds()
-            kept = {
-                hash: invite
-                for hash, invite in listed.invites.items()
-                if (now - invite.used <= AGAIN_WITHIN if invite.used else invite.expires > now)
-            }
+            kept = {hash: invite for hash, invite in listed.invites.items() if invite.lasts(now)}
             guests = {name: asdict(guest) for name, guest in listed.guests.items()}
             invites = {hash: asdict(invite) for hash, invite in kept.items()}
             private_files.write(self._file, json.dumps({"guests": guests, "invites": invites}, indent=1))

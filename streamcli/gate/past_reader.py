@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from streamcli.gate.loop_listener import LoopListener
 from streamcli.log.api import Event, Log, ReadMode
 from streamcli.model.cursor import Cursor, LogOpened
-from streamcli.system.guard import post
-
-_EMPTIED_WITHIN = 5.0  # seconds for the loop to take the last events of a connection
 
 
 class Piece(NamedTuple):
@@ -24,12 +21,12 @@ class Piece(NamedTuple):
     taken: Callable[[], None]
 
 
-class PastReader:
+class PastReader(LoopListener):
     """A log of its own, read from ``cursor`` on, or from its end (implements streamcli.log.api.ReadListener)."""
 
     def __init__(self, log: Log, cursor: Cursor | None, on_news: Callable[[], None]) -> None:
         """Start to read; ``on_news`` is called in the loop when there is more, or an end."""
-        self._loop = asyncio.get_running_loop()
+        super().__init__()
         self._cursor, self._on_news = cursor, on_news
         self.pieces: deque[Piece] = deque()
         self._untaken = 0
@@ -52,28 +49,11 @@ class PastReader:
         """Return how far the log was read: the next connection goes on there."""
         return self._cursor
 
-    def connected(self, opened: LogOpened) -> None:
-        """Pass it to the loop."""
-        post(self._loop, self._connected, opened)
-
     def opened(self, opened: LogOpened) -> None:
         """Ignore it: `connected` came before."""
 
-    def events(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
-        """Pass them to the loop."""
-        post(self._loop, self._arrived, segment, batch, taken)
-
     def caught_up(self) -> None:
         """Ignore it: the past ends where the ring begins."""
-
-    def stuck(self, passable: bool) -> None:
-        """Ignore it: the next connection gets past it, or nobody can."""
-
-    def ended(self) -> None:
-        """Wait until the loop has taken all."""
-        emptied = threading.Event()
-        post(self._loop, emptied.set)
-        emptied.wait(_EMPTIED_WITHIN)
 
     def due_since(self, last_sign: float) -> float | None:
         """Expect a sign of life while the guest is not the one who is slow."""
@@ -87,7 +67,7 @@ class PastReader:
         self._cursor = (self._cursor or Cursor()).opened_at(opened)
         self._on_news()
 
-    def _arrived(self, segment: str, events: list[Event], taken: Callable[[], None]) -> None:
+    def _arrived(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
         def pass_on() -> None:
             self._untaken -= 1
             taken()
@@ -96,8 +76,8 @@ class PastReader:
             return  # it is of another log
         assert self._cursor
         self._untaken += 1
-        self._cursor = self._cursor.after(segment, events[-1])
-        self.pieces.append(Piece(segment, events, pass_on))
+        self._cursor = self._cursor.after(segment, batch[-1])
+        self.pieces.append(Piece(segment, batch, pass_on))
         self._on_news()
 
     def _end(self, running: asyncio.Task[None]) -> None:

@@ -18,8 +18,9 @@ from functools import partial
 from typing import Final
 
 from streamcli.errors import Unusable
+from streamcli.log.gate.tls import JOIN_PROTOCOL, LOG_PROTOCOL, OWNER_PROTOCOL
 
-PROTOCOLS: Final = ("streamcli-log/1", "streamcli-join/1", "streamcli-owner/1")
+PROTOCOLS: Final = (LOG_PROTOCOL, JOIN_PROTOCOL, OWNER_PROTOCOL)
 HANDSHAKE_WITHIN: Final = 5.0  # seconds
 _BACKLOG = 128
 _LIMIT = 1 << 16  # bytes read ahead from each connection

@@ -97,11 +97,11 @@ class Ring:
                 return any(at == offset and fingerprint(data) == wanted for at, data in split_events(batch.frame))
         return False
 
-    def after(self, number: int, cursor: Cursor) -> tuple[int, str, bytes, Cursor]:
+    def after(self, number: int, cursor: Cursor) -> tuple[int, bytes, Cursor]:
         """Return what to send to who has read up to ``cursor`` and was given all batches before ``number``.
 
-        That is the number to ask for next, the segment, a frame with events of it ("" and b"" if all were given), and
-        the cursor after them. Batches of one segment that follow each other are joined.
+        That is the number to ask for next, a frame with events of one segment (b"" if all were given), and the cursor
+        after them. Batches of one segment that follow each other are joined.
         """
         segment, frames, size = "", list[bytes](), 0
         for batch in islice(self._batches, number - self.begin, None):
@@ -115,7 +115,7 @@ class Ring:
                 last = (segment, batch.last, batch.fingerprint)
                 cursor = Cursor(cursor.log, {**cursor.offsets, segment: batch.end}, last)
             number += 1
-        return number, segment, join_events(frames), cursor
+        return number, join_events(frames), cursor
 
 
 def _rest(batch: Batch, behind: int) -> bytes:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable
 
+from streamcli.gate.loop_listener import LoopListener
 from streamcli.gate.ring import Ring
 from streamcli.log.api import Event, Log, ReadMode
 from streamcli.model.cursor import Cursor, LogOpened
 from streamcli.system.guard import post
 
-_EMPTIED_WITHIN = 5.0  # seconds for the loop to take the last events of a connection
 
-
-class SharedReader:
+class SharedReader(LoopListener):
     """Fills the ring (implements streamcli.log.api.ReadListener). All but the listener's methods are for the loop."""
 
     def __init__(
@@ -29,12 +26,12 @@ class SharedReader:
         ``on_events`` is called when there are more; ``on_another`` when the ring begins anew: it is another log, or
         its head was cut off.
         """
+        super().__init__()
         self.ring = Ring()
         self.exact = False  # whether offsets are known, without which nobody can be served
         self._caught_up = False  # since the ring began
         self._begin = begin
         self._on_events, self._on_another = on_events, on_another
-        self._loop = asyncio.get_running_loop()
         self.connection = log.read(self, ReadMode.FOLLOW)
 
     @property
@@ -55,30 +52,13 @@ class SharedReader:
         """Return how far the log was read."""
         return self.ring.cursor if self.ring.cursor.offsets else self._begin
 
-    def connected(self, opened: LogOpened) -> None:
-        """Pass it to the loop, which gets all in the log's order."""
-        post(self._loop, self._connected, opened)
-
     def opened(self, opened: LogOpened) -> None:
         """Tell who waits for the log."""
         self._on_events()
 
-    def events(self, segment: str, batch: list[Event], taken: Callable[[], None]) -> None:
-        """Pass them to the loop."""
-        post(self._loop, self._arrived, segment, batch, taken)
-
     def caught_up(self) -> None:
         """Pass it to the loop."""
         post(self._loop, self._is_caught_up)
-
-    def stuck(self, passable: bool) -> None:
-        """Ignore it: the next connection gets past it, or nobody can."""
-
-    def ended(self) -> None:
-        """Wait until the loop has taken all."""
-        emptied = threading.Event()
-        post(self._loop, emptied.set)
-        emptied.wait(_EMPTIED_WITHIN)
 
     def due_since(self, last_sign: float) -> float | None:
         """Expect a heartbeat at any time: the ring takes all at once."""

@@ -22,13 +22,11 @@ from streamcli.model.ssh_host import SshHost
 from streamcli.storage.database import ensure_private
 from streamcli.system import private_files
 from streamcli.system.locks import locked
-from streamcli.system.paths import data_dir
+from streamcli.system.paths import data_dir, folder_name
 
-MAX_PART: Final = 200  # bytes of a folder's name; file systems allow 255
 EMBEDDED: Final = "embedded"
 ADDRESS: Final = "address"  # the file beside an outbox that records its address
 OWN: Final = "own-"  # prefix of the ids that we generate
-_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def address_key(where: Controller | JoinedChat | SshHost | None, stream: Stream) -> str:
@@ -116,12 +114,3 @@ def _address_of(folder: Path) -> str:
         return (folder / ADDRESS).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
-
-
-def folder_name(text: str) -> str:
-    """Turn any text into a folder name; different texts differ, even on file systems that ignore case."""
-    name = "".join(chr(byte) if byte in _PLAIN else f".{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))
-    if name and len(name) <= MAX_PART:
-        return name
-    # Elsewhere two hex digits always follow a '.', so this can't be another text's name.
-    return f"{name[: MAX_PART - 40]}.x-{blake2b(name.encode(), digest_size=16).hexdigest()}"

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 import platformdirs
 
 from streamcli.errors import CannotCreate, Unusable, from_os_error
 
 APP = "streamcli"
+MAX_PART: Final = 200  # bytes of a folder's name; file systems allow 255
+_PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def cache_dir() -> Path:
@@ -68,6 +72,15 @@ def ensure_dir(folder: Path) -> Path:
     if not folder.is_dir():
         raise CannotCreate(f"Can't make the folder {folder}: a file of that name is there. Move it away.")
     return folder
+
+
+def folder_name(text: str) -> str:
+    """Turn any text into a folder name; different texts differ, even on file systems that ignore case."""
+    name = "".join(chr(byte) if byte in _PLAIN else f".{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))
+    if name and len(name) <= MAX_PART:
+        return name
+    # Elsewhere two hex digits always follow a '.', so this can't be another text's name.
+    return f"{name[: MAX_PART - 40]}.x-{blake2b(name.encode(), digest_size=16).hexdigest()}"
 
 
 def _absolute(folder: Callable[..., str]) -> Path:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from streamcli.errors import CannotCreate
 from streamcli.model.address import Controller, Stream
-from streamcli.storage.directories import MAX_PART, Places, address_key, folder_name, new_log_id
-from streamcli.system.paths import data_dir
+from streamcli.storage.directories import Places, address_key, new_log_id
+from streamcli.system.paths import MAX_PART, data_dir, folder_name
 from tests.storage.processes import Process, Say
 
 EMBEDDED = address_key(None, Stream())

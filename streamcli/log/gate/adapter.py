@@ -19,7 +19,7 @@ from streamcli.log.frames import Frame, Received, pack, pack_json
 from streamcli.log.gate.connection import GateConnection, connect, worded
 from streamcli.log.gate.gate_frames import Failure, Place, failure_of, places_of, status_of
 from streamcli.log.gate.sides import Appending, Reading
-from streamcli.log.gate.tls import guest_context
+from streamcli.log.gate.tls import VERSION, guest_context
 from streamcli.model.joined_chat import JoinedChat
 from streamcli.saved_chats import save_chat
 from streamcli.system.clock import SYSTEM, Clock
@@ -27,7 +27,6 @@ from streamcli.system.guard import start_thread
 
 _log = logging.getLogger(__name__)
 
-VERSION: Final = 1
 MOST_PLACES: Final = 8
 
 

@@ -11,12 +11,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 from streamcli.log.frames import Received, Splitter
+from streamcli.log.gate.tls import GATE_NAME
 from streamcli.system.guard import post
 from streamcli.system.look_up import addresses_of
 
 NEXT_AFTER = 0.25  # seconds after which the next address is tried beside the one before
 CONNECTS_WITHIN = 8.0  # seconds
-_SERVER_NAME = "streamcli gate"
 _MAY_BE_UNREAD = 4 << 20  # bytes that wait for the thread: beyond, reading pauses
 
 _log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ async def _one(place: tuple[str, int], context: ssl.SSLContext, make: Callable[[
     async def tried() -> GateConnection:
         for address in (addresses := await addresses_of(host, port)):
             try:
-                _, made = await loop.create_connection(make, address, port, ssl=context, server_hostname=_SERVER_NAME)
+                _, made = await loop.create_connection(make, address, port, ssl=context, server_hostname=GATE_NAME)
                 return made
             except OSError:
                 if address == addresses[-1]:

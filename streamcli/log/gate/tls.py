@@ -9,8 +9,11 @@ from typing import Final
 from streamcli.errors import FileTrouble
 from streamcli.model.joined_chat import JoinedChat
 
+VERSION: Final = 1  # of what guest and gate say to each other
 LOG_PROTOCOL: Final = "streamcli-log/1"
 JOIN_PROTOCOL: Final = "streamcli-join/1"
+OWNER_PROTOCOL: Final = "streamcli-owner/1"  # for the owner's own commands
+GATE_NAME: Final = "streamcli gate"  # in its certificate
 MY_KEY, MY_CERTIFICATE, GATE_CERTIFICATE = "my.key", "my.crt", "gate.crt"
 
 
